@@ -23,9 +23,9 @@ CUSTOMERS = ("ada@example.com", "grace@example.com", "linus@example.com")
 
 
 class Shop:
-    """The host. `call` calls a function under a key; what it makes is waited for by `until_status`."""
+    """The host, with functions of a folder, or none. `call` calls one under a key; `until` waits for it."""
 
-    def __init__(self, folder: Path, database: str, **settings: str) -> None:
+    def __init__(self, folder: Path, database: str, sample: Path | None = SAMPLE, **settings: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         env |= {
             "SUPABASE_DB_URL": database,
@@ -38,7 +38,10 @@ class Shop:
             **settings,
         }
         self.functions = folder / "functions"
-        shutil.copytree(SAMPLE, self.functions)
+        if sample is None:
+            self.functions.mkdir()
+        else:
+            shutil.copytree(sample, self.functions)
         self.database = database
         self._folder = folder
         self._env = env

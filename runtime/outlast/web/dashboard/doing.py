@@ -9,7 +9,6 @@ from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource
 from outlast.core.typed import read_typed
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
 from outlast.web.dashboard.addresses import part, workflow_url
-from outlast.web.dashboard.allowed import DANGEROUS
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of
@@ -85,7 +84,6 @@ def _page(
         fields=fields,
         refused=refused,
         back=_back(verb, key),
-        dangerous=verb.name in DANGEROUS,
         commands=of_verb(asked.base, verb, key, given),
         long_chars=LONG_CHARS,
     )
