@@ -28,6 +28,10 @@ test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" ad
 slow: venv  ## Run the tests that take more than a few seconds each, the whole model among them
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "slow and not long" --ignore tests/image $(ARGS)
 
+.PHONY: long
+long: venv  ## Run the tests that take minutes each, such as the dashboard over a million workflows
+	@exec $(BIN)/python -m pytest -n 0 -m long $(ARGS)
+
 .PHONY: crash
 crash: venv  ## Break simulated hosts for a minute and real ones for three
 	@$(BIN)/python -m tests.simulation --seconds 60 $(SIMULATION)

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.looking import MISSING, Look
+from tests.browser.shop import Shop, fill
+from tests.databases import new_database
 from tests.hosts import LIMIT_S
 from tests.http.conftest import start_host
 
@@ -23,6 +26,34 @@ PAGE = b"""<!doctype html><meta charset="utf-8"><body>
 <script src="/supabase.js"></script><script src="/page.js"></script>"""
 
 __all__ = ["start_host"]
+
+
+@pytest.fixture(scope="module")
+def look() -> Iterator[Look]:
+    """A browser that looks at pages."""
+    found = Look.found()
+    if found is None:
+        pytest.skip(MISSING)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def empty_shop(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop in which nothing has happened yet."""
+    with new_database(postgres) as url:
+        made = Shop(tmp_path_factory.mktemp("shop"), url)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture(scope="module")
+def shop(empty_shop: Shop) -> Shop:
+    """A shop with a day behind it."""
+    fill(empty_shop)
+    return empty_shop
 
 
 class Page:

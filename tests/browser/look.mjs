@@ -9,13 +9,14 @@ const [folder, executablePath] = process.argv.slice(2)
 const require = createRequire(`${folder}/`)
 const { chromium } = require('playwright-core')
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
-const browser = await chromium.launch({
+const launched = () => chromium.launch({
   executablePath,
   args: [
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--hide-scrollbars',
     '--disable-background-networking', '--disable-component-update', '--disable-sync', '--force-color-profile=srgb',
   ],
 })
+let browser = await launched()
 
 let complaints = []
 const look = {
@@ -24,7 +25,7 @@ const look = {
 
   // A fresh browser profile, as if nobody had been here.
   async fresh(options = {}) {
-    await look.context?.close()
+    await look.leave()
     complaints = []
     look.context = await browser.newContext({ reducedMotion: 'reduce', ...options })
     look.context.setDefaultTimeout(20_000)
@@ -35,6 +36,17 @@ const look = {
       })
     })
     await look.tab()
+  },
+
+  // Close what is open. A Chromium that doesn't manage it in time is left to its end, and another one started.
+  async leave() {
+    let late
+    const over = new Promise((done) => { late = setTimeout(done, 10_000, 'late') })
+    if (await Promise.race([Promise.resolve(look.context?.close()), over]) === 'late') {
+      browser.close().catch(() => {})
+      browser = await launched()
+    }
+    clearTimeout(late)
   },
 
   async tab() {

@@ -23,9 +23,9 @@ CUSTOMERS = ("ada@example.com", "grace@example.com", "linus@example.com")
 
 
 class Shop:
-    """The host. `call` calls a function under a key; what it makes is waited for by `until_status`."""
+    """The host, with functions of a folder, or none. `call` calls one under a key; `until` waits for it."""
 
-    def __init__(self, folder: Path, database: str, **settings: str) -> None:
+    def __init__(self, folder: Path, database: str, sample: Path | None = SAMPLE, **settings: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         env |= {
             "SUPABASE_DB_URL": database,
@@ -38,7 +38,21 @@ class Shop:
             **settings,
         }
         self.functions = folder / "functions"
-        shutil.copytree(SAMPLE, self.functions)
+        if sample is None:
+            self.functions.mkdir()
+        else:
+            shutil.copytree(sample, self.functions)
+        self.database = database
+        self._folder = folder
+        self._env = env
+        self.start()
+        self.url = self.host.url
+        self.client = httpx.Client(
+            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
+        )
+
+    def start(self, port: str = "0", **settings: str) -> None:
+        """Start the host; again, on the port that it had, by `restart`."""
         command = [
             sys.executable,
             "-m",
@@ -47,14 +61,16 @@ class Shop:
             "--functions",
             str(self.functions),
             "--port",
-            "0",
+            port,
         ]
-        self.database = database
-        self.host = Host(command, env, folder, folder / "host.log").until_ready()
-        self.url = self.host.url
-        self.client = httpx.Client(
-            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
-        )
+        self.host = Host(
+            command, {**self._env, **settings}, self._folder, self._folder / "host.log"
+        ).until_ready()
+
+    def restart(self, **settings: str) -> None:
+        """End the host and start it with other settings, where it was."""
+        self.host.close()
+        self.start(self.url.rpartition(":")[2], **settings)
 
     def call(self, function: str, key: str, body: Any, **headers: str) -> str:
         """Start a workflow; its id."""

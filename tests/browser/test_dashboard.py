@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
 
 from outlast.web.dashboard.views import DASHBOARD, VIEWS
-from tests.browser.looking import MISSING, Look
-from tests.browser.shop import VIEWER, Shop, fill
-from tests.databases import new_database
+from tests.browser.looking import Look
+from tests.browser.shop import VIEWER, Shop
 from tests.hosts import SECRET, until
 
 
@@ -72,27 +69,6 @@ NO_PAGES = {"/workflows/{workflow_id}/value/{member}"}
 """Views that aren't pages: plain text."""
 
 LOOKS = ((360, "light"), (1280, "light"), (1280, "dark"), (2560, "dark"))
-
-
-@pytest.fixture(scope="module")
-def look() -> Iterator[Look]:
-    found = Look.found()
-    if found is None:
-        pytest.skip(MISSING)
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def shop(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop with a day behind it."""
-    with new_database(postgres) as url:
-        made = Shop(tmp_path_factory.mktemp("shop"), url)
-        try:
-            fill(made)
-            yield made
-        finally:
-            made.close()
 
 
 def address(shop: Shop, page: Page) -> str:
@@ -161,44 +137,6 @@ def test_a_viewer_sees_each_page_without_a_value(look: Look, shop: Shop) -> None
                 told.setdefault(page.path, []).append(value)
         assert status in (200, 403), page.path
     assert told == {}
-
-
-def test_a_verb_is_done_by_keys_alone(look: Look, shop: Shop) -> None:
-    """From the skip link on: the queue is resumed, and its page says so."""
-    look.fresh(viewport={"width": 1280, "height": 900})
-    look.sign_in(shop.url, SECRET)
-    look.visit(f"{shop.url}{DASHBOARD}/queues/mail")
-    names = look.run(
-        """async ({ page }) => {
-          const names = []
-          for (let steps = 0; steps < 60; steps += 1) {
-            await page.keyboard.press('Tab')
-            names.push(await page.evaluate(() => document.activeElement.textContent.trim().slice(0, 40)))
-            if (names.at(-1) === 'Resume') return names
-          }
-          return names
-        }"""
-    )
-    assert names[0] == "Skip to the content"
-    assert names[-1] == "Resume", names
-    look.run(
-        """async ({ page }) => {
-          await page.keyboard.press('Enter')
-          const dialog = page.locator('dialog[open], main form[method=post]').first()
-          await dialog.waitFor()
-          for (let steps = 0; steps < 20; steps += 1) {
-            await page.keyboard.press('Tab')
-            if (await page.evaluate(() => document.activeElement.matches('form[method=post] button'))) {
-              if (/resume/i.test(await page.evaluate(() => document.activeElement.textContent))) break
-            }
-          }
-          await page.keyboard.press('Enter')
-        }"""
-    )
-    until(lambda: shop.do("GET", "/queues/v1/mail")["paused_at"] is None, "the queue to go on")
-    acts = shop.do("GET", "/acts/v1?queue=mail&verb=resume")["acts"]
-    assert acts[0]["by"] == "secret key default"
-    assert look.complaints() == []
 
 
 def test_what_happens_is_seen_live(look: Look, shop: Shop) -> None:
@@ -291,21 +229,3 @@ def test_another_sites_page_does_nothing(look: Look, shop: Shop) -> None:
     assert "sign in" in seen.lower() or "can't be done" in seen.lower()
     assert shop.do("GET", "/acts/v1?verb=drain")["acts"] == []
     look.complaints()
-
-
-@pytest.mark.slow
-def test_a_fresh_host_says_what_to_do_on_each_page(look: Look, postgres: str, tmp_path: Path) -> None:
-    """Nothing has run: each list says a word, and none fails."""
-    with new_database(postgres) as url:
-        empty = Shop(tmp_path, url)
-        try:
-            look.fresh()
-            look.sign_in(empty.url, SECRET)
-            for page in PAGES:
-                if not page.of_one:
-                    assert look.visit(address(empty, page)) == 200, page.path
-                    said = look.run("async ({ page }) => page.locator('main').innerText()")
-                    assert len(said.strip()) > 20, page.path
-            assert look.complaints() == []
-        finally:
-            empty.close()

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.hosts import NO_CERTIFICATES, SECRET
+from tests.hosts import NO_CERTIFICATES, SECRET, ask
 from tests.http.conftest import Start
 from tests.http.harness import LIMIT_S, PUBLISHABLE, Served
 
@@ -157,6 +157,20 @@ def test_a_session_brought_along_is_not_taken_over(browser: Browser) -> None:
     browser.client.cookies.set("outlast_session", "fixed-by-somebody-else", path="/dashboard")
     browser.post(LOGIN, {"key": SECRET}, cookie="outlast_session=fixed-by-somebody-else")
     assert browser.get(cookie="outlast_session=fixed-by-somebody-else").status_code == 303
+
+
+def test_of_two_sessions_at_once_nobody_knows_whose_they_are(browser: Browser, browse: Browse) -> None:
+    """A cookie of the same name can be planted for a path above; what opens nothing changes nothing."""
+    other = browse()
+    other.sign_in(VIEWER)
+    browser.sign_in()
+
+    def status(*sessions: str) -> int:
+        cookies = "; ".join(f"outlast_session={each}" for each in sessions)
+        return ask("GET", f"{browser.url}{HERE}", headers={"cookie": cookies}).status_code
+
+    assert status(browser.cookie, "planted") == status("planted", browser.cookie) == 200
+    assert status(browser.cookie, other.cookie) == status(other.cookie, browser.cookie) == 303
 
 
 def test_signing_in_again_ends_what_was(browser: Browser) -> None:

@@ -23,6 +23,11 @@ MUTANTS = (
         GATE + "test_a_session_is_known_to_all_processes_until_its_end",
     ),
     Mutant(
+        "two-sessions-at-once",
+        "A session that was planted beside one's own is not taken for it",
+        GATE + "test_of_two_sessions_at_once_nobody_knows_whose_they_are",
+    ),
+    Mutant(
         "forms-of-other-sites",
         "Another site's page can't send a form",
         GATE + "test_forms_of_other_pages_are_refused",

@@ -21,12 +21,19 @@ from outlast.core.records import Ownership, RunningStep, WorkflowState
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
+from outlast.web.callers.audit import Audit
 from outlast.web.callers.credentials import ApiKeys
 from outlast.web.callers.key_sets import KeySet
 from outlast.web.callers.shares import CallerLimits, Shares
 from outlast.web.callers.tokens import Tokens
+from outlast.web.dashboard.gate import Gate
+from outlast.web.dashboard.pages import Pages
+from outlast.web.dashboard.static import Assets
+from outlast.web.dashboard.viewers import Keys
+from outlast.web.dashboard.views import RAIL
 from outlast.web.endpoints import management_app
 from outlast.web.http.byte_budget import ByteBudget
 from outlast.web.http.large_answers import LargeAnswers
@@ -248,9 +255,12 @@ async def nothing_measured(accept: str) -> tuple[str, bytes]:
 
 
 class Project:
-    """A management application, within the web application that answers its errors."""
+    """A management application, within the web application that answers its errors.
 
-    def __init__(self) -> None:
+    `workflows` takes the place of rows made by hand; with it there is a dashboard, for callers by key.
+    """
+
+    def __init__(self, workflows: PostgresWorkflows | None = None) -> None:
         self.rows = Rows()
         self.engine = Engine(self.rows)
         self.function_files: list[File] = []
@@ -261,9 +271,12 @@ class Project:
         keys = ApiKeys({"default": SECRET}, {})
         admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
         shares = Shares(CallerLimits(100, 100, 1_000, 100), lambda workflow_id: False)
+        missing = cast(Any, None)
+        pages = Pages(Assets(), RAIL)
+        gate = Gate(missing, Keys({"default": SECRET}, None), admission, Audit(lambda seen: None), pages)
         management = management_app(
             engine=cast(Any, self.engine),
-            workflows=cast(Any, self.rows),
+            workflows=workflows or cast(Any, self.rows),
             functions=cast(Any, self),
             admission=admission,
             visible_steps=lambda function: frozenset(),
@@ -272,8 +285,8 @@ class Project:
             version="1.2.3",
             body_bytes_max=1_000,
             scrape=nothing_measured,
+            gate=None if workflows is None else gate,
         )
-        missing = cast(Any, None)
         bodies = ByteBudget(100_000, 50_000)
         self.app = Web(
             missing, missing, missing, missing, shares, admission, management, bodies, LargeAnswers(bodies)

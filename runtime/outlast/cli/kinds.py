@@ -11,7 +11,7 @@ import click
 
 from outlast.core.clock import Clock
 from outlast.core.resources import Filter, Kind
-from outlast.core.values import parse_duration, read_value
+from outlast.core.values import parse_duration, parse_rate, read_value
 from outlast.core.verbs import Argument
 
 DEFAULT = "default"
@@ -57,10 +57,10 @@ class RateOf(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As HTTP takes it."""
-        n, slash, per = value.partition("/")
-        if not slash or not re.fullmatch(r"\d{1,9}", n):
+        try:
+            return parse_rate(value)
+        except ValueError:
             self.fail(f"{value!r} is no rate: say 100/60s, 5/1m or 1000/1h", param, ctx)
-        return {"n": int(n), "per": Duration().convert(per, param, ctx)}
 
 
 class Json(click.ParamType[Any]):

@@ -11,6 +11,7 @@ from outlast.core.resources import Kind
 from outlast.core.verbs import Argument
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhdw])?")
+_RATE = re.compile(r"([0-9]{1,9})\s*/\s*(.+)")
 _UNITS_S = {None: 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
@@ -70,6 +71,14 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(text)
     return (float(match[1]) if "." in match[1] else int(match[1])) * _UNITS_S[match[2]]
+
+
+def parse_rate(text: str) -> dict[str, float]:
+    """How many in a time: `100/60s`, `5/1m`. Raises ValueError."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return {"n": int(match[1]), "per": parse_duration(match[2])}
 
 
 def _of_type(*types: type) -> Callable[[Argument, Any], Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from outlast.core.resources import WORKFLOWS
 from outlast.core.status import LIVE, Status
-from outlast.core.verbs import BULK, CANCEL, DELETE, PAUSE, RESUME, SEND, SETTLE, VERBS, Verb
+from outlast.core.verbs import BULK, CANCEL, DELETE, DRAIN_QUEUE, PAUSE, RESUME, SEND, SETTLE, VERBS, Verb
 
-DANGEROUS = frozenset({CANCEL.name, DELETE.name})
+DANGEROUS = frozenset({CANCEL.name, DELETE.name, DRAIN_QUEUE.name})
 """What can't be taken back."""
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Kind, Resource
-from outlast.core.values import parse_duration
+from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource
+from outlast.core.typed import read_typed
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
 from outlast.web.dashboard.addresses import part, workflow_url
-from outlast.web.dashboard.allowed import DANGEROUS
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of
@@ -54,53 +52,9 @@ def read_arguments(arguments: Sequence[Argument], fields: Mapping[str, str]) -> 
     """The arguments of a form as a body's members. An empty field is left out. Raises ValueError."""
     given: dict[str, Any] = {}
     for each in arguments:
-        text = fields.get(each.name, "").strip()
-        if not text:
-            continue
-        try:
-            given[each.name] = _read(each, text)
-        except ValueError:
-            raise ValueError(f"{each.name} can't be {text[:100]!r}; give {_wanted_text(each)}") from None
+        if text := fields.get(each.name, "").strip():
+            given[each.name] = read_typed(each, text)
     return given
-
-
-def _read(argument: Argument, text: str) -> Any:
-    if argument.nullable and text == "null":
-        return None
-    match argument.kind:
-        case Kind.JSON | Kind.OBJECT:
-            return json.loads(text)
-        case Kind.RATE:
-            return json.loads(text) if text.startswith("{") else _rate(text)
-        case Kind.COUNT | Kind.INTEGER:
-            return int(text)
-        case Kind.NUMBER:
-            return float(text)
-        case Kind.DURATION:
-            return parse_duration(text)
-        case Kind.FLAG:
-            return text == "true"
-        case _:
-            return text
-
-
-def _rate(text: str) -> dict[str, Any]:
-    number, slash, span = text.partition("/")
-    if not slash:
-        raise ValueError(text)
-    return {"n": int(number), "per": parse_duration(span.strip())}
-
-
-def _wanted_text(argument: Argument) -> str:
-    return {
-        Kind.RATE: "how many in which time: 100/60s",
-        Kind.DURATION: "seconds, or 5m, 2h, 7d",
-        Kind.JSON: "JSON: a text stands in double quotes",
-        Kind.OBJECT: 'an object, as JSON: {"customer": "42"}',
-        Kind.COUNT: "a whole number",
-        Kind.INTEGER: "a whole number",
-        Kind.NUMBER: "a number",
-    }.get(argument.kind, "something else")
 
 
 def _wanted(asked: Asked) -> tuple[Verb, str]:
@@ -130,7 +84,6 @@ def _page(
         fields=fields,
         refused=refused,
         back=_back(verb, key),
-        dangerous=verb.name in DANGEROUS,
         commands=of_verb(asked.base, verb, key, given),
         long_chars=LONG_CHARS,
     )

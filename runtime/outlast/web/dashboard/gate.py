@@ -14,7 +14,7 @@ from outlast.web.dashboard.guesses import Guesses
 from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.plain import PlainPages
 from outlast.web.dashboard.safety import Guarded, check_same_origin
-from outlast.web.dashboard.sessions import SessionRows, Sessions, cookie_of, set_cookie
+from outlast.web.dashboard.sessions import SessionRows, Sessions, cookies_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
 from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, sign_in_at, way_on
 from outlast.web.http.answers import Answer, json_answer
@@ -118,7 +118,7 @@ class Gate:
             raise refusal(
                 "UNAUTHORIZED_NO_AUTH_HEADER", "You are not signed in, or not any more: sign in again"
             )
-        if cookie_of(call) is None and call.header(b"sec-fetch-site") == "cross-site":
+        if not cookies_of(call) and call.header(b"sec-fetch-site") == "cross-site":
             # A link of another site was followed: the browser keeps the cookie back until the next step.
             return self._plain.forward(call)
         return Answer(303, b"", [(b"location", sign_in_at(call).encode())])

@@ -8,14 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outlast.core.typed import typed_example
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.addresses import part, workflow_url
+from outlast.web.dashboard.allowed import DANGEROUS
 from outlast.web.dashboard.hidden import HIDDEN
 from outlast.web.dashboard.shown import (
     begins,
     cut,
     decoded,
-    hint_of,
     in_line,
     loose,
     number,
@@ -52,7 +53,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "loose": loose,
     "request_text": request_text,
     "decoded": decoded,
-    "hint": hint_of,
+    "hint": typed_example,
     "standing": standing,
 }
 _PARTS = ("icons", "components", "lists", "steps", "inputs")
@@ -99,7 +100,11 @@ class Pages:
         made.filters.update(_FILTERS)
         made.tests["hidden"] = lambda value: value is HIDDEN
         made.globals.update(
-            asset=self.assets.url, rail=self._rail, past=_PAST, seconds_between=seconds_between
+            asset=self.assets.url,
+            dangerous=DANGEROUS,
+            rail=self._rail,
+            past=_PAST,
+            seconds_between=seconds_between,
         )
         for name in _PARTS:
             macros = made.get_template(f"parts/{name}.html").module

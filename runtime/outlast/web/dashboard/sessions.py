@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple, Protocol
 
 from outlast.web.dashboard.safety import DASHBOARD
@@ -16,6 +15,7 @@ from outlast.web.management.owned import as_unavailable
 
 COOKIE = "outlast_session"
 LASTS_S = 12 * 3600
+COOKIES_MAX = 4
 _ID_CHARS_MAX = 100
 
 
@@ -57,31 +57,34 @@ class Sessions:
         return session_id
 
     async def find(self, call: Call) -> Session | None:
-        """The session of the call's cookie, if it goes on."""
-        session_id = cookie_of(call)
-        if session_id is None:
-            return None
+        """The session of the call's cookie, if it goes on.
+
+        Another site of the machine, or a page above this one, can plant a cookie of the same name. One that
+        is no session changes nothing; where two are, nobody knows whose the call is: then it has none.
+        """
+        going = [found for each in cookies_of(call) if (found := await self._going(each)) is not None]
+        # guard: two-sessions-at-once = going[0] if going else None
+        return going[0] if len(going) == 1 else None
+
+    async def _going(self, session_id: str) -> Session | None:
         with as_unavailable():
             mark = await self._rows.find(_hash(session_id))
         key = None if mark is None else self._keys.marked(session_id, mark)
         return None if key is None else Session(session_id, self._keys.viewer(key, csrf_of(session_id)))
 
     async def end(self, call: Call) -> None:
-        """End the session of the call's cookie, wherever else that cookie may be."""
-        session_id = cookie_of(call)
-        if session_id is not None:
+        """End the sessions of the call's cookies, wherever else those may be."""
+        for session_id in cookies_of(call):
             with as_unavailable():
                 # guard: signed-out-goes-on
                 await self._rows.close(_hash(session_id))
 
 
-def cookie_of(call: Call) -> str | None:
-    """The id that a browser sends."""
-    try:
-        found = SimpleCookie("; ".join(call.header_values(b"cookie"))).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found is not None and 0 < len(found.value) <= _ID_CHARS_MAX else None
+def cookies_of(call: Call) -> list[str]:
+    """The ids that a browser sends, COOKIES_MAX at most: one, unless another one was planted."""
+    pairs = (each.strip().partition("=") for each in "; ".join(call.header_values(b"cookie")).split(";"))
+    found = (value.strip('"') for name, _, value in pairs if name == COOKIE)
+    return list(dict.fromkeys(each for each in found if 0 < len(each) <= _ID_CHARS_MAX))[:COOKIES_MAX]
 
 
 def set_cookie(call: Call, session_id: str) -> tuple[bytes, bytes]:

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from outlast.core.resources import Kind
-from outlast.core.verbs import Argument
 from outlast.observe.redaction import redactor
 from outlast.web.dashboard.written import Recorded
 
@@ -131,14 +129,3 @@ def size(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
-
-
-def hint_of(argument: Argument) -> str:
-    """What a field shows while it is empty."""
-    return {
-        Kind.RATE: "100/60s",
-        Kind.DURATION: "90s, 5m, 2h",
-        Kind.JSON: "JSON",
-        Kind.OBJECT: '{"customer": "42"}',
-        Kind.TIMESTAMP: "2026-11-29T09:00:00Z",
-    }.get(argument.kind, "")

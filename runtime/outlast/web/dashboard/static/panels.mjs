@@ -11,15 +11,22 @@ async function show(address, { remember }) {
   if (!fresh || !panel) return location.assign(address)
   panel.replaceChildren(...[...fresh.childNodes].map((each) => document.importNode(each, true)))
   if (!panel.textContent.trim()) panel.replaceChildren()
-  for (const each of document.querySelectorAll("a[data-panel][aria-current]")) each.removeAttribute("aria-current")
-  for (const each of document.querySelectorAll("a[data-panel]")) {
-    if (panel.childElementCount && each.href === new URL(address, location.href).href) each.setAttribute("aria-current", "true")
-  }
+  mark(address)
   if (remember) history.pushState({ panel: true }, "", address)
   if (panel.childElementCount) panel.querySelector("h2")?.focus()
   else opener?.isConnected && opener.focus()
 }
 
+// Marks the row whose details are shown.
+function mark(address) {
+  const shown = document.getElementById("panel")?.childElementCount && new URL(address, location.href).href
+  for (const each of document.querySelectorAll("a[data-panel]")) {
+    if (each.href === shown) each.setAttribute("aria-current", "true")
+    else each.removeAttribute("aria-current")
+  }
+}
+
+document.addEventListener("page-changed", () => mark(location.href))
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-panel]")
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return
@@ -34,3 +41,4 @@ document.addEventListener("keydown", (event) => {
 })
 
 addEventListener("popstate", () => show(location.href, { remember: false }).catch(() => location.reload()))
+mark(location.href)

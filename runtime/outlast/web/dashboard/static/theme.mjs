@@ -1,26 +1,11 @@
-// Light or dark by choice: kept in this browser. Without a choice the system's holds.
+// Light or dark by choice. Without a choice the system's holds.
+
+import { keep, recall } from "./keeping.mjs"
 
 const KEY = "outlast-theme"
 const root = document.documentElement
 
-function stored() {
-  try {
-    return localStorage.getItem(KEY)
-  } catch {
-    return null // storage is blocked: the choice holds for this page
-  }
-}
-
-function set(theme) {
-  root.dataset.theme = theme
-  try {
-    localStorage.setItem(KEY, theme)
-  } catch {
-    // as above
-  }
-}
-
-const chosen = stored()
+const chosen = recall(KEY)
 if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen
 root.classList.add("scripted")
 
@@ -29,5 +14,6 @@ document.addEventListener("click", (event) => {
   const dark = root.dataset.theme
     ? root.dataset.theme === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches
-  set(dark ? "light" : "dark")
+  root.dataset.theme = dark ? "light" : "dark"
+  keep(KEY, root.dataset.theme)
 })
