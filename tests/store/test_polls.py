@@ -1,7 +1,7 @@
 """What instances ask again and again reads indexes, whatever the table's statistics say.
 
-The worst moment: the statistics are of a time when all rows waited, and now all have ended. A search that may begin
-anywhere would begin at the front of the table, and read all of it.
+The worst moment: the statistics are of a time when all rows waited, and now all have ended. A search that may
+begin anywhere would begin at the front of the table, and read all of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ values ('m', 'f', 'PENDING', '{}', '{"stopped": false, "tolerate": 0, "on_fail":
 CLAIM = load("instances.sql")["claim"].as_string(None)
 GIVEN = {
     **dict.fromkeys(re.findall(r"%\((\w+)\)s", CLAIM), 1),
-    **{"instance": "me", "functions": ["f"], "strict": True, "alone": True, "large_alone": True},
+    "instance": "me",
+    "functions": ["f"],
+    "strict": True,
+    "alone": True,
+    "large_alone": True,
 }
 POLLS = (
     "select outlast.queues_busy()",
@@ -57,7 +61,8 @@ POLLS = (
     "select outlast.look_at_map('m')",
     "select outlast.stops_of('me')",
     "select outlast.claim_queued('me', array['f'], 10, 1, 3, 1000000, true, 1000, 1000000, true)",
-    "select outlast.enqueue('n', 'f', '{}', null, null, null, null, null, 'q', 'k', 0, 0, null, null, null, null, null)",
+    "select outlast.enqueue('n', 'f', '{}', null, null, null, null, null, 'q', 'k', 0, 0, null, null, null,"
+    " null, null)",
     "select outlast.wake_host()",
 )
 
@@ -70,7 +75,8 @@ def test_no_poll_reads_the_table_from_its_beginning(database: str, waiting: str)
         connection.execute("insert into outlast.queues (name, base) values ('q', %s)", (options,))
         connection.execute(MAP)
         connection.execute(FILL, (ROWS,))
-        connection.execute(f"update outlast.workflow_status set {WAITING[waiting]} where map is null".encode())
+        wait = f"update outlast.workflow_status set {WAITING[waiting]} where map is null"
+        connection.execute(wait.encode())
         connection.execute("vacuum analyze outlast.workflow_status")
         connection.execute(END)
         for poll in POLLS:
