@@ -104,7 +104,6 @@ async def started(
 ) -> str:
     new = bench.new(job.definition, args, kwargs, placement=placement, workflow_id=workflow_id)
     return (await enter(bench, job, new))[0]
-    return (await enter(bench, job, new))[0]
 
 
 async def enter(bench: Bench, job: Any, new: NewWorkflow) -> tuple[str, WorkflowState | None]:
