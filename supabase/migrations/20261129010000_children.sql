@@ -34,6 +34,9 @@ comment on column outlast.waits.due is 'Whether it has come, and the waiter is t
 
 create unique index if not exists waits_of_target on outlast.waits (target, event, waiter);
 create index if not exists waits_due on outlast.waits (waiter) where due or target is null;
+-- Whether any child of a workflow is live is asked of families of a million that have ended.
+create index if not exists workflow_status_live_children on outlast.workflow_status (parent, status)
+  where parent is not null and status in ('ENQUEUED', 'PENDING');
 -- Whatever ends a row by itself: an instance of an older version, SQL by hand, a function that does not tell. It holds no row for long.
 create index if not exists workflow_status_untold on outlast.workflow_status (workflow_id)
   where untold and status not in ('ENQUEUED', 'PENDING')
@@ -109,7 +112,7 @@ begin
     for update skip locked
   ), free as materialized (
     select p.workflow_id from outlast.workflow_status p
-    where p.workflow_id in (select d.waiter from due d)
+    where p.workflow_id = any(array(select d.waiter from due d))
       and p.owner is null and p.status = 'PENDING' and p.claimable_at is not null
     for no key update of p skip locked
   ), woken as (
@@ -195,11 +198,12 @@ begin
     cancelled := cancelled + passed;
     woken := woken + outlast.tell_ends(told);
     update outlast.workflow_status w set untold = false
-    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
-    where w.workflow_id = any(told || stopping) and not ((w.status = 'CANCELLED' or w.saga is not null) and exists (
-      select from outlast.workflow_status c
-      where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')));
+    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and (
+    where w.workflow_id = any(told || stopping) and not ((w.status = 'CANCELLED' or w.saga is not null) and (
+      select true from outlast.workflow_status c
+      where c.parent = w.workflow_id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')
+      order by c.status limit 1) is not null);
     get diagnostics done = row_count;
     more := done < cardinality(told || stopping);
     exit when cancelled >= most or (passed = 0 and done = 0);
@@ -223,6 +227,7 @@ as $$
 declare
   cancelled integer := 0;
   killed integer;
+  stopped text[];
   killers text[] := array(
     select p.workflow_id from outlast.workflow_status p
     where p.workflow_id = any(parents) and p.status = 'CANCELLED' and p.error ->> 'mode' = 'kill');
@@ -241,11 +246,16 @@ begin
     most := most - killed;
     cancelled := killed;
   end if;
+  -- As an array: what a column may hold the planner takes for as many rows as the largest family has.
+  stopped := array(
+    select p.workflow_id from outlast.workflow_status p
+    where p.workflow_id = any(parents) and (p.status = 'CANCELLED' or p.saga = 'stopping'));
+  if cardinality(stopped) = 0 then
+    return cancelled;
+  end if;
   with family as (
     select c.workflow_id from outlast.workflow_status c
-    where c.parent in (
-        select p.workflow_id from outlast.workflow_status p
-        where p.workflow_id = any(parents) and (p.status = 'CANCELLED' or p.saga = 'stopping'))
+    where c.parent = any(stopped)
       and c.status in ('ENQUEUED', 'PENDING')
       -- guard: detached-children-cancelled
       and not c.detached

@@ -97,11 +97,11 @@ begin
       and w.held ->> 'reason' <> 'paused'
       -- guard: freed-by-the-same-code
       and not coalesce(w.misfits ? (i.versions ->> w.function), false)
-    limit most
+    order by w.function limit most
     for no key update of w skip locked
   )
   update outlast.workflow_status w set held = null, updated_at = now()
-  from fitting f where w.workflow_id = f.workflow_id;
+  where w.workflow_id = any(array(select f.workflow_id from fitting f));
   get diagnostics freed = row_count;
   if freed > 0 then
     perform outlast.tell_due();
@@ -144,9 +144,8 @@ as $$
       'reason', 'function_missing', 'since', outlast.at_text(now()),
       'message', 'no instance serves ' || w.function, 'step', null, 'recorded', null, 'called', null, 'at', null,
       'version', null, 'remedy', 'deploy its file again, under the same name') as held
-    from first_due h
-    join outlast.workflow_status w on w.workflow_id = h.workflow_id
-    where w.misfits is null and not exists (
+    from outlast.workflow_status w
+    where w.workflow_id = any(array(select h.workflow_id from first_due h)) and w.misfits is null and not exists (
       select from outlast.instances i
       where i.lease_until > now() and (i.versions is null or i.versions ? w.function))
     limit most
@@ -174,7 +173,7 @@ begin
     where w.held is not null and w.held ->> 'reason' <> 'paused' and w.status in ('ENQUEUED', 'PENDING')
       -- guard: held-ends-too-soon
       and (w.held ->> 'since')::timestamptz < now() - make_interval(secs => days * 86400)
-    limit most
+    order by w.function limit most
     for no key update skip locked
   )
   update outlast.workflow_status w
@@ -183,7 +182,7 @@ begin
       error = json_build_object(
         'code', w.held ->> 'reason', 'message', (w.held ->> 'message') || '; it was held for ' || days || ' days',
         'held', w.held)
-  from over o where w.workflow_id = o.workflow_id;
+  where w.workflow_id = any(array(select o.workflow_id from over o));
   get diagnostics ended = row_count;
   if ended > 0 then
     perform outlast.tell_untold();
@@ -210,7 +209,8 @@ begin
   select coalesce(json_object_agg(c.reason, c.number), '{}') into counts from (
     select h.reason, count(*) as number
     from (
-      select w.held ->> 'reason' as reason from outlast.workflow_status w where w.held is not null limit 1000
+      select w.held ->> 'reason' as reason from outlast.workflow_status w where w.held is not null
+      order by w.function limit 1000
     ) as h
     group by h.reason
   ) as c;

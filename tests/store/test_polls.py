@@ -7,13 +7,16 @@ begin anywhere would begin at the front of the table, and read all of it.
 from __future__ import annotations
 
 import re
+from time import monotonic
 from typing import Any
 
 import psycopg
 import pytest
 
+from outlast import Queue, context, map_, receive, send, start, workflow
 from outlast.store.queries import load
 from outlast.store.wake import wake_migration
+from tests.engine.harness import engine_on
 
 ROWS = 4_000
 # Without what needs the extensions: no job is made, nothing is asked over HTTP.
@@ -53,6 +56,7 @@ GIVEN = {
     "alone": True,
     "large_alone": True,
 }
+WAIT_S = 20.0
 POLLS = (
     "select outlast.queues_busy()",
     "select outlast.ends_untold()",
@@ -67,21 +71,70 @@ POLLS = (
 )
 
 
+@workflow(queue=Queue("q2", concurrency=2))
+async def item(number: int) -> int:
+    return number
+
+
+@workflow
+async def mapped(number: int) -> int:
+    return number
+
+
+@workflow
+async def parent() -> None:
+    """Children in a queue, a map, messages: what is asked beside the journal."""
+    child = await start(item, 1)
+    await child.result()
+    await map_(mapped, [1, 2, 3])
+    await send(context().workflow_id, "now")
+    await receive()
+
+
 @pytest.mark.parametrize("waiting", WAITING)
 def test_no_poll_reads_the_table_from_its_beginning(database: str, waiting: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(WAKE.encode())
-        options = """{"concurrency": 5, "exclusive": true, "key": "k"}"""
-        connection.execute("insert into outlast.queues (name, base) values ('q', %s)", (options,))
-        connection.execute(MAP)
-        connection.execute(FILL, (ROWS,))
-        wait = f"update outlast.workflow_status set {WAITING[waiting]} where map is null"
-        connection.execute(wait.encode())
-        connection.execute("vacuum analyze outlast.workflow_status")
-        connection.execute(END)
+        end_all_that_waited(connection, waiting)
         for poll in POLLS:
             assert scans_of(connection, poll) == 0, poll
         assert scans_of(connection, CLAIM, GIVEN) == 0
+
+
+@pytest.mark.parametrize("waiting", WAITING)
+async def test_no_instance_reads_the_table_from_its_beginning(database: str, waiting: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        end_all_that_waited(connection, waiting)
+        before = scans_in_all(connection)
+        async with engine_on(database, item, mapped, parent) as bench:
+            await bench.run(parent)
+            await bench.at_rest()
+        assert scans_in_all(connection) == before
+
+
+def end_all_that_waited(connection: psycopg.Connection[Any], waiting: str) -> None:
+    """All workflows wait in one way while the table is analyzed, and then end."""
+    options = """{"concurrency": 5, "exclusive": true, "key": "k"}"""
+    connection.execute("insert into outlast.queues (name, base) values ('q', %s)", (options,))
+    connection.execute(MAP)
+    connection.execute(FILL, (ROWS,))
+    connection.execute(f"update outlast.workflow_status set {WAITING[waiting]} where map is null".encode())
+    connection.execute("vacuum analyze outlast.workflow_status")
+    connection.execute(END)
+
+
+def scans_in_all(connection: psycopg.Connection[Any]) -> int:
+    """The scans of all sessions, once the others have ended: then they have written down what they counted."""
+    others = (
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    ends = monotonic() + WAIT_S
+    while connection.execute(others).fetchall() != [(0,)]:
+        assert monotonic() < ends, "a session of the engine has not ended"
+    connection.execute("select pg_stat_force_next_flush()")
+    counted = "select seq_scan from pg_stat_user_tables where relname = 'workflow_status'"
+    ((scans,),) = connection.execute(counted).fetchall()
+    return int(scans)
 
 
 def scans_of(connection: psycopg.Connection[Any], query: str, given: dict[str, Any] | None = None) -> int:

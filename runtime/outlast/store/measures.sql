@@ -1,10 +1,13 @@
 -- name: measures
--- What a scrape asks, as one row of JSON: each part reads an index, and counts only so far. Map's queues bear ids: they
--- are one.
+-- What a scrape asks, as one row of JSON: each part reads an index, and counts only so far; their orders keep them to it
+-- (decision 0321). Map's queues bear ids: they are one.
 with queues as (
-  select case when m.workflow_id is null then q.name else 'map' end as name, c.*
+  select
+    case when (
+      select m.map is not null from outlast.workflow_status m where m.workflow_id = q.name
+    ) then 'map' else q.name end as name,
+    c.*
   from (select name from outlast.queues where name not like 'step:%%' order by name limit 500) q
-  left join outlast.workflow_status m on m.workflow_id = q.name and m.map is not null
   cross join lateral (
     select count(*) as depth, extract(epoch from now() - min(r.claimable_at))::float8 as oldest_s
     from (
@@ -15,19 +18,22 @@ with queues as (
   ) as c
 ), opened as (
   select function, 'running' as state from (
-    select function from outlast.workflow_status where owner is not null limit 20000) as r
+    select function from outlast.workflow_status where owner is not null order by owner limit 20000) as r
   union all
   select function, 'due' from (
     select function from outlast.workflow_status
-    where owner is null and claimable_at <= now() and queue is null and held is null limit 20000) as d
+    where owner is null and claimable_at <= now() and queue is null and held is null
+    order by claimable_at limit 20000) as d
   union all
   select function, 'waiting' from (
     select function from outlast.workflow_status
-    where owner is null and claimable_at > now() and queue is null and held is null limit 20000) as s
+    where owner is null and claimable_at > now() and queue is null and held is null
+    order by claimable_at limit 20000) as s
   union all
   select function, case when started_at is null then 'enqueued' else 'waiting' end from (
     select function, started_at from outlast.workflow_status
-    where owner is null and claimable_at is not null and queue is not null limit 20000) as e
+    where owner is null and claimable_at is not null and queue is not null
+    order by queue limit 20000) as e
 )
 select
   (select coalesce(json_agg(json_build_array(name, depth, oldest_s)), '[]') from (
@@ -37,7 +43,7 @@ select
     order by n desc limit 1000) as o) as open,
   (select coalesce(json_agg(json_build_array(function, reason, n)), '[]') from (
     select function, coalesce(held ->> 'reason', 'unknown') as reason, count(*) as n from (
-      select function, held from outlast.workflow_status where held is not null limit 20000) as h
+      select function, held from outlast.workflow_status where held is not null order by function limit 20000) as h
     group by 1, 2 order by n desc limit 1000) as x) as held,
   (select coalesce(json_agg(json_build_array(state, n)), '[]') from (
     select coalesce(state, 'unknown') as state, count(*) as n from pg_stat_activity

@@ -11,11 +11,24 @@ order by bytes desc, name
 
 -- name: counts
 with live as (
-  (select w.status from outlast.workflow_status w where w.owner is not null limit %(most)s)
+  -- Each part has an index, and an order that keeps it to that (decision 0321).
+  (select w.status from outlast.workflow_status w where w.owner is not null order by w.owner limit %(most)s)
   union all
-  (select w.status from outlast.workflow_status w where w.owner is null and w.claimable_at is not null limit %(most)s)
+  (select w.status from outlast.workflow_status w
+  where w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null
+  order by w.claimable_at limit %(most)s)
+  union all
+  (select w.status from outlast.workflow_status w
+  where w.owner is null and w.claimable_at is not null and w.queue is not null
+  order by w.queue limit %(most)s)
+  union all
+  (select w.status from outlast.workflow_status w
+  where w.held is not null and w.owner is null and w.claimable_at is not null and w.queue is null
+  order by w.function limit %(most)s)
 ), failed as (
-  select w.status from outlast.workflow_status w where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') limit %(most)s
+  select w.status from outlast.workflow_status w
+  where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
+  order by w.created_at limit %(most)s
 )
 select status, least(count(*), %(most)s) as count, count(*) >= %(most)s as more
 from (select status from live union all select status from failed) as found
@@ -24,8 +37,17 @@ group by status order by status
 -- name: oldest
 select
   (select min(w.completed_at)::text from outlast.workflow_status w where w.completed_at is not null) as ended_at,
-  (select min(w.claimable_at)::text from outlast.workflow_status w
-    where w.owner is null and w.claimable_at is not null) as due_at,
+  least(
+    (select min(w.claimable_at) from outlast.workflow_status w
+    where w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null),
+    (select min(first.claimable_at)
+    from outlast.queues q
+    cross join lateral (
+      select w.claimable_at from outlast.workflow_status w
+      where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.held is null
+      order by w.claimable_at limit 1
+    ) as first)
+  )::text as due_at,
   (select min(m.created_at)::text from outlast.messages m where m.number is null) as undelivered_at,
   greatest((select c.reltuples from pg_class c where c.oid = 'outlast.workflow_status'::regclass), 0)::bigint as estimate
 
