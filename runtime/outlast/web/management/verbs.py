@@ -116,13 +116,7 @@ class VerbRoutes:
 
     async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
         Parameters(call, ())
-        arguments = await read_arguments(verb, call, self._body_bytes_max)
-        if verb.change is not None and verb.check is not None:
-            try:
-                verb.check(arguments)
-            except ValueError as error:
-                raise invalid_argument(None, str(error)) from None
-        return arguments
+        return await read_arguments(verb, call, self._body_bytes_max)
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:
