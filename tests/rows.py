@@ -78,7 +78,7 @@ FILL = Verb(
     arguments=(
         Argument("count", Kind.COUNT, "How many.", 1, 9, required=True),
         Argument("what", Kind.TEXT, "With what.", 1, 5),
-        Argument("key", Kind.TEXT, "To which lock.", 1, 5),
+        Argument("key", Kind.TEXT, "To which lock.", choices=("k", "j")),
         Argument("weight", Kind.NUMBER, "How heavy.", 0),
         Argument("within", Kind.DURATION, "How soon.", 0, 3_600),
         Argument("since", Kind.TIMESTAMP, "From then on."),

@@ -41,6 +41,11 @@ MUTANTS = (
         "web/test_tables.py::test_each_argument_is_checked",
     ),
     Mutant(
+        "arguments-of-no-choice",
+        "An argument is one of its choices",
+        "web/test_tables.py::test_each_argument_is_checked",
+    ),
+    Mutant(
         "others-named-to-owners",
         "What a workflow waits on names no other one to its owner",
         "http/test_ownership.py::test_why_a_workflow_waits_names_no_other_to_its_owner",

@@ -284,6 +284,7 @@ async def test_any_verb_is_done_to_any_noun(store: Store, client: httpx.AsyncCli
     "given",
     [
         {}, {"count": 10}, {"count": 1, "what": ""}, {"count": 1, "what": "gravel"}, {"count": 1, "what": 5},
+        {"count": 1, "key": "x"},
         {"count": 1, "weight": -0.1}, {"count": 1, "weight": "1"}, {"count": 1, "within": 3601},
         {"count": 1, "since": "soon"}, {"count": 1, "since": 5}, {"count": 1, "gently": "yes"},
         {"count": 1, "gently": None}, {"count": 1, "depth": 1},

@@ -113,9 +113,9 @@ def side_by_side(detail: Mapping[str, Any]) -> str:
     """A hold for people: what is recorded, what the code does, where, and what would mend it."""
     lines = [str(detail["message"])]
     if detail.get("step"):
-        lines.append(f"  step {detail['step']} recorded: {_shown(detail.get('recorded'))}")
+        lines.append(f"  step {detail['step']} recorded: {_show_call(detail.get('recorded'))}")
         at = f"  ({detail['at']})" if detail.get("at") else ""
-        lines.append(f"  step {detail['step']} called:   {_shown(detail.get('called'))}{at}")
+        lines.append(f"  step {detail['step']} called:   {_show_call(detail.get('called'))}{at}")
     if detail.get("version"):
         began = f"; it began as {shown(detail['began'])}" if detail.get("began") else ""
         lines.append(f"  since version {detail['version']} of its file{began}")
@@ -126,7 +126,7 @@ def side_by_side(detail: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _shown(call: Mapping[str, Any] | None) -> str:
+def _show_call(call: Mapping[str, Any] | None) -> str:
     return "nothing" if call is None else f"{call['kind']} {call['name']}".strip()
 
 

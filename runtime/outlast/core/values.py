@@ -41,6 +41,8 @@ def read_value(argument: Argument, value: Any) -> Any:
 
 def wanted_value(argument: Argument) -> str:
     """What an argument must be, in words."""
+    if argument.choices:
+        return " or ".join(argument.choices)
     least, most = argument.minimum, argument.maximum
     span = ""
     if most is not None:
@@ -87,6 +89,9 @@ def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
     def read(argument: Argument, value: Any) -> Any:
         if type(value) not in types:
             raise TypeError(type(value))
+        # guard: arguments-of-no-choice
+        if argument.choices and value not in argument.choices:
+            raise ValueError(value)
         size = len(value) if isinstance(value, str) else value
         if argument.minimum is not None and size < argument.minimum:
             raise ValueError(value)

@@ -31,7 +31,7 @@ class Argument(NamedTuple):
     nullable: bool = False
     """Whether null means something else than leaving it out: back to the default."""
     choices: tuple[str, ...] = ()
-    """All that a text may be, for OpenAPI; any without."""
+    """All that a text may be; any without."""
     setting: bool = False
     """Whether the function in the database takes it as a member of `settings`, which are JSON."""
 
@@ -121,12 +121,6 @@ UNDO = "undo"
 KILL = "kill"
 """How a workflow is cancelled."""
 
-
-def _check_mode(arguments: Mapping[str, Any]) -> None:
-    if arguments.get("mode", UNDO) not in (UNDO, KILL):
-        raise ValueError("mode is undo or kill")
-
-
 CANCEL = Verb(
     name="cancel",
     noun=WORKFLOWS,
@@ -138,14 +132,11 @@ CANCEL = Verb(
     past="cancelled",
     secret=False,
     bulk=True,
-    check=_check_mode,
     arguments=(
         Argument(
             "mode",
             Kind.TEXT,
             "`undo`, or `kill`: at once, undoing nothing. That needs a secret key.",
-            1,
-            10,
             choices=(UNDO, KILL),
         ),
         WHY,
@@ -195,9 +186,7 @@ FORK = Verb(
             255,
         ),
         Argument("input", Kind.JSON, "Other arguments, with `start` only."),
-        Argument(
-            "children", Kind.TEXT, "`reuse` what it has started, or `new`.", 1, 10, choices=("reuse", "new")
-        ),
+        Argument("children", Kind.TEXT, "`reuse` what it has started, or `new`.", choices=("reuse", "new")),
         Argument(KEY, Kind.TEXT, "The same key forks it once.", 1, 255),
         WHY,
     ),

@@ -116,7 +116,7 @@ class FunctionHost:
         child: Child | None,
         placement: Placement,
     ) -> str:
-        function = self._served(workflow)
+        function = self._name_served(workflow)
         caller, token = current_caller()
         if child is not None and key is None:
             workflow_id = child.workflow_id
@@ -165,7 +165,7 @@ class FunctionHost:
         inputs: Sequence[str],
         placement: Placement,
     ) -> list[str]:
-        function = self._served(workflow)
+        function = self._name_served(workflow)
         await self._declare(placement.queue)
         news = [
             self._new(
@@ -189,7 +189,7 @@ class FunctionHost:
         return NewMap(
             children.prefix,
             children.parent,
-            self._served(operation.workflow),
+            self._name_served(operation.workflow),
             caller.id,
             caller.record(),
             children.ends_by_s,
@@ -257,7 +257,7 @@ class FunctionHost:
         key: str | None = None,
     ) -> NewWorkflow:
         """The row of a workflow that a function starts, and which other one it belongs to."""
-        function, (caller, _) = self._served(workflow), current_caller()
+        function, (caller, _) = self._name_served(workflow), current_caller()
         return new_workflow(
             workflow_id,
             function,
@@ -274,11 +274,11 @@ class FunctionHost:
             placement=placement,
         )
 
-    def _served(self, workflow: WorkflowDefinition) -> str:
+    def _name_served(self, workflow: WorkflowDefinition) -> str:
         """The name under which it is served. Raises UsageError."""
         function = self._catalog.name_of(workflow)
         if function is None:
-            raise UsageError(_not_served(workflow.fn))
+            raise UsageError(_why_not_served(workflow.fn))
         return function
 
     async def _declare(self, queue: Queue | None) -> None:
@@ -292,7 +292,7 @@ class FunctionHost:
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        state = await self._known(workflow_id)
+        state = await self._ended_state(workflow_id)
         if state is None:
             # guard: step-that-waits-works
             with self._executor.awaiting_here():
@@ -314,7 +314,7 @@ class FunctionHost:
 
         return next_event
 
-    async def _known(self, workflow_id: str) -> WorkflowState | None:
+    async def _ended_state(self, workflow_id: str) -> WorkflowState | None:
         """How it has ended; None if it has not. Raises WorkflowNotFound."""
         if self._runs_here(workflow_id):
             return None
@@ -327,7 +327,7 @@ class FunctionHost:
         """See `sdk.running.Host`."""
         self._entrance.check()
         for workflow_id, state in zip(
-            workflow_ids, await asyncio.gather(*map(self._known, workflow_ids)), strict=True
+            workflow_ids, await asyncio.gather(*map(self._ended_state, workflow_ids)), strict=True
         ):
             if state is not None:
                 return workflow_id
@@ -410,7 +410,7 @@ class FunctionHost:
         """See `sdk.running.Host`."""
         self._entrance.check()
         if workflow is not None:
-            arguments = {**arguments, "function": self._served(workflow)}
+            arguments = {**arguments, "function": self._name_served(workflow)}
         here = known_context()
         by = "a function" if here is None else f"function {here.function}"
         try:
@@ -468,7 +468,7 @@ class FunctionHost:
         self._services.observe(CallUnawaited("", "", name, place))
 
 
-def _not_served(fn: Callable[..., Any]) -> str:
+def _why_not_served(fn: Callable[..., Any]) -> str:
     """Why a workflow that isn't in the catalog isn't, and what to write."""
     around, _, name = fn.__qualname__.rpartition(".")
     if not around:

@@ -158,7 +158,7 @@ class Journal:
         write = self._entries.get(workflow_id)
         # guard: last-word-of-the-old
         if isinstance(write, _Write) and write.epoch > epoch:
-            return self._refused()  # the last word of an execution whose workflow was claimed again
+            return self._refuse_write()  # the last word of an execution whose workflow was claimed again
         if not isinstance(write, _Write) or write.epoch != epoch or write.end is not None:
             write = _Write(workflow_id, epoch, self._loop.create_future())
             self._add(workflow_id, write)
@@ -176,7 +176,7 @@ class Journal:
             write.size += len(end.output or "") if isinstance(end, Ending) else 0
         return write.settled
 
-    def _refused(self) -> asyncio.Future[bool]:
+    def _refuse_write(self) -> asyncio.Future[bool]:
         settled: asyncio.Future[bool] = self._loop.create_future()
         settled.set_result(False)
         return settled

@@ -80,7 +80,7 @@ def refuse_conflicting_queues(files: Iterable[FunctionFile], root: Path) -> dict
     for file in files:
         own = [each.queue for each in file.workflows() if each.queue is not None]
         conflicts = (text for queue in own if (text := _conflict(queue, defined, root)) is not None)
-        mixed = (text for queue in own if (text := _mixed(queue, own, defined, root)) is not None)
+        mixed = (text for queue in own if (text := _why_mixed(queue, own, defined, root)) is not None)
         error = file.error or next(conflicts, None) or next(mixed, None)
         checked[file.name] = file if error == file.error else replace(file, error=error, served={})
         if error is None:
@@ -97,7 +97,7 @@ def _conflict(queue: Queue, defined: Mapping[str, Queue], root: Path) -> str | N
     return f"{here}: UsageError: queue {queue.name!r} is defined otherwise at {there}; {remedy}"
 
 
-def _mixed(queue: Queue, own: Sequence[Queue], defined: Mapping[str, Queue], root: Path) -> str | None:
+def _why_mixed(queue: Queue, own: Sequence[Queue], defined: Mapping[str, Queue], root: Path) -> str | None:
     """Whether a queue has batches of several functions: one that is full of both would be full of neither."""
     # guard: batches-of-two-functions
     if queue.batches and (queue.name in defined or [each.name for each in own].count(queue.name) > 1):

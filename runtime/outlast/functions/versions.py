@@ -40,7 +40,7 @@ def place_versions(files: Iterable[FunctionFile]) -> list[FunctionFile]:
         file.name: name for name, found in strays.items() for file in found if name in homes or len(found) > 1
     }
     placed = [_served_as(each, joined[each.name]) if each.name in joined else each for each in files]
-    return [_advised(each) if _is_moved(each, files) else each for each in placed]
+    return [_with_advice(each) if _is_moved(each, files) else each for each in placed]
 
 
 def _is_moved(file: FunctionFile, files: Iterable[FunctionFile]) -> bool:
@@ -52,7 +52,7 @@ def _is_moved(file: FunctionFile, files: Iterable[FunctionFile]) -> bool:
     return file.offer.main is None or file.offer.main.name != file.served_as.replace("-", "_")
 
 
-def _advised(file: FunctionFile) -> FunctionFile:
+def _with_advice(file: FunctionFile) -> FunctionFile:
     advice = (
         f"it is served as {file.served_as}, since it has versions and its name ends in one; "
         f'aliases=["{file.name}"] keeps the name that it had without them'

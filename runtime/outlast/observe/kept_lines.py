@@ -127,7 +127,7 @@ class LinesHandler(logging.Handler):
                 given.get("step_id"),
                 given.get("step"),
                 given.get("attempt"),
-                _shown(text),
+                _shorten_line(text),
             ),
         )
 
@@ -170,7 +170,7 @@ class Printed:
                     here.step_id,
                     here.step,
                     attempt,
-                    _shown(each),
+                    _shorten_line(each),
                 ),
             )
 
@@ -180,6 +180,6 @@ def _replays(here: Context) -> bool:
     return current_line() is not None and not here.logger.isEnabledFor(logging.CRITICAL)
 
 
-def _shown(text: str) -> str:
+def _shorten_line(text: str) -> str:
     shown = redactor.redact(text)
     return shown if len(shown) <= CHARS_MAX else f"{shown[: CHARS_MAX - 1]}…"

@@ -28,7 +28,7 @@ def uuid4() -> UUID:
 
     Raises UsageError outside a workflow's body: there `uuid.uuid4` is right.
     """
-    return UUID(bytes=_drawn("uuid4")[:16], version=4)
+    return UUID(bytes=_draw("uuid4")[:16], version=4)
 
 
 def random() -> float:
@@ -36,10 +36,10 @@ def random() -> float:
 
     Raises UsageError outside a workflow's body: there `random.random` is right.
     """
-    return (int.from_bytes(_drawn("random")[:7], "big") >> 3) / (1 << _BITS)
+    return (int.from_bytes(_draw("random")[:7], "big") >> 3) / (1 << _BITS)
 
 
-def _drawn(name: str) -> bytes:
+def _draw(name: str) -> bytes:
     line: Line | None = line_here(name)
     if line is None:
         raise UsageError(

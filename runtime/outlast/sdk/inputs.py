@@ -132,7 +132,7 @@ class Inputs:
         of = f"{self._fn.__qualname__}: the input"
         if self.request_parameters:
             raise UsageError(f"{self._fn.__qualname__} takes a Request: it can be called over HTTP only")
-        given = self._given(args, kwargs)
+        given = self._validate(args, kwargs)
         try:
             encoded = self._adapter.dump_json(given, warnings="error", by_alias=False)
         except ValueError as error:
@@ -159,7 +159,7 @@ class Inputs:
             raise UsageError(f"{self._fn.__qualname__} takes no argument: an item would be it")
         return f'{{"{self.names[0]}":{value}}}'
 
-    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The arguments as the adapter takes them, validated."""
         try:
             bound = self.signature.bind(*args, **kwargs)

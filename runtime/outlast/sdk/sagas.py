@@ -45,7 +45,7 @@ class _Done(NamedTuple):
 
     def document(self, error: str | None = None) -> dict[str, Any]:
         """As of `CompensationFailed.standing`."""
-        told = {"step": self.entry.step, "undo": self.entry.undo, "result": _told(self.result)}
+        told = {"step": self.entry.step, "undo": self.entry.undo, "result": _tell_result(self.result)}
         return told if error is None else {**told, "error": error}
 
     def failed(self, error: Exception, wait_s: float) -> dict[str, Any]:
@@ -417,7 +417,7 @@ def _text(error: Exception) -> str:
     return told.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
 
 
-def _told(result: Any) -> Any:
+def _tell_result(result: Any) -> Any:
     """What a step returned, as people are told of it: plain JSON, or the beginning of a text."""
     if result is UNKNOWN:
         return UNKNOWN.name

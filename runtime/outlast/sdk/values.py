@@ -29,14 +29,14 @@ class Values:
     def __init__(self, of: str) -> None:
         self._of = of
         self._plain = Codec(of=of, remedy=_REMEDY)
-        self._kept = lru_cache(maxsize=_KEPT_MAX)(self._made)
+        self._kept = lru_cache(maxsize=_KEPT_MAX)(self._make_codec)
 
     def codec(self, annotation: Any) -> Codec:
         """The codec of a type. Raises UsageError for one that JSON can't carry."""
         try:
             return self._kept(annotation)
         except TypeError:  # an annotation that can't be hashed
-            return self._made(annotation)
+            return self._make_codec(annotation)
 
     def encode(self, value: Any) -> str:
         """`value` as JSON text: plain JSON, a dataclass, a pydantic model. Raises NotSerializable."""
@@ -49,5 +49,5 @@ class Values:
             raise NotSerializable(f"{self._of}: {brief(value)} has no JSON form; {_REMEDY}") from None
         return codec.encode(value)
 
-    def _made(self, annotation: Any) -> Codec:
+    def _make_codec(self, annotation: Any) -> Codec:
         return Codec(annotation, of=self._of, remedy=_REMEDY)

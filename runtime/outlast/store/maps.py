@@ -262,7 +262,7 @@ class _Reader:
         return Context().run(self._wait_for, statement, parameters)
 
     def _wait_for(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        call = asyncio.run_coroutine_threadsafe(self._read(statement, parameters), self._opened())
+        call = asyncio.run_coroutine_threadsafe(self._read(statement, parameters), self._open_loop())
         try:
             return call.result(READ_S)
         except TimeoutError:
@@ -277,7 +277,7 @@ class _Reader:
             asyncio.run_coroutine_threadsafe(self._end(), loop)
             thread.join(1.0)
 
-    def _opened(self) -> asyncio.AbstractEventLoop:
+    def _open_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -39,15 +39,15 @@ class PostgresMessages:
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
         parameters = {"workflow_id": workflow_id, "message": body, "topic": topic, "key": key}
-        return int((await self._sent("send", parameters))["message_id"])
+        return int((await self._send("send", parameters))["message_id"])
 
     async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
         """See MessageStore."""
         parameters = {"workflow_id": workflow_id, "step_id": step_id, "message": body, "request": request}
-        message_id: int | None = (await self._sent("answer", parameters))["message_id"]
+        message_id: int | None = (await self._send("answer", parameters))["message_id"]
         return message_id
 
-    async def _sent(self, query: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _send(self, query: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:
             (row,) = await self._rows(query, parameters)
         except tuple(_REFUSALS) as error:

@@ -44,7 +44,7 @@ def load(file: str) -> dict[str, SQL]:
 
 def load_numbered(file: str) -> dict[str, Numbered]:
     """The queries of `file` by name, for libpq."""
-    return {name: _numbered(name, text) for name, text in _texts(file)}
+    return {name: _number(name, text) for name, text in _texts(file)}
 
 
 def for_one_row(query: Numbered) -> Numbered:
@@ -64,7 +64,7 @@ def _texts(file: str) -> list[tuple[str, str]]:
     ]
 
 
-def _numbered(name: str, text: str) -> Numbered:
+def _number(name: str, text: str) -> Numbered:
     numbers: dict[str, int] = {}
     text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", text)
     return Numbered(name, text.replace("%%", "%"), tuple(numbers))

@@ -110,10 +110,10 @@ def orders_json(orders: Sequence[Order]) -> str:
 
 def declared_json(declared: Sequence[Declared]) -> str:
     """Declarations as outlast.declare_schedules takes them; alike for those that are alike."""
-    return to_json([_declared(each) for each in sorted(declared, key=lambda each: each.name)]).decode()
+    return to_json([_row_of(each) for each in sorted(declared, key=lambda each: each.name)]).decode()
 
 
-def _declared(each: Declared) -> dict[str, Any]:
+def _row_of(each: Declared) -> dict[str, Any]:
     schedule, policies = each.schedule, each.schedule.policies
     when = schedule.timetable
     return {

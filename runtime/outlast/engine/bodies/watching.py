@@ -56,7 +56,7 @@ def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None
             caller = _caller(frame)
             if caller is not None:
                 place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-                found(_written(*_name_of(called)), place, instead)
+                found(_name_in_program(*_name_of(called)), place, instead)
 
     def begin() -> None:
         sys.setprofile(look)
@@ -70,7 +70,7 @@ def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None
         sys.setprofile(before)
 
 
-def _written(owner: str, name: str) -> str:
+def _name_in_program(owner: str, name: str) -> str:
     """As it is written in a program."""
     return f"{_MODULES.get(owner, owner)}.{name}"
 

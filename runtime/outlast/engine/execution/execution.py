@@ -458,7 +458,7 @@ class Execution:
                 self.stop(self.undoing)  # the body caught its end, and waits for anything else
                 return False
             if self.draining or self.waiting.calls:
-                self._rest()
+                self._leave_if_at_rest()
             return False
         pause_s = self._pace.went_on()
         if pause_s and not self._paused:
@@ -603,7 +603,7 @@ class Execution:
         in_doubt = call.operation.kind == kinds.TRANSACTION
         self.recording.complete(call, error=encode_failure(error), attempts=call.attempt, certain=in_doubt)
 
-    def _rest(self) -> None:
+    def _leave_if_at_rest(self) -> None:
         """The body waits for what isn't there yet: see whether it can leave."""
         if self.draining:
             if not any(call.running for call in self.calls.values()):

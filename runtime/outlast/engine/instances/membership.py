@@ -165,13 +165,13 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        self._claim_by(self._when(at_s))
+        self._claim_by(self._local_time_of(at_s))
 
     def decide_soon(self, at_s: float) -> None:
         """Something in a queue may begin at `at_s` (Unix seconds): see then."""
-        self._decide_by(self._when(at_s))
+        self._decide_by(self._local_time_of(at_s))
 
-    def _when(self, at_s: float) -> float:
+    def _local_time_of(self, at_s: float) -> float:
         """When that is due in the database, by the clock of this process."""
         wait_s = at_s - self._clock.now_s()
         return monotonic() + (wait_s + CLOCK_SLACK_S if wait_s > 0 else 0.0)

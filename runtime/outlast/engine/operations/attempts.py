@@ -165,7 +165,7 @@ class Attempts:
     def _failed(self, error: Exception) -> Failure | None:
         execution, call, attempt = self._execution, self._call, self._call.attempt
         if self._what and self._retry.max_attempts > 1:
-            self._earlier.append(_told(error, attempt, execution.services.clock.now_s()))
+            self._earlier.append(_describe_attempt(error, attempt, execution.services.clock.now_s()))
         if not self._retries(error):
             if attempt > 1:
                 _note(error, self._earlier)
@@ -228,7 +228,7 @@ def _instead_of(error: BaseException, but: str = "") -> Exception:
     return instead
 
 
-def _told(error: Exception, attempt: int, now_s: float) -> str:
+def _describe_attempt(error: Exception, attempt: int, now_s: float) -> str:
     """One attempt, for the note: when it failed, and with what."""
     at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
     try:

@@ -140,7 +140,7 @@ async def _outcome(execution: Execution, operation: Map, map_id: str, state: Map
             *PLAIN.through({"of": map_id, "total": counts.total, "ok": counts.ok, "failed": counts.failed})
         )
     failed = await until_it_can(lambda: maps.failed(map_id, "", ERRORS_MAX))
-    errors = [[_key(map_id, each), _told(execution, operation, each)] for each in failed]
+    errors = [[_key(map_id, each), _describe_failure(execution, operation, each)] for each in failed]
     left = counts.total - counts.ok - counts.failed
     first = f"; the first one: {errors[0][0]}: {errors[0][1]}" if errors else ""
     raise MapFailed(
@@ -158,6 +158,6 @@ def _key(map_id: str, end: ItemEnd) -> str:
     return end.workflow_id[len(map_id) + 1 :]
 
 
-def _told(execution: Execution, operation: Map, end: ItemEnd) -> str:
+def _describe_failure(execution: Execution, operation: Map, end: ItemEnd) -> str:
     error = execution.services.host.error_of(end, operation.workflow)
     return f"{type(error).__name__}: {error}"[:500]

@@ -24,16 +24,16 @@ CONFLICTS_MAX = 50
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    definition = _of(call).definition
+    definition = _transaction_of(call).definition
     Attempts(execution, call, _run, definition.retry, definition.timeout_s, "transaction").begin()
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
     """See operations.table."""
-    return _of(call).definition.codec.decode(record.output)
+    return _transaction_of(call).definition.codec.decode(record.output)
 
 
-def _of(call: PendingCall) -> Transaction:
+def _transaction_of(call: PendingCall) -> Transaction:
     assert isinstance(call.operation, Transaction)
     return call.operation
 
@@ -44,7 +44,7 @@ async def _run(execution: Execution, call: PendingCall) -> Success:
 
 async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
     """Run the body and its record's insert until Postgres gave a plain answer."""
-    operation, services = _of(call), execution.services
+    operation, services = _transaction_of(call), execution.services
     definition = operation.definition
     nonce = secrets.randbits(63)
     fn = in_time(execution, definition.fn)

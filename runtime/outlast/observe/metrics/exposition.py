@@ -80,12 +80,12 @@ class Exposition:
         yield _metric(f.DB_UP, {(): [float(measures is not None)]})
         if measures is None:
             return
-        yield _metric(f.QUEUE_DEPTH, _bounded({(name,): depth for name, depth, _ in measures.queues}))
+        yield _metric(f.QUEUE_DEPTH, _bound({(name,): depth for name, depth, _ in measures.queues}))
         oldest: dict[Labels, float] = {(name,): oldest_s for name, _, oldest_s in measures.queues}
-        yield _metric(f.QUEUE_OLDEST, _bounded(oldest, most=True))
-        yield _metric(f.OPEN, _bounded({(name, state): count for name, state, count in measures.open}))
-        yield _metric(f.CONNECTIONS, _bounded({(state,): count for state, count in measures.connections}))
-        yield _metric(f.HELD, _bounded({(name, reason): count for name, reason, count in measures.held}))
+        yield _metric(f.QUEUE_OLDEST, _bound(oldest, most=True))
+        yield _metric(f.OPEN, _bound({(name, state): count for name, state, count in measures.open}))
+        yield _metric(f.CONNECTIONS, _bound({(state,): count for state, count in measures.connections}))
+        yield _metric(f.HELD, _bound({(name, reason): count for name, reason, count in measures.held}))
 
 
 class _Given:
@@ -99,7 +99,7 @@ class _Given:
         return self._metrics
 
 
-def _bounded(series: dict[Labels, float], *, most: bool = False) -> dict[Labels, list[float]]:
+def _bound(series: dict[Labels, float], *, most: bool = False) -> dict[Labels, list[float]]:
     """So many series as may be; the rest, added up or the `most` of it, as `other`."""
     items = list(series.items())
     kept = {labels: [value] for labels, value in items[: f.SERIES_MAX - 1]}

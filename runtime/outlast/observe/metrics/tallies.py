@@ -144,11 +144,11 @@ def sum_up(sources: Iterable[Iterable[Found]]) -> dict[str, dict[Labels, list[fl
             )
     for name, series in summed.items():
         if len(series) > SERIES_MAX:  # each process has its own, and together they may have more
-            summed[name] = _folded(series)
+            summed[name] = _fold(series)
     return summed
 
 
-def _folded(series: dict[Labels, list[float]]) -> dict[Labels, list[float]]:
+def _fold(series: dict[Labels, list[float]]) -> dict[Labels, list[float]]:
     ordered = sorted(series.items(), key=lambda item: (OTHER not in item[0], item[0]))
     kept = dict(ordered[: SERIES_MAX - 1])
     rest = ordered[SERIES_MAX - 1 :]

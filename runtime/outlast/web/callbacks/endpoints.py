@@ -65,13 +65,13 @@ class CallbackRoutes:
     async def show(self, call: Call, token: str) -> Answer:
         """The page that asks. Mail programs and browsers that look ahead do nothing by it."""
         try:
-            found = await self._found(call, token)
+            found = await self._find(call, token)
             # guard: used-callback-shown
             if found.used_up:
                 raise ProblemError(_USED)
             _check_live(found)
         except ProblemError as error:
-            return _refused(call, error.problem)
+            return _refuse(call, error.problem)
         if asks(call):
             return confirm_page(found.of)
         return json_answer(
@@ -81,7 +81,7 @@ class CallbackRoutes:
     async def answer(self, call: Call, token: str) -> Answer:
         """Send what it bears to the workflow: 202 once it is durable, for browsers a page."""
         try:
-            found = await self._found(call, token)
+            found = await self._find(call, token)
             if not found.used_up:
                 _check_live(found)
             refuse_encoded(call)
@@ -101,10 +101,10 @@ class CallbackRoutes:
             problem = expected_problem(error)
             if problem is None:
                 raise
-            return _refused(call, problem)
+            return _refuse(call, problem)
         return sent_page() if asks(call) else json_answer({"sent": True}, 202)
 
-    async def _found(self, call: Call, token: str) -> _Found:
+    async def _find(self, call: Call, token: str) -> _Found:
         """Raises ProblemError: of what is none of ours nothing is looked up."""
         self._count(call, STRANGER)
         link = self._engine.seals.open(token)
@@ -166,5 +166,5 @@ def _check_live(found: _Found) -> None:
         raise ProblemError(_OVER)
 
 
-def _refused(call: Call, problem: Problem) -> Answer:
+def _refuse(call: Call, problem: Problem) -> Answer:
     return refusal_page(problem) if asks(call) else problem.answer()

@@ -76,7 +76,7 @@ def _fields(of: Any) -> str:
     kinds = schema.get("$defs", {})
     if choices := _choices(schema, kinds):
         return "".join(_button(each) for each in choices)
-    members = _resolved(schema, kinds).get("properties", {})
+    members = _resolve(schema, kinds).get("properties", {})
     if 0 < len(members) <= FIELDS_MAX:
         needed = set(schema.get("required", ()))
         inputs = [_input(name, each, kinds, name in needed) for name, each in members.items()]
@@ -84,7 +84,7 @@ def _fields(of: Any) -> str:
     return f'<label><input name="{ALONE}"></label><button>Send</button>'
 
 
-def _resolved(schema: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
+def _resolve(schema: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
     name = schema.get("$ref", "").rpartition("/")[2]
     found: dict[str, Any] = kinds.get(name, schema)
     return found
@@ -92,7 +92,7 @@ def _resolved(schema: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
 
 def _choices(schema: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
     """The texts that are all that fits, if these are few."""
-    schema = _resolved(schema, kinds)
+    schema = _resolve(schema, kinds)
     if schema.get("type") == "boolean":
         return ["true", "false"]
     choices = [schema["const"]] if "const" in schema else schema.get("enum", [])

@@ -49,12 +49,12 @@ def _of_form(content_type: str, body: bytes, of: Any) -> str:
         raise ProblemError(Problem("invalid_form", "a link takes no files"))
     given: Any = {name: all_of if len(all_of := fields.getlist(name)) > 1 else all_of[0] for name in fields}
     if of is Any:
-        return _checked(to_json(given or None))
+        return _text_of(to_json(given or None))
     if set(given) <= {ALONE}:  # a choice, or nothing
         given = given.get(ALONE)
     adapter: TypeAdapter[Any] = TypeAdapter(of)
     value = _check(lambda: adapter.validate_python(given))
-    return _checked(VALUES.codec(of).encode(value).encode())
+    return _text_of(VALUES.codec(of).encode(value).encode())
 
 
 def _check(read: Any) -> Any:
@@ -69,7 +69,7 @@ def _check(read: Any) -> Any:
         raise InvalidInput(f"what was sent can't be read: {error}", []) from None
 
 
-def _checked(body: bytes) -> str:
+def _text_of(body: bytes) -> str:
     try:
         return read_json(body, "the answer")[0]
     except NotSerializable as error:

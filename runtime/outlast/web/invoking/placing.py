@@ -19,9 +19,9 @@ def placement_of(call: Call, definition: WorkflowDefinition, *, secret: bool) ->
     """What a call's header says of it. Raises ProblemError (422)."""
     if definition.webhook is not None:  # its sender signs nothing of the header
         return USUAL
-    priority = _one(call, "Outlast-Priority")
-    delay = _one(call, "Outlast-Delay")
-    attributes = _one(call, "Outlast-Attributes")
+    priority = _single_header(call, "Outlast-Priority")
+    delay = _single_header(call, "Outlast-Delay")
+    attributes = _single_header(call, "Outlast-Attributes")
     if priority is None and delay is None and attributes is None:
         return USUAL
     # guard: attributes-for-anybody
@@ -66,7 +66,7 @@ def _attributes(value: str) -> str | None:
         raise _invalid(f'Outlast-Attributes is JSON, such as {{"customer": "42"}}: {error}') from None
 
 
-def _one(call: Call, name: str) -> str | None:
+def _single_header(call: Call, name: str) -> str | None:
     values = call.header_values(name.lower().encode())
     if len(values) > 1:
         raise _invalid(f"{name} is given {len(values)} times; give it once")

@@ -59,7 +59,7 @@ class VerbRoutes:
         if owner is not None:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
-        status = await self._changed(verb, workflow_id, arguments, who_called(call))
+        status = await self._change_status(verb, workflow_id, arguments, who_called(call))
         if status is None:
             found = await self._owned.ownership(workflow_id, owner)
             if found.status not in verb.already:
@@ -70,7 +70,7 @@ class VerbRoutes:
         accepted = 202 if verb.accepted and status in verb.statuses else 200
         return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
 
-    async def _changed(
+    async def _change_status(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
     ) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
@@ -116,13 +116,7 @@ class VerbRoutes:
 
     async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
         Parameters(call, ())
-        arguments = await read_arguments(verb, call, self._body_bytes_max)
-        if verb.change is not None and verb.check is not None:
-            try:
-                verb.check(arguments)
-            except ValueError as error:
-                raise invalid_argument(None, str(error)) from None
-        return arguments
+        return await read_arguments(verb, call, self._body_bytes_max)
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:

@@ -84,10 +84,10 @@ _OF_A_WORKFLOW = ("Workflow-Id", "Status-Link")
 
 
 def _column(column: Column) -> Item:
-    return _described(_COLUMNS[column.kind], column.about, nullable=column.nullable)
+    return _describe(_COLUMNS[column.kind], column.about, nullable=column.nullable)
 
 
-def _described(schema: Item, about: str, *, nullable: bool) -> Item:
+def _describe(schema: Item, about: str, *, nullable: bool) -> Item:
     schema = dict(schema)
     if nullable and "type" in schema:
         schema["type"] = [schema["type"], "null"]
@@ -275,7 +275,7 @@ def _argument(each: Argument) -> Item:
             schema[name] = bound
     if each.kind is Kind.JSON:
         schema = {}
-    return _described(schema, each.about, nullable=each.nullable)
+    return _describe(schema, each.about, nullable=each.nullable)
 
 
 def _send(path: str) -> Item:
