@@ -483,9 +483,8 @@ def _check_itself(verb: Verb, workflow_id: str, by: str) -> None:
             f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do "
             "so again when it is resumed. Let it wait for a message with receive(), or sleep()"
         )
-    kind, _, actor = by.partition(" ")
     # guard: forks-itself
-    if verb is FORK and kind == "workflow" and same_line(actor, workflow_id):
+    if verb is FORK and same_line(by, actor_of(workflow_id)):
         raise UsageError(
             f"workflow {workflow_id!r} can't fork itself: its fork would do so too, without end. Start "
             "it again with start(), and with an input by which that ends"
