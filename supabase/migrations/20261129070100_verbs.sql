@@ -361,8 +361,10 @@ begin
     raise exception 'outlast.%: % is live, and belongs to it or may still read it', verb, live
       using errcode = '55000', hint = 'cancel that first, or let it end';
   end if;
+  -- Who did what to it stays: nobody takes away what he did by deleting it too. Retention takes it along with its row.
+  -- guard: acts-deleted-too
+  update outlast.acts a set workflow_id = null where a.workflow_id = w.workflow_id;
   delete from outlast.workflow_status x where x.workflow_id = w.workflow_id;
-  -- After it: what is noted of a workflow goes with it, this stays.
   perform outlast.note_act('workflow', w.workflow_id, 'delete', by, why, outlast.workflow_stands(w));
 end
 $$;

@@ -359,6 +359,30 @@ async def test_nobody_pauses_itself(database: str, in_step: bool) -> None:
         assert "can't pause itself" in await bench.run(pauses_itself, in_step)
 
 
+@step
+async def forking(workflow_id: str) -> None:
+    await WorkflowHandle[Any](workflow_id).fork()
+
+
+@workflow
+async def forks_itself(in_step: bool) -> str:
+    own = context().workflow_id
+    try:
+        await (forking(own) if in_step else WorkflowHandle[Any](context().root_id).fork())
+    except (UsageError, StepFailed) as error:
+        return str(error)
+    return "forked"
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+async def test_nobody_forks_itself_nor_its_own_first(database: str, in_step: bool) -> None:
+    async with engine_on(database, forks_itself) as bench:
+        workflow_id = await bench.start(forks_itself, in_step)
+        assert "can't fork itself" in await bench.result(workflow_id)
+        fork = (await act(bench, FORK, workflow_id))["fork"]
+        assert "can't fork itself" in await bench.result(fork)
+
+
 async def test_a_def_workflow_operates_another(database: str) -> None:
     async with engine_on(database, naps, operator_in_a_thread) as bench:
         workflow_id = await bench.start(operator_in_a_thread)

@@ -43,6 +43,16 @@ MUTANTS = (
         POSTGRES + "test_nobody_pauses_itself[True]",
     ),
     Mutant(
+        "forks-itself",
+        "No workflow forks itself, nor a fork its first one: each would do so again, without end",
+        CASES + "test_nobody_forks_itself_nor_its_own_first[True]",
+    ),
+    Mutant(
+        "acts-deleted-too",
+        "Who did what to a workflow is known after it was deleted",
+        SQL + "test_an_ended_workflow_is_deleted_with_all_that_belongs_to_it",
+    ),
+    Mutant(
         "forked-again-after-a-crash",
         "A fork whose record was lost is made once",
         POSTGRES + "test_a_fork_whose_record_was_lost_is_made_once",

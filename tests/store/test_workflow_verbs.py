@@ -465,10 +465,12 @@ def test_an_ended_workflow_is_deleted_with_all_that_belongs_to_it(sql: Connectio
     insert(sql, "w/1/1", "SUCCESS", parent="w/1")
     insert(sql, "other", "SUCCESS")
     note(sql, "1", 1)
+    sql.execute("select from outlast.set_workflow('w', '{\"a\": 1}', 'seen', 'bob')")
     assert one(sql, "select deleted from outlast.delete_workflow('w', 'old', 'ann')") == 3
     assert one(sql, "select string_agg(workflow_id, ' ') from outlast.workflow_status") == "other"
     assert one(sql, "select count(*) from outlast.operation_outputs") == 0
-    assert acts(sql) == [("delete", "w", "ann", "old")]
+    # Who did what to it stays, though it is gone.
+    assert acts(sql) == [("set", "w", "bob", "seen"), ("delete", "w", "ann", "old")]
     with pytest.raises(errors.NoDataFound):
         sql.execute("select outlast.delete_workflow('w')")
 

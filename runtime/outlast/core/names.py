@@ -19,6 +19,7 @@ WORKFLOW_ID_BYTES_MAX = 512
 """With a map's key behind it one has 913 at most: two of them in an index stay below Postgres's 2,704."""
 _HASHED = "sha256-"
 _FORK = re.compile(r"~(?=[0-9]+\Z)")
+_LINE = re.compile(r"~[0-9]+\Z")
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STRING_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -101,6 +102,11 @@ def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
     # guard: keys-name-forks = ":".join([parts[0], *map(_escape, parts[1:])])
     readable = _FORK.sub("%7E", ":".join([parts[0], *map(_escape, parts[1:])]))
     return readable if _fits(readable) else f"{function}:{_digest(readable)}"
+
+
+def same_line(one: str, other: str) -> bool:
+    """Whether one of these workflows is the other, its fork, or they are forks of the same one."""
+    return _LINE.sub("", one) == _LINE.sub("", other)
 
 
 def child_id_of(parent: str, part: str) -> str:

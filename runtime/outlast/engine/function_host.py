@@ -22,7 +22,7 @@ from outlast.core.errors import (
 from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.maps import BLOCK, ItemEnd, NewMap
-from outlast.core.names import actor_of, fresh_workflow_id, workflow_id_of
+from outlast.core.names import actor_of, fresh_workflow_id, same_line, workflow_id_of
 from outlast.core.observations import CallUnawaited
 from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import (
@@ -36,7 +36,7 @@ from outlast.core.ports import (
     Unacceptable,
 )
 from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
-from outlast.core.verbs import PAUSE, UNDO, Verb
+from outlast.core.verbs import FORK, PAUSE, UNDO, Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Children, Services
@@ -356,12 +356,7 @@ class FunctionHost:
         """See `sdk.running.Host`."""
         self._entrance.check()
         by = by or who_acts()
-        # guard: pauses-itself
-        if verb is PAUSE and by == actor_of(workflow_id):
-            raise UsageError(
-                f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do "
-                "so again when it is resumed. Let it wait for a message with receive(), or sleep()"
-            )
+        _check_itself(verb, workflow_id, by)
         with reaching("whether it was done is unknown: "):
             try:
                 return await self._act(verb, workflow_id, arguments, by)
@@ -478,3 +473,19 @@ def _why_not_served(fn: Callable[..., Any]) -> str:
         f"the workflow {name!r} is defined {made}: another instance couldn't find it by its name. "
         "Define it at the top level of a file under functions/, and give it what it needs as arguments"
     )
+
+
+def _check_itself(verb: Verb, workflow_id: str, by: str) -> None:
+    """Some verbs a workflow can't do to itself: it would do so again, without end. Raises UsageError."""
+    # guard: pauses-itself
+    if verb is PAUSE and by == actor_of(workflow_id):
+        raise UsageError(
+            f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do "
+            "so again when it is resumed. Let it wait for a message with receive(), or sleep()"
+        )
+    # guard: forks-itself
+    if verb is FORK and same_line(by, actor_of(workflow_id)):
+        raise UsageError(
+            f"workflow {workflow_id!r} can't fork itself: its fork would do so too, without end. Start "
+            "it again with start(), and with an input by which that ends"
+        )
