@@ -104,6 +104,7 @@ def test_a_copied_cookie_ends_with_its_session(look: Look, empty_shop: Shop) -> 
     assert plant(look, empty_shop, copied) == f"{DASHBOARD}/login"
 
 
+@pytest.mark.slow
 def test_a_new_key_ends_all_sessions_of_the_old_one(look: Look, empty_shop: Shop) -> None:
     """An open page is led to where one signs in, and from there back; a copied cookie opens nothing."""
     look.fresh()

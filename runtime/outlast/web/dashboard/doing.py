@@ -18,8 +18,6 @@ from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
 
 _NOUNS = {"workflows": WORKFLOWS, "queues": QUEUES, "schedules": SCHEDULES}
-LONG_CHARS = 300
-"""A text that may be longer has a field of several lines."""
 
 
 async def ask(asked: Asked) -> Sendable:
@@ -85,7 +83,6 @@ def _page(
         refused=refused,
         back=_back(verb, key),
         commands=of_verb(asked.base, verb, key, given),
-        long_chars=LONG_CHARS,
     )
 
 

@@ -59,6 +59,9 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 _PARTS = ("icons", "components", "lists", "steps", "inputs")
 """What pages are put together of, each of those before it: every template knows their macros."""
 
+LONG_CHARS = 300
+"""A text that may be longer has a field of several lines."""
+
 _FOLDER = Path(__file__).parent / "templates"
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _KEPT_NOWHERE = (b"cache-control", b"no-store")
@@ -101,6 +104,7 @@ class Pages:
         made.tests["hidden"] = lambda value: value is HIDDEN
         made.globals.update(
             asset=self.assets.url,
+            long_chars=LONG_CHARS,
             dangerous=DANGEROUS,
             rail=self._rail,
             past=_PAST,
