@@ -48,6 +48,15 @@ class AsyncConn(AsyncConnection[TupleRow]):
     needed: str | None = None
     """Settings that are relied on and must be made for each transaction: a JSON object. See relied.py."""
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether its transactions can write nothing, as the server told last.
+
+        A session that began while the database was read-only (a full disk, a failover) stays so.
+        """
+        status = self.pgconn.parameter_status
+        return b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby"))
+
     async def execute(
         self, query: Query, params: Params | None = None, **options: Any
     ) -> AsyncCursor[TupleRow]:
@@ -177,8 +186,9 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, errors.OperationalError):
         # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
         state = error.sqlstate
-        return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
-    return isinstance(error, AWAY) or _has_extra_answer(error)
+        return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03")
+    # guard: read-only-is-no-answer = isinstance(error, AWAY) or _has_extra_answer(error)
+    return isinstance(error, (*AWAY, errors.ReadOnlySqlTransaction)) or _has_extra_answer(error)
 
 
 def ends_session(error: BaseException) -> bool:

@@ -84,9 +84,10 @@ class Pool:
                     raise
 
     async def _put_back(self, connection: AsyncConn) -> None:
-        """Keep the connection, unless it is broken or still in a transaction."""
+        """Keep the connection, unless it is broken, still in a transaction or can't write."""
         whole = not connection.closed and connection.pgconn.transaction_status == TransactionStatus.IDLE
-        if not whole or self._closed:
+        # guard: read-only-sessions-kept = not whole or self._closed
+        if not whole or self._closed or connection.reads_only:
             await connection.close()
             return
         self._idle.append((monotonic(), connection))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import psycopg
+from psycopg import errors
 from psycopg.sql import SQL
 
 from outlast.core import faults
@@ -121,7 +122,9 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
     except CONFLICTS:
         raise
     except Exception as error:
-        if connection.broken or ends_session(error):
+        away = connection.broken or ends_session(error)
+        # guard: read-only-is-the-bodys-failure = away
+        if away or (isinstance(error, errors.ReadOnlySqlTransaction) and connection.reads_only):
             raise Unreachable(str(error)) from error
         raise _BodyFailed(error) from error
 
