@@ -86,7 +86,7 @@ async def parent() -> None:
     """Children in a queue, a map, messages: what is asked beside the journal."""
     child = await start(item, 1)
     await child.result()
-    await map_(mapped, [1, 2, 3])
+    assert len(await map_(mapped, [1, 2, 3])) == 3
     await send(context().workflow_id, "now")
     await receive()
 
@@ -124,7 +124,7 @@ def end_all_that_waited(connection: psycopg.Connection[Any], waiting: str) -> No
 
 
 def scans_in_all(connection: psycopg.Connection[Any]) -> int:
-    """The scans of all sessions, once the others have ended: then they have written down what they counted."""
+    """The scans of all sessions, once the others have ended: then they have told what they counted."""
     others = (
         "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     )
