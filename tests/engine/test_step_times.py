@@ -89,10 +89,6 @@ async def test_a_sleep_that_left_the_memory_ended_when_it_woke(database: str) ->
         ]
 
 
-async def _slept_again(bench: Bench, workflow_id: str) -> bool:
-    return len(await bench.steps(workflow_id)) == 3 and workflow_id not in bench.live
-
-
 @pytest.mark.postgres
 async def test_a_step_that_runs_is_seen_here_at_once_and_elsewhere_after_some_seconds(database: str) -> None:
     gate, failed = asyncio.Event(), asyncio.Event()

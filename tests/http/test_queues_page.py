@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,34 +12,23 @@ import psycopg
 import pytest
 
 from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+from tests.pages import blocks_in, functions_in, needs_curl, page_of, run_script, write_functions
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here, which the page calls with"
-)
+pytestmark = needs_curl
 
-PAGE = (
-    (Path(__file__).parents[2] / "docs" / "queues.md").read_text("utf-8").partition("## Supabase Queues")[0]
-)
+PAGE = page_of("queues").partition("## Supabase Queues")[0]
 MAIL = {"key": "customer", "per_key": 1, "concurrency": 20, "rate": {"n": 100, "per": 60}}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-
-
-PYTHON = {re.match(r"# functions/(\w+)\.py\n", each)[1]: each for each in blocks("python")}  # type: ignore[index]
-SEND, SYNC, EMBED, COMMANDS, CALLS = blocks("sh")
-START, WHY, CHANGE = blocks("sql")
+PYTHON = functions_in(blocks_in(PAGE, "python"))
+SEND, SYNC, EMBED, COMMANDS, CALLS = blocks_in(PAGE, "sh")
+START, WHY, CHANGE = blocks_in(PAGE, "sql")
 
 
 @pytest.fixture
 def host(tmp_path: Path, database: str) -> Iterator[Host]:
     """A host with the functions of the page."""
-    folder = tmp_path / "functions"
-    folder.mkdir()
-    for name, text in PYTHON.items():
-        (folder / f"{name}.py").write_text(text)
-    hosts = Hosts(tmp_path, folder, database)
+    hosts = Hosts(tmp_path, write_functions(tmp_path, PYTHON), database)
     yield hosts.start()
     hosts.close()
 
@@ -53,21 +37,6 @@ def host(tmp_path: Path, database: str) -> Iterator[Host]:
 def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
-
-
-def run(host: Host, script: str) -> list[str]:
-    """What a script of the page prints, line by line."""
-    bin_folder = Path(sys.executable).parent
-    env = {
-        **os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "URL": host.url, "KEY": SECRET,
-        "OUTLAST_URL": host.url, "SUPABASE_SECRET_KEY": SECRET,
-    }  # fmt: skip
-    script = script.replace("curl -s", "curl -s -w '\\n'")
-    done = subprocess.run(
-        ["bash", "-euc", script], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [line for line in done.stdout.splitlines() if line]
 
 
 def call(host: Host, function: str, body: Any, **headers: str) -> httpx.Response:
@@ -96,7 +65,7 @@ def test_its_queues_are_declared(host: Host, connection: psycopg.Connection[Any]
 
 
 def test_its_calls_and_starts(host: Host, connection: psycopg.Connection[Any]) -> None:
-    assert run(host, SEND) == ['"to acme: hello"']
+    assert run_script(host, SEND) == ['"to acme: hello"']
     ((workflow_id,),) = connection.execute(START.encode()).fetchall()
     row = "select priority, queue, queue_key from outlast.workflow_status where workflow_id = %s"
     assert connection.execute(row, (workflow_id,)).fetchall() == [(60, "mail", "acme")]
@@ -104,7 +73,7 @@ def test_its_calls_and_starts(host: Host, connection: psycopg.Connection[Any]) -
 
 
 def test_its_doors(host: Host) -> None:
-    first, second = map(json.loads, run(host, SYNC))
+    first, second = map(json.loads, run_script(host, SYNC))
     assert (first["workflow_id"].partition(":")[0], second["code"]) == ("sync", "queue_busy")
     answers = [call(host, "search", {"words": "x"}).status_code for _ in range(3)]
     assert answers == [200, 200, 429]
@@ -113,7 +82,7 @@ def test_its_doors(host: Host) -> None:
 
 
 def test_its_batches(host: Host, connection: psycopg.Connection[Any]) -> None:
-    assert run(host, EMBED) == ["[5.0]"]
+    assert run_script(host, EMBED) == ["[5.0]"]
     ids = [begin(host, "embed", "x" * size) for size in range(5)]
     until(lambda: all(shown(host, each)["status"] == "SUCCESS" for each in ids), "their elements")
     assert [shown(host, each)["output"] for each in ids] == [[float(size)] for size in range(5)]
@@ -135,7 +104,7 @@ def test_its_limit_of_steps(host: Host, connection: psycopg.Connection[Any]) -> 
     reason = until(lambda: shown(host, waits)["waiting_on"], "it leaves memory")
     assert reason.startswith("limit model 1/3600 s, asks again at ")
     command = "outlast queues set step:model --rate 9/1s && outlast queues show step:model --json"
-    changed, found = run(host, command)
+    changed, found = run_script(host, command)
     assert (changed, json.loads(found)["override"]) == ("changed step:model", {"rate": {"n": 9, "per": 1}})
     # It sleeps until the rate would have let it go; whoever is in a hurry wakes it by SQL.
     connection.execute(
@@ -162,7 +131,7 @@ def test_how_sleeping_waiting_and_limits_go_together(host: Host, connection: psy
 
 @pytest.mark.slow
 def test_what_operators_do(host: Host, connection: psycopg.Connection[Any]) -> None:
-    *listed, shown_last = run(host, COMMANDS.replace("show mail", "show mail --json"))
+    *listed, shown_last = run_script(host, COMMANDS.replace("show mail", "show mail --json"))
     names = sorted(set(PYTHON) - {"ask"})
     assert [each.split("\t")[0] for each in listed[: len(names)]] == names
     assert listed[len(names) :] == [
@@ -172,7 +141,7 @@ def test_what_operators_do(host: Host, connection: psycopg.Connection[Any]) -> N
     found = json.loads(shown_last)
     assert (found["override"], found["base"]) == ({"concurrency": 5}, MAIL)
     assert found["paused_keys"] == []
-    *_, paused, resumed = map(json.loads, run(host, CALLS))
+    *_, paused, resumed = map(json.loads, run_script(host, CALLS))
     assert (paused["override"], paused["paused_why"]) == ({"concurrency": 3}, "bounces")
     assert resumed["paused_at"] is None
     for statement in CHANGE.split(";\n")[:-1]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,31 +11,22 @@ import psycopg
 import pytest
 
 from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+from tests.pages import blocks_in, functions_in, needs_curl, page_of, run_script, write_functions
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here, which the page calls with"
-)
+pytestmark = needs_curl
 
-PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+PAGE = page_of("schedules")
 
 
-PYTHON = {re.match(r"# functions/(\w+)\.py\n", each)[1]: each for each in blocks("python")}  # type: ignore[index]
-TICKS, COMMANDS = blocks("sh")
-(SQL,) = blocks("sql")
+PYTHON = functions_in(blocks_in(PAGE, "python"))
+TICKS, COMMANDS = blocks_in(PAGE, "sh")
+(SQL,) = blocks_in(PAGE, "sql")
 
 
 @pytest.fixture
 def host(tmp_path: Path, database: str) -> Iterator[Host]:
     """A host with the functions of the page."""
-    folder = tmp_path / "functions"
-    folder.mkdir()
-    for name, text in PYTHON.items():
-        (folder / f"{name}.py").write_text(text)
-    hosts = Hosts(tmp_path, folder, database)
+    hosts = Hosts(tmp_path, write_functions(tmp_path, PYTHON), database)
     yield hosts.start()
     hosts.close()
 
@@ -49,20 +35,6 @@ def host(tmp_path: Path, database: str) -> Iterator[Host]:
 def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
-
-
-def run(host: Host, script: str) -> str:
-    """What a script of the page prints."""
-    bin_folder = Path(sys.executable).parent
-    env = {
-        **os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "URL": host.url, "KEY": SECRET,
-        "OUTLAST_URL": host.url, "SUPABASE_SECRET_KEY": SECRET,
-    }  # fmt: skip
-    done = subprocess.run(
-        ["bash", "-euc", script], env=env, capture_output=True, text=True, timeout=90, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def get(host: Host, path: str) -> Any:
@@ -105,11 +77,11 @@ def test_its_schedules_and_commands(host: Host, connection: psycopg.Connection[A
         " next_at = next_at - interval '1 hour', revision = revision + 1 where name = 'options-none'"
     )
     until(lambda: get(host, "/options-none")["missed"] == 1, "the missed tick")
-    printed = run(host, TICKS)
-    assert "missed" in printed
-    assert json.loads(printed.splitlines()[-1])["ticks"][0]["reason"] == "no instance was there"
-    printed = run(host, COMMANDS)
-    assert "5" in printed
+    printed = run_script(host, TICKS, limit_s=90)
+    assert any("missed" in each for each in printed)
+    assert json.loads(printed[-1])["ticks"][0]["reason"] == "no instance was there"
+    printed = run_script(host, COMMANDS, limit_s=90)
+    assert any("5" in each for each in printed)
     days = (
         "select count(*)::int from outlast.workflow_status where workflow_id ~ '^schedule:report:2026-03-0'"
     )

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,21 +13,20 @@ import psycopg
 import pytest
 
 from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+from tests.pages import blocks_in, functions_in, needs_curl, page_of, run_script, write_functions
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here, which the page calls with"
-)
+pytestmark = needs_curl
 
-PAGE = (Path(__file__).parents[2] / "docs" / "verbs.md").read_text("utf-8")
+PAGE = page_of("verbs")
 
 
 def blocks(section: str, language: str) -> list[str]:
     """The code of a section of the page; of what stands before the first one with an empty name."""
     (text,) = (each for each in re.split(r"^## ", PAGE, flags=re.MULTILINE) if each.startswith(section))
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return blocks_in(text, language)
 
 
-PYTHON = [*blocks("# What", "python"), *blocks("Pause", "python"), *blocks("Retry", "python")]
+PYTHON = functions_in(each for section in ("# What", "Pause", "Retry") for each in blocks(section, "python"))
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +35,8 @@ def host(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Ho
     from tests.databases import new_database
 
     folder = tmp_path_factory.mktemp("verbs")
-    (folder / "functions").mkdir()
-    for each in PYTHON:
-        name = re.match(r"# functions/(\w+)\.py\n", each)[1]  # type: ignore[index]
-        (folder / "functions" / f"{name}.py").write_text(each)
     with new_database(postgres) as url:
-        hosts = Hosts(folder, folder / "functions", url)
+        hosts = Hosts(folder, write_functions(folder, PYTHON), url)
         started = hosts.start()
         started.url_of_database = url  # type: ignore[attr-defined]
         yield started
@@ -64,19 +54,7 @@ def sql(host: Host, statements: str) -> list[tuple[Any, ...]]:
 
 
 def run(host: Host, script: str) -> list[str]:
-    """What a script of the page prints, line by line."""
-    bin_folder = Path(sys.executable).parent
-    env = {
-        **os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "URL": host.url, "KEY": SECRET,
-        "OUTLAST_URL": host.url, "SUPABASE_SECRET_KEY": SECRET,
-        "SUPABASE_DB_URL": host.url_of_database,  # type: ignore[attr-defined]
-    }  # fmt: skip
-    done = subprocess.run(
-        ["bash", "-euc", script.replace("curl -s", "curl -s -w '\\n'")],
-        env=env, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [line for line in done.stdout.splitlines() if line]
+    return run_script(host, script, SUPABASE_DB_URL=host.url_of_database)  # type: ignore[attr-defined]
 
 
 def begin(host: Host, key: str, customer: str, *, approved: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""What viewers don't see: values, of which the tables of `core/resources.py` say where they are."""
+"""What viewers don't see: values, of which the tables of `core/resources` say where they are."""
 
 from __future__ import annotations
 
