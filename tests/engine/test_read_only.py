@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from outlast import step, transaction, workflow
-from outlast.core.ports import NotNow, TransactionWork, Unreachable
+from outlast.core.ports import Conflicted, NotNow, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.core.verbs import PAUSE
 from outlast.store.connections import Database
@@ -87,14 +87,31 @@ async def test_all_goes_on_when_a_database_takes_writes_again(database: str) -> 
             await bench.store.workflows.act(PAUSE, first, {}, "me")
 
 
-async def test_a_transaction_is_not_what_fails_where_nothing_can_be_written(database: str) -> None:
+@pytest.mark.parametrize("sessions", [True, False])
+async def test_a_transaction_is_not_what_fails_where_nothing_can_be_written(
+    database: str, sessions: bool
+) -> None:
     async def run(tx: Any) -> StepRecord:
         await tx.execute("create table noted (n int)")
         raise AssertionError("it wrote")
 
     url = make_conninfo(database, options="-c default_transaction_read_only=on")
-    pool = Pool(Database.at(url, "outlast/tests"), 1)
+    pool = Pool(Database.at(url, "outlast/tests", sessions), 1)
     with pytest.raises(Unreachable, match="read-only"):
+        await PostgresTransactions(pool, "i").transact(TransactionWork(run, False, None), None)
+    await pool.close()
+
+
+async def test_behind_a_pooler_a_transaction_that_brakes_itself_is_run_again_a_few_times(
+    database: str,
+) -> None:
+    async def run(tx: Any) -> StepRecord:
+        await tx.execute("set transaction read only")
+        await tx.execute("create table noted (n int)")
+        raise AssertionError("it wrote")
+
+    pool = Pool(Database.at(database, "outlast/tests", sessions=False), 1)
+    with pytest.raises(Conflicted, match="read-only"):
         await PostgresTransactions(pool, "i").transact(TransactionWork(run, False, None), None)
     await pool.close()
 

@@ -31,6 +31,11 @@ MUTANTS = (
         "engine/test_read_only.py::test_a_transaction_is_not_what_fails_where_nothing_can_be_written",
     ),
     Mutant(
+        "read-only-behind-a-pooler",
+        "A transaction doesn't fail because nothing can be written, behind a pooler either",
+        "engine/test_read_only.py::test_a_transaction_is_not_what_fails_where_nothing_can_be_written",
+    ),
+    Mutant(
         "broken-one-handed-out",
         "A pooled connection that ended while it lay there is handed to nobody",
         "engine/test_session_end.py::test_readers_get_none_of_the_dead_connections_of_a_pool",

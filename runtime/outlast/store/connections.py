@@ -52,10 +52,14 @@ class AsyncConn(AsyncConnection[TupleRow]):
     def reads_only(self) -> bool:
         """Whether its transactions can write nothing, as the server told last.
 
-        A session that began while the database was read-only (a full disk, a failover) stays so.
+        A session that began while the database was read-only (a full disk, a failover) stays so. Of those
+        behind a pooler nothing is told.
         """
         status = self.pgconn.parameter_status
-        return b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby"))
+        return self.kind.sessions and b"on" in (
+            status(b"default_transaction_read_only"),
+            status(b"in_hot_standby"),
+        )
 
     async def execute(
         self, query: Query, params: Params | None = None, **options: Any

@@ -20,6 +20,7 @@ from outlast.store.pool import Pool
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
+_READ_ONLY = SQL("show default_transaction_read_only")
 _ISOLATION = {
     "read committed": SQL("set transaction isolation level read committed"),
     "repeatable read": SQL("set transaction isolation level repeatable read"),
@@ -43,6 +44,10 @@ class PostgresTransactions:
                 if record is None and fence is not None:
                     record = await _read_record(connection, fence)
                 return record
+        except Conflicted as error:
+            if isinstance(error.__cause__, errors.ReadOnlySqlTransaction) and await self._is_read_only():
+                raise Unreachable(str(error)) from error
+            raise
         except _BodyFailed as failed:
             # The body may fail because an earlier run, whose COMMIT lost its answer, did its work.
             # guard: second-runs-error = None
@@ -50,6 +55,11 @@ class PostgresTransactions:
             if record is not None:
                 return record
             raise failed.error from failed.error.__cause__
+
+    async def _is_read_only(self) -> bool:
+        async with as_unreachable(), self._pool.connection() as connection:
+            row = await (await connection.execute(_READ_ONLY)).fetchone()
+            return row == ("on",)
 
     async def _read_record_anew(self, fence: Fence) -> StepRecord | None:
         """The same as `_read_record`, over a connection that no body has used."""
@@ -122,6 +132,10 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
     except CONFLICTS:
         raise
     except Exception as error:
+        # guard: read-only-behind-a-pooler
+        if isinstance(error, errors.ReadOnlySqlTransaction) and not connection.kind.sessions:
+            # Behind a pooler nobody tells whose doing it is. If it is the body's, it stays so.
+            raise Conflicted(str(error)) from error
         away = connection.broken or ends_session(error)
         # guard: read-only-is-the-bodys-failure = away
         if away or (isinstance(error, errors.ReadOnlySqlTransaction) and connection.reads_only):
