@@ -19,6 +19,9 @@ OTHERS = {
     "maps": "mapping",
     "schedules": "scheduling",
     "versions": "versioning",
+    "retries": "retrying",
+    "bulks": "bulking",
+    "attributes": "attributing",
 }
 """Runs that have more rules, and their modules."""
 
