@@ -201,6 +201,32 @@ begin
 end
 $$;
 
+create or replace function outlast.is_map_stopped(w outlast.workflow_status)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether no more items of this map are to begin: too many have failed, or its workflow ended without waiting for it.
+  select w.map is not null and ((w.map ->> 'stopped')::boolean or not exists (
+    select from outlast.workflow_status p where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING')))
+$$;
+
+create or replace function outlast.maps_stopped()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether a map is to be stopped, or its queue removed.
+  select exists (
+    select from outlast.queues q
+    cross join lateral (
+      select outlast.is_map_stopped(w) as stopped from outlast.workflow_status w where w.workflow_id = q.name offset 0
+    ) as m
+    where position('/map.' in q.name) > 0 and m.stopped)
+$$;
+
 create or replace function outlast.stop_maps(most integer default 10000)
 returns boolean
 language plpgsql
@@ -218,12 +244,7 @@ begin
   for id, on_fail in
     select w.workflow_id, w.map ->> 'on_fail' from outlast.queues q
     join outlast.workflow_status w on w.workflow_id = q.name
-    where position('/map.' in q.name) > 0 and w.map is not null and (
-      (w.map ->> 'stopped')::boolean
-      -- Whose workflow ended without waiting for it.
-      or not exists (
-        select from outlast.workflow_status p where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING'))
-    )
+    where position('/map.' in q.name) > 0 and outlast.is_map_stopped(w)
     order by w.workflow_id
     for no key update of w skip locked
   loop
@@ -304,7 +325,8 @@ $$;
 
 select outlast.take_rights(
   '20261129020000',
-  functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'stop_maps', 'open_map'],
+  functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
+    'stop_maps', 'open_map'],
   tables => array['map_sources']);
 
 insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+import pytest
+
 from outlast import step, workflow
+from outlast.core.clock import monotonic
 from outlast.core.observations import HeldFreed, WorkflowHeld
 from outlast.sdk.workflows import Workflow
 from tests.engine.harness import Functions, engine_on
@@ -23,6 +27,11 @@ def flows(call: Callable[[], Any]) -> Workflow[..., Any]:
         return [await call(), await held()]
 
     return flow
+
+
+@workflow
+async def others() -> None:
+    """Another function."""
 
 
 async def test_other_code_goes_on_with_what_was_held(database: str, monkeypatch: Any) -> None:
@@ -52,3 +61,19 @@ async def test_the_same_code_leaves_it_held(database: str) -> None:
             await bench.held(workflow_id)
             seen = await bench.engine._holder._store.look({"flow": "v1"}, 15.0, 30.0)
             assert (seen.freed, seen.counts) == (0, {"non_determinism": 1})
+
+
+@pytest.mark.postgres
+async def test_who_has_just_come_judges_nobody_missing(database: str) -> None:
+    """Work may have been due for long before anybody came: who serves it may come a moment later."""
+    unserved_s = 1.0
+    workflow_id = await crash_when_held(database, flows(lambda: say("a")))
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(
+            "update outlast.workflow_status set owner = null, claimable_at = now() - interval '1 hour'"
+        )
+    began = monotonic()
+    async with engine_on(database, others, unserved_s=unserved_s) as bench:
+        hold = await bench.held(workflow_id)
+        assert hold["reason"] == "function_missing"
+        assert monotonic() - began >= unserved_s

@@ -101,6 +101,11 @@ MUTANTS = (
         "unit/test_holds.py::test_users_are_told_the_reason_alone",
     ),
     Mutant(
+        "held-after-a-pause",
+        "An instance that was away judges nobody else missing before it has been here for a while",
+        "engine/test_held.py::test_who_has_just_come_judges_nobody_missing",
+    ),
+    Mutant(
         "patched-on-replay",
         "What has passed a place before the change goes on as before",
         "engine/test_patched.py::test_an_old_one_keeps_to_its_records",

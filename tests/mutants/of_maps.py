@@ -101,6 +101,16 @@ MUTANTS = (
         "store/test_maps.py::test_a_block_starts_under_its_parents_fence",
     ),
     Mutant(
+        "stopped-maps-keep-their-queues",
+        "A map that nobody waits for any more leaves no queue behind",
+        "store/test_maps.py::test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes",
+    ),
+    Mutant(
+        "memory-stopped-maps-keep-their-queues",
+        "The same in memory",
+        "store/test_maps.py::test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes",
+    ),
+    Mutant(
         "block-in-any-place",
         "A block starts once, where the map stands",
         "store/test_maps.py::test_a_block_starts_once_and_in_its_place",

@@ -28,6 +28,11 @@ def test_no_limit_is_passed_and_no_room_unused(first: int) -> None:
         assert RUNS.play(seed) == [], seed
 
 
+def test_nothing_is_held_for_code_that_was_only_frozen() -> None:
+    """The one instance is frozen. When it goes on all is overdue, and nobody else ever had code for it."""
+    assert RUNS.play(777000224) == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_goes_wrong(seed: int) -> None:
     assert RUNS.calm(seed) == []

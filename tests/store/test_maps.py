@@ -154,3 +154,12 @@ async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both
     await both.a.maps.tell("w/map.1", 5)
     told = (await history(both.a))["map.1"]
     assert (told.completion_order, told.kind, told.name) == (5, "publish", "publish map.1")
+
+
+async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 3)
+    assert await both.a.workflows.cancel("w", "me")
+    assert (await both.a.instances.claim(["f"], 10, 1)).queued
+    assert await begun(both.a) == []
+    await both.a.messages.tell()
+    assert not (await both.a.instances.claim(["f"], 10, 1)).queued

@@ -168,7 +168,8 @@ select
   -- Whether somebody is to be woken, or to be cancelled, after an end.
   outlast.ends_untold() as untold,
   -- Whether queues have something to decide.
-  outlast.queues_busy() or outlast.ended_batches() is not null as queued,
+  -- guard: stopped-maps-keep-their-queues = outlast.queues_busy() or outlast.ended_batches() is not null as queued,
+  outlast.queues_busy() or outlast.ended_batches() is not null or outlast.maps_stopped() as queued,
   outlast.full_queues() as full_queues,
   -- Workflows that run here and were cancelled: they undo first.
   outlast.stops_of(%(instance)s) as stops

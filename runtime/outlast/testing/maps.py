@@ -127,15 +127,22 @@ class Maps:
         for map_id in sorted({str(new.parent) for new in rows if new.queue and new.queue == new.parent}):
             self.look(map_id)
 
+    def stopped(self) -> list[str]:
+        """`outlast.maps_stopped`: which."""
+        return [each for each in sorted(self._queues) if self._is_stopped(self._workflows.get(each))]
+
+    def _is_stopped(self, row: Workflow | None) -> bool:
+        """`outlast.is_map_stopped`."""
+        if row is None or row.map is None:
+            return False
+        parent = self._workflows.get(str(row.new.parent))
+        return bool(row.map["stopped"]) or parent is None or parent.status not in LIVE
+
     def stop(self) -> None:
         """`outlast.stop_maps`."""
-        for map_id in sorted(self._queues):
-            row = self._workflows.get(map_id)
-            if row is None or row.map is None:
-                continue
-            parent = self._workflows.get(str(row.new.parent))
-            if not row.map["stopped"] and parent is not None and parent.status in LIVE:
-                continue
+        for map_id in self.stopped():
+            row = self._workflows[map_id]
+            assert row.map is not None
             row.map["stopped"] = True
             for each, item in list(self._workflows.items()):
                 if item.new.parent == map_id and not self._is_locked(each):

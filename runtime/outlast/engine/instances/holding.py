@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,9 @@ from outlast.core.ports import Catalog, HoldStore
 
 BATCH = 500
 """So many holds go into one statement."""
+PAUSE_LOOKS = 5
+"""An instance whose last look is longer ago than so many took was away: frozen, or its database was."""
+NEVER_S = 1e9
 
 
 class Holder:
@@ -33,7 +37,8 @@ class Holder:
     ) -> None:
         """Every `look_s` it is seen whether other code is served here, every `all_every_s` what else is held.
 
-        `works` says whether this instance takes work; what is due for `grace_s` without code is held.
+        `works` says whether this instance takes work; what is due for `grace_s` without code is held, once
+        this instance has been here for as long: after a pause all is overdue, and who serves it as late.
 
         After `days_max` it ends; 0: never.
         """
@@ -49,6 +54,7 @@ class Holder:
         self._asked: dict[str, tuple[int, Hold, asyncio.Future[bool | None]]] = {}
         self._told: Mapping[str, str] | None = None
         self._all_at = 0.0
+        self._here_since = self._looked_at = -math.inf
         self.counts: dict[str, int] = {}
         """How many are held in the whole database, by reason, as of the last look; a thousand at most."""
         self.loop = Loop("holds", self._do_round, observe)
@@ -72,8 +78,11 @@ class Holder:
                 answer.set_result(None)
 
     async def _do_round(self) -> float:
+        if monotonic() - self._looked_at > PAUSE_LOOKS * self._look_s:
+            self._here_since = monotonic()
         if self._works() and (self._catalog.versions() != self._told or monotonic() >= self._all_at):
             await self._look_at_all()
+        self._looked_at = monotonic()
         if self._asked:
             await self._hold_asked()
             return 0.0
@@ -90,7 +99,9 @@ class Holder:
 
     async def _look_at_all(self) -> None:
         versions = self._catalog.versions()
-        seen = await self._store.look(versions, self._grace_s, self._days_max)
+        # guard: held-after-a-pause = True
+        here = monotonic() - self._here_since >= self._grace_s
+        seen = await self._store.look(versions, self._grace_s if here else NEVER_S, self._days_max)
         self._told = versions
         self._all_at = monotonic() + self._all_every_s * random.uniform(0.8, 1.0)
         self.counts = seen.counts

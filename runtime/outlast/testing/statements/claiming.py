@@ -71,6 +71,8 @@ class ClaimStatement:
             and row.claimable_at <= now
             for row in self._db.workflows.values()
         ) or any(self._db.orphans())
+        # guard: memory-stopped-maps-keep-their-queues
+        queued = queued or bool(self._db.maps.stopped())
         full = (
             name
             for name, queue in self._db.queues.items()
