@@ -61,6 +61,7 @@ def test_a_hidden_page_asks_nothing_and_asks_when_it_is_seen_again(opened: Look,
     assert opened.complaints() == []
 
 
+@pytest.mark.slow
 def test_live_can_be_switched_off(opened: Look, empty_shop: Shop) -> None:
     opened.run(OPEN, url=f"{empty_shop.url}{DASHBOARD}")
     asked = opened.run(
@@ -157,6 +158,7 @@ def test_a_host_that_restarts_is_told_of_and_survived(opened: Look, empty_shop: 
     opened.complaints()  # of the requests that failed
 
 
+@pytest.mark.slow
 def test_what_is_gone_is_said_to_be(opened: Look, empty_shop: Shop) -> None:
     waiting = empty_shop.call("shop/refund", "gone-1", {"order": "A-1", "cents": 1})
     opened.run(OPEN, url=f"{empty_shop.url}{DASHBOARD}/workflows/{waiting.replace('/', '%2F')}")
@@ -165,6 +167,7 @@ def test_what_is_gone_is_said_to_be(opened: Look, empty_shop: Shop) -> None:
     opened.complaints()
 
 
+@pytest.mark.slow
 def test_times_are_utc_until_the_reader_wants_their_own(look: Look, empty_shop: Shop) -> None:
     """By one button, kept for all pages; under the pointer both stand. What comes later is written alike."""
     empty_shop.call("many/steps", "times-1", {"count": 1})

@@ -66,6 +66,7 @@ def test_a_planted_cookie_opens_nothing_and_is_not_the_sessions(
     assert plant(look, empty_shop, planted) == f"{DASHBOARD}/login"
 
 
+@pytest.mark.slow
 def test_somebody_elses_session_says_whose_it_is(look: Look, empty_shop: Shop) -> None:
     """A cookie of the attacker's own session: the page names its holder, and shows no more than they see."""
     look.fresh()
@@ -80,6 +81,7 @@ def test_somebody_elses_session_says_whose_it_is(look: Look, empty_shop: Shop) -
     assert plant(look, empty_shop, theirs) == f"{DASHBOARD}/login"
 
 
+@pytest.mark.slow
 def test_a_session_planted_beside_ones_own_is_noticed(look: Look, empty_shop: Shop) -> None:
     """Nobody is let into the one or the other unasked: who signs in again ends both."""
     look.fresh()
@@ -94,6 +96,7 @@ def test_a_session_planted_beside_ones_own_is_noticed(look: Look, empty_shop: Sh
     assert plant(look, empty_shop, theirs) == f"{DASHBOARD}/login"
 
 
+@pytest.mark.slow
 def test_a_copied_cookie_ends_with_its_session(look: Look, empty_shop: Shop) -> None:
     look.fresh()
     look.sign_in(empty_shop.url, SECRET)

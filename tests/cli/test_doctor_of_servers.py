@@ -106,6 +106,7 @@ def test_connections_that_are_nearly_all_taken(server: Server) -> None:
     until(lambda: "connections_short" not in ids(doctor(server.url)), "fewer connections")
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_near_its_last_transaction(server: Server) -> None:
     assert "wraparound_near" not in ids(doctor(server.url))
     server.run("alter system set autovacuum_freeze_max_age = 2000000000")  # else it would mend itself
@@ -141,6 +142,7 @@ def told_of_another(said: bytes) -> bytes:
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="SKIPPED LOUDLY: libfaketime is missing: tests/torture/setup")
+@pytest.mark.slow
 def test_clocks_that_are_apart(project: Path, outlast: Runs, database: str) -> None:
     (project / "functions").mkdir()
     (project / "functions" / "hello.py").write_text(FUNCTION)

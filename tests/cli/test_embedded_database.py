@@ -31,6 +31,7 @@ def supabase(project: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_psql_runs_in_it_and_its_url_leads_there(outlast: Runs) -> None:
     ran = outlast("db", "psql", "-At", "-c", "select 6 * 7")
     assert (ran.status, ran.out) == (0, "42\n"), ran.err
@@ -38,6 +39,7 @@ def test_psql_runs_in_it_and_its_url_leads_there(outlast: Runs) -> None:
     assert outlast("db", "url").out.startswith("postgresql://postgres@/postgres?host=")
 
 
+@pytest.mark.slow
 def test_the_url_is_good_while_a_host_runs(outlast: Runs, project: Path) -> None:
     (project / "functions").mkdir()
     with serving(project):
@@ -56,6 +58,7 @@ def test_reset_makes_it_anew_with_migrations_and_seed(outlast: Runs, supabase: P
     assert outlast("db", "psql", "-At", "-c", "select text from notes").out == "seeded\n"
 
 
+@pytest.mark.slow
 def test_reset_leaves_a_serving_host_alone(outlast: Runs, project: Path) -> None:
     (project / "functions").mkdir()
     with serving(project) as (url, _):

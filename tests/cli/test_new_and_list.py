@@ -30,6 +30,7 @@ def test_any_name_makes_a_file_that_is_served_under_it(call: Runs, name: str) ->
     assert [(each["name"], each["serves"], each["error"]) for each in listed] == [(name, [name], None)]
 
 
+@pytest.mark.slow
 def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> None:
     call("new", "send-email")
     for check in (

@@ -192,6 +192,7 @@ def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
         hosts.close()
 
 
+@pytest.mark.slow
 def test_a_restart_under_an_open_transaction_runs_it_again(
     tmp_path: Path, own_postgres: EmbeddedPostgres
 ) -> None:

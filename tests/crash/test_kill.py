@@ -238,6 +238,7 @@ def test_the_embedded_database_outlasts_its_host(embedded_hosts: Hosts) -> None:
     wait_for_end(hosts.folder / ".outlast")
 
 
+@pytest.mark.slow
 def test_two_hosts_share_an_embedded_database_and_one_outlives_the_other(embedded_hosts: Hosts) -> None:
     hosts = embedded_hosts
     first, second = hosts.launch(), hosts.launch()

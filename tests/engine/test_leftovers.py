@@ -127,7 +127,7 @@ PLAINLY = [
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
+@pytest.mark.parametrize("how", ["ends", "fails", pytest.param("overruns", marks=pytest.mark.slow)])
 async def test_nothing_is_left_in_the_session(supabase_database: str, how: str) -> None:
     """Over the one pooled connection of the instance."""
     async with engine_on(supabase_database, *FLOWS, connections=3) as bench:
@@ -138,7 +138,7 @@ async def test_nothing_is_left_in_the_session(supabase_database: str, how: str) 
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
+@pytest.mark.parametrize("how", ["ends", "fails", pytest.param("overruns", marks=pytest.mark.slow)])
 async def test_nothing_is_left_by_the_services_own(database: str, how: str) -> None:
     async with engine_on(database, *FLOWS, connections=3) as bench:
         before = await bench.run(looking)
@@ -389,7 +389,7 @@ def lend(bench: Bench, store: PostgresStore) -> None:
     bench.engine._executor._services.transactions = store.transactions
 
 
-@pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
+@pytest.mark.parametrize("how", ["ends", "fails", pytest.param("overruns", marks=pytest.mark.slow)])
 async def test_nothing_is_left_in_the_session_of_a_transaction_pooler(
     supabase_database: str, pooler: Pooler, how: str
 ) -> None:

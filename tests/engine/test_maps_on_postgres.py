@@ -42,6 +42,7 @@ async def prepare(bench: Bench, *statements: str) -> None:
         await bench.rows(each)
 
 
+@pytest.mark.slow
 async def test_a_query_gives_the_items_as_they_were_when_the_map_began(database: str) -> None:
     async with engine_on(database, over_query, item) as bench:
         await prepare(bench, "create table numbers as select n from generate_series(1, 2500) as n")

@@ -340,6 +340,7 @@ async def test_every_way_to_start_says_what_it_weighs(database: str) -> None:
         assert row["load_bytes"] == weigh(row["input"]) > 500_000
 
 
+@pytest.mark.slow
 async def test_large_parents_that_wait_keep_large_newcomers_out_and_no_child(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +380,7 @@ async def test_large_parents_that_wait_keep_large_newcomers_out_and_no_child(
         await all_ended(bench, 2 + 24)
 
 
+@pytest.mark.slow
 async def test_what_waits_for_what_is_not_loaded_ends_though_they_hold_all_memory(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

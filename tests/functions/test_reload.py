@@ -432,6 +432,7 @@ class TestMemory:
         project.write("broken.py", f"import helper\nfrom _shared import db\n{number} / 0")
         project.write("syntax.py", f"from _shared import db\n = {number}")
 
+    @pytest.mark.slow
     def test_two_hundred_reloads_leak_nothing(self, project: Project) -> None:
         alive: weakref.WeakSet[Any] = weakref.WeakSet()
         self.rewrite(project, 0)

@@ -76,6 +76,7 @@ def test_calls_are_turned_away_and_the_same_key_succeeds_once(way: Proxy, start_
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_host_that_never_saw_its_database_says_so(way: Proxy, start_host: Start) -> None:
     way.cut()
     host = start_host(OPEN, database=way.url, ready=False)

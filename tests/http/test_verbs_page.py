@@ -92,6 +92,7 @@ def ended(host: Host, workflow_id: str) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_pause_and_resume(host: Host) -> None:
     commands, calls = blocks("Pause", "sh")
     done = run(host, commands)

@@ -180,6 +180,7 @@ def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) ->
     assert found_by_schedules()
 
 
+@pytest.mark.slow
 def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def newest(self: Completions) -> Completion | None:
         filled = [place for place, each in self.places.items() if each is not None]
@@ -212,6 +213,7 @@ def test_it_finds_events_that_wake_nobody(monkeypatch: pytest.MonkeyPatch) -> No
     assert found_by_schedules(plan=event_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_waits_for_what_has_been_published(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that came between the last look and the suspension."""
     monkeypatch.setattr(Database, "_published", lambda *_: iter(()))
@@ -230,6 +232,7 @@ def test_it_finds_events_that_are_taken_again(monkeypatch: pytest.MonkeyPatch) -
     assert found_by_schedules(plan=event_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_streams_that_end_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """The status of a later moment than the events."""
     published = WorkflowStatements.published
@@ -259,6 +262,7 @@ def plan_of_ties(seed: int) -> Plan:
     return replace(plan, weather=weather, faults=[])
 
 
+@pytest.mark.slow
 def test_it_finds_a_timer_that_strikes_just_when_a_message_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     (mark,) = (each for each in marks(PACKAGE) if each.name == "leaves-with-a-completion")
     mutant = dict(vars(leaving))

@@ -381,6 +381,7 @@ def test_pg_cron_wakes_a_stand_in_of_pg_net_by_its_own_schedule(cron: CronServer
 
 
 @needs_cli
+@pytest.mark.slow
 def test_the_supabase_cli_pushes_it(cron: CronServer, tmp_path: Path) -> None:
     folder = tmp_path / "supabase" / "migrations"
     folder.mkdir(parents=True)

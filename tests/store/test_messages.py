@@ -73,6 +73,7 @@ async def test_a_message_that_commits_after_the_suspension_is_found(database: st
     assert await rows(database, DUE) == [(True, 1)]
 
 
+@pytest.mark.slow
 async def test_deliveries_and_suspensions_in_a_race_lose_no_wake_up(database: str) -> None:
     ids = [f"w{number}" for number in range(ROUNDS)]
     async with store_of(database) as store, store_of(database, "b") as b, store_of(database, "c") as c:

@@ -133,6 +133,7 @@ def check(trial: Trial) -> None:
         assert status in (Status.SUCCESS, Status.CANCELLED, Status.ERROR), trial.where
 
 
+@pytest.mark.slow
 def test_what_fails_for_a_day_stands_and_is_told(outlast: Outlast) -> None:
     @workflow
     async def hopeless() -> None:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_the_kit_does_without_what_windows_lacks() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.testing.without_posix"],
