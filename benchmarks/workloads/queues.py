@@ -59,7 +59,7 @@ def measure(lab: Lab) -> Section:
     section = Section(
         "queues",
         "Queues",
-        "Workflows of one step. A long queue is filled by one statement before its instances start, and is "
+        "Workflows of one step. A long queue is filled in one transaction while its instances wait, and is "
         "worked off; its rate is that from the first start to the last end. Beside it DBOS's queue in one "
         "process, filled by its client and polled each 20 ms.",
     )
@@ -120,13 +120,14 @@ def _drain(lab: Lab, function: str, count: int, instances: int) -> float:
         if queue is not None:
             options = '{"concurrency": 100}' if queue == "limited" else "{}"
             connection.execute("insert into outlast.queues (name, base) values (%s, %s)", (queue, options))
-        connection.execute(_ENQUEUE, (name, name, queue, count))
-        if queue is None:
-            connection.execute("update outlast.workflow_status set rank = null")
-        connection.execute("vacuum analyze outlast.workflow_status")
         with ExitStack() as stack:
             for _ in range(instances):
                 stack.enter_context(lab.serving("outlast", database=url, warm=False))
+            with connection.transaction():
+                connection.execute(_ENQUEUE, (name, name, queue, count))
+                if queue is None:
+                    connection.execute("update outlast.workflow_status set rank = null")
+                connection.execute("analyze outlast.workflow_status")
             _until(connection, f"{_LEFT} and function = '{name}'", 0)
             ((took_s,),) = connection.execute(_TOOK, (name,)).fetchall()
     return count / float(took_s)
