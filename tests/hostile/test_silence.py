@@ -150,7 +150,9 @@ async def test_a_client_that_reads_nothing_of_a_large_answer_is_cut_off(port: in
     assert size < len(LARGE)
 
 
-async def test_one_that_reads_slowly_gets_all_of_it(port: int) -> None:
+async def test_one_that_reads_slowly_gets_all_of_it(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Shorter than all of it takes, and longer than a busy machine lets this process wait.
+    monkeypatch.setattr(protocol, "SILENT_S", 1.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /large HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")
     size = 0

@@ -22,6 +22,10 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+QUICK = ("fitting", "misfit")
+"""Those that `make test` tries; the others are among the slow tests."""
+
+
 @pytest.fixture(scope="module")
 def description(host: Served) -> dict[str, Any]:
     host.open("x")  # what a sample of a key is called
@@ -132,7 +136,10 @@ def broken_word(description: dict[str, Any], operation: dict[str, Any], answer: 
     return None
 
 
-@pytest.mark.parametrize("variation", VARIATIONS)
+@pytest.mark.parametrize(
+    "variation",
+    [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow) for each in VARIATIONS],
+)
 def test_functions_keep_their_word(host: Served, description: dict[str, Any], variation: str) -> None:
     broken = []
     called = 0

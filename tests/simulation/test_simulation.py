@@ -175,6 +175,7 @@ def at_once(_: Recording, call: PendingCall, begin: Callable[[], None]) -> None:
     begin()
 
 
+@pytest.mark.slow
 def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recording, "when_durable", at_once)
     assert found_by_schedules()
@@ -203,11 +204,13 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
     assert found_by_schedules(plan=plan_of_receives)
 
 
+@pytest.mark.slow
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "last_received", lambda _: {})
     assert found_by_schedules(plan=mail_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_events_that_wake_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database, "tell_events", lambda *_: False)
     assert found_by_schedules(plan=event_plan)
@@ -220,6 +223,7 @@ def test_it_finds_waits_for_what_has_been_published(monkeypatch: pytest.MonkeyPa
     assert found_by_schedules(plan=event_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_events_that_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     put = Cursor.put
 
@@ -245,11 +249,13 @@ def test_it_finds_streams_that_end_early(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found_by_schedules(plan=event_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_a_cancel_that_does_not_let_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JournalStatements, "_mark_saga", lambda *_: None)
     assert found_by_schedules(plan=saga_plan)
 
 
+@pytest.mark.slow
 def test_it_finds_what_is_undone_only_where_it_is_known_to_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sagas._Log, "failed", lambda *_: None)
     assert found_by_schedules(plan=saga_plan)

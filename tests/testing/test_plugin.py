@@ -129,11 +129,13 @@ def passed(project: pytest.Pytester, *options: str) -> int:
     ("mark", "options"),
     [
         ("", ["-p", "no:asyncio", "-p", "no:anyio"]),
-        ("", ["-p", "no:asyncio"]),
+        pytest.param("", ["-p", "no:asyncio"], marks=pytest.mark.slow),
         pytest.param("", ["-o", "asyncio_mode=strict"], marks=pytest.mark.slow),
         ("", ["-o", "asyncio_mode=auto"]),
-        ("@__import__('pytest').mark.asyncio", ["-o", "asyncio_mode=strict"]),
-        ("@__import__('pytest').mark.anyio", ["-p", "no:asyncio"]),
+        pytest.param(
+            "@__import__('pytest').mark.asyncio", ["-o", "asyncio_mode=strict"], marks=pytest.mark.slow
+        ),
+        pytest.param("@__import__('pytest').mark.anyio", ["-p", "no:asyncio"], marks=pytest.mark.slow),
         pytest.param("", ["-n", "2", "-o", "asyncio_mode=auto"], marks=pytest.mark.slow),
     ],
 )
@@ -146,7 +148,11 @@ def test_async_tests(project: pytest.Pytester, mark: str, options: list[str]) ->
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["-p", "no:asyncio", "-p", "no:anyio"], pytest.param(["-n", "2"], marks=pytest.mark.slow)],
+    [
+        [],
+        pytest.param(["-p", "no:asyncio", "-p", "no:anyio"], marks=pytest.mark.slow),
+        pytest.param(["-n", "2"], marks=pytest.mark.slow),
+    ],
 )
 def test_def_tests(project: pytest.Pytester, options: list[str]) -> None:
     project.makepyfile(test_them=DEF)

@@ -91,7 +91,7 @@ def plain(last: str) -> str:
 
 
 @pytest.mark.parametrize("flow", [trip, plain], ids=["async", "def"])
-@pytest.mark.parametrize("last", ["flight", "bad"])
+@pytest.mark.parametrize("last", ["flight", pytest.param("bad", marks=pytest.mark.slow)])
 def test_it_comes_to_the_same_wherever_it_is_killed(outlast: Outlast, flow: Any, last: str) -> None:
     outlast.before_each(reset)
     if last == "bad":
@@ -110,7 +110,7 @@ def test_it_ends_and_is_undone_wherever_it_is_cancelled(outlast: Outlast, flow: 
 
 
 @pytest.mark.parametrize("flow", [trip, plain], ids=["async", "def"])
-@pytest.mark.parametrize("last", ["flight", "bad"])
+@pytest.mark.parametrize("last", ["flight", pytest.param("bad", marks=pytest.mark.slow)])
 def test_nothing_stands_after_a_cancel_and_a_kill_anywhere(outlast: Outlast, flow: Any, last: str) -> None:
     outlast.before_each(reset_to_fail)
     subject = outlast._prover.subject("cancel_everywhere", flow.definition, (last,), {}, outlast._caller)
