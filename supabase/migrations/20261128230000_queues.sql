@@ -921,10 +921,9 @@ begin
       values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
       outcome := 'attached';
       return;
-    elsif target is not null or (
-      select true from outlast.workflow_status w
+    elsif target is not null or exists (
+      select from outlast.workflow_status w
       where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
-      order by w.queue, w.queue_key limit 1
     ) then
       -- Of another caller's nothing is told.
       outcome := 'queue_busy';

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource
-from outlast.core.typed import read_typed
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
 from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of
+from outlast.web.dashboard.typed import read_typed
 from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable

@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outlast.core.typed import typed_example
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.allowed import DANGEROUS
@@ -28,6 +27,7 @@ from outlast.web.dashboard.shown import (
 from outlast.web.dashboard.signs import sign, standing
 from outlast.web.dashboard.static import Assets
 from outlast.web.dashboard.times import clock, exact, seconds_between, span
+from outlast.web.dashboard.typed import typed_example
 from outlast.web.http.answers import Answer, Pairs
 from outlast.web.http.calls import Call
 
