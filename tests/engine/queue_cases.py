@@ -127,8 +127,11 @@ async def test_no_more_run_than_the_concurrency(database: str) -> None:
 
 async def test_nor_on_two_instances(database: str) -> None:
     job = queued(Queue("q", concurrency=3))
+    gauge.gate.clear()
     async with bench_on(database, job) as one, bench_on(database, job) as two:
         ids = [await started((one, two)[number % 2], job, number) for number in range(20)]
+        await one.until(lambda: gauge.running[""] == 3)
+        gauge.gate.set()
         assert await all_of(one, ids) == list(range(20))
     assert gauge.most[""] == 3
 
