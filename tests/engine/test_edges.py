@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from outlast import sleep, step, transaction, workflow
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, WorkflowStates
+from outlast.core.records import Batch, Beat, Committed, WorkflowStates
 from tests.engine.harness import Bench, engine_on
 
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from outlast import start, step, workflow
+from outlast.core.claims import Claims, LostInstance
 from outlast.core.observations import DatabaseLost
-from outlast.core.records import Claims, LostInstance
 from tests.engine.harness import engine_on
 
 pytestmark = pytest.mark.postgres

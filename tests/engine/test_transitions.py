@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from outlast import workflow
+from outlast.core.claims import LostInstance
 from outlast.core.ports import NoSuchRow, NotNow
-from outlast.core.records import Batch, Ending, FencedWrite, LostInstance, NewWorkflow, Suspension
+from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, Suspension
 from outlast.core.resources import WORKFLOWS
 from outlast.core.status import FAILED, LIVE, TRANSITIONS, Change, Status
 from outlast.core.verbs import DELETE, KILL, PAUSE, RESUME, RETRY, REWIND, SETTLE, UNDO, Verb

@@ -15,19 +15,18 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.claims import ClaimedWorkflow, LostInstance
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.holds import Hold
 from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacceptable
 from outlast.core.records import (
     Batch,
     Beat,
-    ClaimedWorkflow,
     Committed,
     DeclaredQueue,
     Ending,
     FencedWrite,
     InboxQuery,
-    LostInstance,
     NewWorkflow,
     Ownership,
     StepRecord,
@@ -134,7 +133,7 @@ async def claim(store: Any, room: int = 10, suspects: int = 10) -> list[ClaimedW
 async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
     claimed = ClaimedWorkflow(workflow_id, "f", 1, None)
     assert [each async for each in store.workflows.load([claimed], lambda _: False)] == [claimed]
-    return {each.step_id: each for each in claimed.history}
+    return claimed.history.records
 
 
 async def lose(both: Both, *, ttl_s: float = -1.0) -> LostInstance:

@@ -7,8 +7,9 @@ import contextlib
 
 import pytest
 
+from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, FencedWrite, LostInstance, Suspension
+from outlast.core.records import Batch, FencedWrite, Suspension
 from outlast.store.postgres import PostgresStore
 from tests.store.harness import rows, start, step, store_of, under_way
 

@@ -72,7 +72,7 @@ async def test_one_that_sleeps_is_due_and_its_claim_brings_the_stop(database: st
         (claimed,) = (await store.instances.claim(["f"], 1, 0)).workflows
         async for loaded in store.workflows.load([claimed], lambda _: False):
             assert json.loads(loaded.stop or "null")["message"] == "the workflow was cancelled"
-            assert [each.kind for each in loaded.history] == [kinds.UNDO]
+            assert [each.kind for each in loaded.history.records.values()] == [kinds.UNDO]
 
 
 async def test_what_is_cancelled_while_it_leaves_the_memory_is_due_at_once(database: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast.core.records import ClaimedWorkflow
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
@@ -118,4 +118,4 @@ async def test_a_load_that_is_stopped_leaves_nothing_in_the_way_of_the_next(
     assert (await anext(left)).workflow_id == "f:1"
     await left.aclose()
     (whole,) = [each async for each in workflows.load([claimed()], lambda _: False)]
-    assert len(whole.history) == 20
+    assert len(whole.history.records) == 20

@@ -22,10 +22,10 @@ from outlast.core.failures import decode_failure, encode_failure
 from outlast.core.kinds import STEP
 from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
-from outlast.core.replay import History
 from outlast.core.stops import Diverged
 from outlast.sdk.http import Headers
 from outlast.sdk.recorded import RECORDED
+from tests.histories import history_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 any_text = st.text()
@@ -320,7 +320,7 @@ def histories(draw: st.DrawFn) -> list[StepRecord]:
 
 @given(histories())
 def test_completions_are_released_in_their_order_and_new_ones_come_after(records: list[StepRecord]) -> None:
-    history = History(records)
+    history = history_of(records)
     orders = sorted(each.completion_order for each in records if each.completion_order is not None)
     for each in records:
         history.meet(each.step_id, STEP, each.name)
@@ -328,14 +328,14 @@ def test_completions_are_released_in_their_order_and_new_ones_come_after(records
     while history.left:
         released.append(history.take().completion_order)
     assert released == orders
-    assert history.orders == max(orders, default=0)
+    assert history.last_place == max(orders, default=0)
 
 
 @given(histories(), st.data())
 def test_every_call_gets_its_own_record_in_whatever_order_it_comes(
     records: list[StepRecord], data: st.DataObject
 ) -> None:
-    history = History(records)
+    history = history_of(records)
     for record in data.draw(st.permutations(records)):
         assert history.replaying
         assert history.meet(record.step_id, STEP, record.name) == record
@@ -353,8 +353,8 @@ def test_any_other_name_diverges_and_so_does_an_end_before_the_last(
 ) -> None:
     record = data.draw(st.sampled_from(records))
     with pytest.raises(Diverged):
-        History(records).meet(record.step_id, STEP, "another")
-    history = History(records)
+        history_of(records).meet(record.step_id, STEP, "another")
+    history = history_of(records)
     for each in records[:-1]:
         history.meet(each.step_id, STEP, each.name)
     with pytest.raises(Diverged):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast.core.background import RETRY
-from outlast.core.records import LostInstance
+from outlast.core.claims import LostInstance
 from outlast.engine.instances import suspicions
 from outlast.engine.instances.suspicions import (
     LOOK_AGAIN_S,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from outlast.core.kinds import RECEIVE
 from outlast.core.records import Message, StepRecord
 
 TOPIC_CHARS_MAX = 255
@@ -32,15 +31,15 @@ def message_in(output: str | None) -> Message | None:
     return None if found is None else Message(int(found[1]), int(found[2]), found[3])
 
 
-def last_received(records: Iterable[StepRecord]) -> dict[str, int]:
-    """By topic, the number of the last message that records of receives name.
+def last_received(receives: Iterable[StepRecord]) -> dict[str, int]:
+    """By topic, the number of the last message that these records of receives name.
 
     Of one topic they are received in their order, and written in the order in which they are received: so all
     before the last one were received, and none after it.
     """
     last: dict[str, int] = {}
-    for record in records:
-        if record.completion_order is not None and record.error is None and record.kind == RECEIVE:
+    for record in receives:
+        if record.completion_order is not None and record.error is None:
             message = message_in(record.output)
             if message is not None:
                 topic = record.name.removeprefix(_RECEIVE).removeprefix(" ")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
@@ -15,8 +16,6 @@ from outlast.core.records import (
     Batch,
     Beat,
     BulkRan,
-    ClaimedWorkflow,
-    Claims,
     Committed,
     DeclaredQueue,
     Delivered,
@@ -24,9 +23,7 @@ from outlast.core.records import (
     EventQuery,
     EventsFound,
     InboxQuery,
-    LostInstance,
     NewWorkflow,
-    QueueClaims,
     RunningStep,
     StepRecord,
     WorkflowStates,

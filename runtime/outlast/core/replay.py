@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from outlast.core.kinds import PATCH
+from outlast.core.kinds import PATCH, RECEIVE
 from outlast.core.maps import MAP
 from outlast.core.patches import patch_of
 from outlast.core.records import StepRecord
@@ -14,28 +14,50 @@ _RULE = "a workflow's code must do the same on replay"
 
 
 class History:
-    """The records of one workflow, and how far its body has got."""
+    """The records of one workflow, and how far its body has got.
 
-    __slots__ = ("_records", "_unmet", "left", "orders", "patches")
+    All is noted as each record comes: a hundred thousand at once would let everybody else on the loop wait.
+    """
 
-    def __init__(self, records: Iterable[StepRecord] = (), last_place: int = 0) -> None:
-        known = {record.step_id: record for record in records}
-        places = [each.completion_order or 0 for each in known.values()]
-        # How far a map is has a place in the order, and no call.
-        # guard: progress-taken-for-a-call = known
-        self._records = {step_id: each for step_id, each in known.items() if not step_id.startswith(MAP)}
-        patches = [each for each in self._records.values() if each.kind == PATCH]
-        for each in patches:
-            del self._records[each.step_id]
-        self.patches = {patch_of(each.name): each.output == "true" for each in patches}
+    __slots__ = ("_unmet", "kinds", "last_place", "left", "patches", "received", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[str, StepRecord] = {}
+        """All of them, by their ids."""
+        self.kinds: set[str] = set()
+        self.received: list[StepRecord] = []
+        """Those of receives."""
+        self.patches: dict[str, bool] = {}
         """What `patched` has answered, by its argument."""
-        over = [each for each in self._records.values() if each.completion_order is not None]
-        over.sort(key=lambda each: each.completion_order or 0, reverse=True)
-        self.left = over
-        """Completions that have not been handed to the body yet, the next one last."""
-        self.orders = max([*places, last_place])
+        self.left: list[StepRecord] = []
+        """Completions that have not been handed to the body yet; once it begins, the next one last."""
+        self.last_place = 0
         """The place of the last completion."""
-        self._unmet = set(self._records)
+        self._unmet: set[str] = set()
+
+    def add(self, record: StepRecord) -> None:
+        """One more of them, in any order, before the body begins."""
+        step_id, kind, place = record.step_id, record.kind, record.completion_order
+        self.records[step_id] = record
+        if place is not None and place > self.last_place:
+            self.last_place = place
+        self.kinds.add(kind)
+        if kind == PATCH:
+            self.patches[patch_of(record.name)] = record.output == "true"
+            return
+        # How far a map is has a place in the order, and no call.
+        # guard: progress-taken-for-a-call
+        if step_id.startswith(MAP):
+            return
+        self._unmet.add(step_id)
+        if place is not None:
+            self.left.append(record)
+        if kind == RECEIVE:
+            self.received.append(record)
+
+    def begin(self) -> None:
+        """The body begins: all of them are here."""
+        self.left.sort(key=_place, reverse=True)
 
     @property
     def replaying(self) -> bool:
@@ -44,7 +66,7 @@ class History:
 
     def meet(self, step_id: str, kind: str, name: str, former: Sequence[str] = ()) -> StepRecord | None:
         """The record of the call of `name`, once of one of `former`; None without one. Raises Diverged."""
-        record = self._records.get(step_id)
+        record = self.records.get(step_id)
         if record is None:
             return None
         # guard: names-not-compared
@@ -56,7 +78,7 @@ class History:
                 step=step_id,
                 recorded=(record.kind, record.name),
                 called=(kind, name),
-                later=any(self._records[each].name == name for each in self._unmet if each != step_id),
+                later=any(self.records[each].name == name for each in self._unmet if each != step_id),
             )
         self._unmet.discard(step_id)
         return record
@@ -79,7 +101,7 @@ class History:
         # guard: unreached-steps-ignored
         if self._unmet:
             first = min(self._unmet, key=_sort_key)
-            record = self._records[first]
+            record = self.records[first]
             raise Diverged(
                 f"step {first} {record.name!r} is recorded, but the code now ends without it: {_RULE}",
                 step=first,
@@ -89,6 +111,10 @@ class History:
 
 def _describe(record: StepRecord, name: str) -> str:
     return f"{record.kind} {record.name!r}" if record.name == name else repr(record.name)
+
+
+def _place(record: StepRecord) -> int:
+    return record.completion_order or 0
 
 
 def _sort_key(step_id: str) -> list[int]:

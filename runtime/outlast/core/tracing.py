@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from outlast.core import kinds
-from outlast.core.records import ClaimedWorkflow, StepRecord
+from outlast.core.claims import ClaimedWorkflow
+from outlast.core.records import StepRecord
 
 GAP_S = 600.0
 """After so long out of memory a new trace begins."""
@@ -47,7 +48,7 @@ class Tracing(Protocol):
 def stay_of(claimed: ClaimedWorkflow, now_s: float) -> Stay:
     """The stay that begins now."""
     number, last = 0, claimed.created_s or now_s
-    done = [each for each in claimed.history if each.completion_order is not None]
+    done = [each for each in claimed.history.records.values() if each.completion_order is not None]
     done.sort(key=_order)
     for place, record in enumerate(done, 1):
         at_s = record.at_s or last

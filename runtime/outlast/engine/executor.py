@@ -14,13 +14,14 @@ from typing import Any
 
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
 from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
 from outlast.core.ports import BadData
-from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
+from outlast.core.records import Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import (
     Cancelled,
@@ -234,7 +235,7 @@ class Executor:
                 stopped = error
             if stopped is None or stopped is execution.undoing:
                 stopped, error = _undone(execution, error)
-            if isinstance(error, InputRefused) and claimed.history:
+            if isinstance(error, InputRefused) and claimed.history.records:
                 stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
             if stopped is not None:
                 return self._stopped(execution, stopped)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import CallerToken
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.errors import (
     DatabaseUnavailable,
     KeyReused,
@@ -24,7 +25,7 @@ from outlast.core.errors import (
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
 from outlast.core.ports import BadData, QueueStore, WorkflowStore
-from outlast.core.records import ClaimedWorkflow, DeclaredQueue, NewWorkflow, WorkflowState
+from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.engine.concurrency import settled
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Services

@@ -14,8 +14,9 @@ from pydantic_core import to_json
 
 from outlast.core import faults
 from outlast.core.budget import SMALL_BYTES
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
-from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, QueueClaims, RunningStep
+from outlast.core.records import Beat, RunningStep
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 

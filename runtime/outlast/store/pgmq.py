@@ -5,8 +5,8 @@ from __future__ import annotations
 from psycopg import DatabaseError, errors
 
 from outlast.core import faults
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.ports import QueueUnusable, Unreachable
-from outlast.core.records import ClaimedWorkflow
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of

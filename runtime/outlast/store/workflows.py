@@ -12,11 +12,11 @@ from psycopg.types.json import Jsonb
 
 from outlast.core.budget import weigh
 from outlast.core.callbacks import message_key
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import (
     RECORD_BYTES,
-    ClaimedWorkflow,
     EventQuery,
     EventsFound,
     NewWorkflow,
@@ -81,7 +81,7 @@ class PostgresWorkflows:
                     workflow.generation, last_place, workflow.fork, workflow.retried_s, *_ = rest
                     workflow.last_place = last_place or 0
                 else:
-                    workflow.history.append(StepRecord(step_id, name, output, error, *rest))
+                    workflow.history.add(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing
                     workflow.load_bytes += RECORD_BYTES
                 workflow.load_bytes += weigh(output, error)

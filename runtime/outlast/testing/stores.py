@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from outlast.core.budget import weigh
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.ports import (
     BulkStore,
     Fence,
@@ -25,7 +26,7 @@ from outlast.core.ports import (
     TransactionWork,
     WorkflowStore,
 )
-from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, StepRecord
+from outlast.core.records import RECORD_BYTES, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.bulks import BulkStatements
@@ -221,7 +222,7 @@ async def _load(
         workflow.last_place = row.last_place
         workflow.load_bytes = weigh(workflow.input, workflow.request)
         for record in records:
-            workflow.history.append(record)
+            workflow.history.add(record)
             workflow.load_bytes += weigh(record.output, record.error) + RECORD_BYTES
         if enough(workflow):
             return

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from outlast.core import kinds
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
 from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import CANCELLED, encode_failure
@@ -26,8 +27,7 @@ from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.origins import mark_step
 from outlast.core.patches import patch_record
 from outlast.core.places import place_of_definition
-from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
-from outlast.core.replay import History
+from outlast.core.records import RunningStep, StepRecord, Suspension
 from outlast.core.stops import (
     Broken,
     Diverged,
@@ -122,7 +122,7 @@ class Execution:
         """Of messages, by topic."""
         self.cursors: dict[tuple[str, str, int], Cursor] = {}
         """In events of other workflows, by id, name and the number of the last one that was taken."""
-        self.received = last_received(claimed.history)
+        self.received = last_received(claimed.history.received)
         self.refused: dict[int, InvalidInput | InvalidJson] = {}
         """Of a batch: inputs that are none for the function, by place from 1."""
         self.suspension: Suspension | None = None
@@ -143,7 +143,8 @@ class Execution:
         self.undone: list[str] = []
         """The notes of what sagas have undone."""
         self._undone_before = 0
-        self._history = History(claimed.history, claimed.last_place)
+        self._history = claimed.history
+        self._history.begin()
         self._live = False
         """Whether nothing recorded is left."""
         self.recording = Recording(
@@ -151,7 +152,7 @@ class Execution:
             self.epoch,
             services,
             self.calls,
-            self._history.orders,
+            max(claimed.last_place, self._history.last_place),
             fork.get("at_s", claimed.created_s or 0.0),
             self.stop,
             self.advance,
@@ -175,9 +176,9 @@ class Execution:
         self._asked: Stopped | None = None
         """Why the body is to undo and end, as soon as all that is recorded was handed over."""
         self._stop_call: PendingCall | None = None
-        self.has_sagas = any(each.kind == kinds.UNDO for each in claimed.history)
+        self.has_sagas = kinds.UNDO in claimed.history.kinds
         """Whether it may have something to undo."""
-        if any(each.step_id == kinds.STOP_ID for each in claimed.history):
+        if kinds.STOP_ID in claimed.history.records:
             self._meet_stop()
         elif claimed.stop is not None:
             self._asked = stop_of(from_json(claimed.stop))

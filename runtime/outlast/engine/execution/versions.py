@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.holds import FUNCTION_MISSING
 from outlast.core.ports import Unreachable
-from outlast.core.records import ClaimedWorkflow
 from outlast.core.stops import Diverged, HandedOver, LeaseLost
 from outlast.core.versions import missing_version
 from outlast.engine.execution.execution import Execution

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from outlast.core.budget import SMALL_BYTES, Budget, Taken
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
-from outlast.core.records import ClaimedWorkflow
 
 LONE_EVERY_S = 10.0
 """Those that wait may wait for what isn't loaded yet. Where they hold all memory one more is so often."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from outlast.core.background import Loop
 from outlast.core.budget import Budget
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
 from outlast.core.ports import Catalog, MessageQueueStore, QueueUnusable
-from outlast.core.records import ClaimedWorkflow
 from outlast.core.versions import row_version
 from outlast.engine.lease import Lease
 

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from outlast.core.background import Loop
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import Clock
 from outlast.core.observations import Observer
 from outlast.core.ports import Unreachable, WorkflowStore
-from outlast.core.records import ClaimedWorkflow
 from outlast.engine.instances.allowance import Allowance
 
 Launch = Callable[[ClaimedWorkflow, int], None]

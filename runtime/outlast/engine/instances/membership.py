@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
+from outlast.core.claims import ClaimedWorkflow, LostInstance
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
@@ -25,7 +26,7 @@ from outlast.core.observations import (
     WorkflowStarted,
 )
 from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
-from outlast.core.records import Beat, ClaimedWorkflow, DeclaredQueue, LostInstance
+from outlast.core.records import Beat, DeclaredQueue
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution

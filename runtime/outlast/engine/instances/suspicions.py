@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outlast.core.background import RETRY
+from outlast.core.claims import LostInstance
 from outlast.core.clock import monotonic
-from outlast.core.records import LostInstance
 
 LOOK_AGAIN_S = 0.13
 """How soon to look again at a session that was seen gone."""

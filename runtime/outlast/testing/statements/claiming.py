@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection
 
 from outlast.core.budget import SMALL_BYTES
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX
-from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
 from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow, is_untold

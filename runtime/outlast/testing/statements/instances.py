@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from outlast.core.records import Beat, LostInstance, RunningStep
+from outlast.core.claims import LostInstance
+from outlast.core.records import Beat, RunningStep
 from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Instance

@@ -7,10 +7,11 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from outlast.core.claims import ClaimedWorkflow, QueueClaims
 from outlast.core.names import BATCH
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX, key_at
-from outlast.core.records import ClaimedWorkflow, DeclaredQueue, Entered, NewWorkflow, QueueClaims
+from outlast.core.records import DeclaredQueue, Entered, NewWorkflow
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 from outlast.testing.rows import QueueRow, Workflow

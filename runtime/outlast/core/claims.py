@@ -1,0 +1,91 @@
+"""What a claim gives: workflows that this instance may run, and instances that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from outlast.core.callers import CallerToken
+from outlast.core.replay import History
+
+
+@dataclass(slots=True)
+class ClaimedWorkflow:
+    """A workflow this instance may run, with all that is recorded of it."""
+
+    workflow_id: str
+    function: str
+    epoch: int
+    input: str | None
+    request: str | None = None
+    subject: str | None = None
+    claims: str | None = None
+    version: str | None = None
+    parent: str | None = None
+    recovery_attempts: int = 0
+    deadline_s: float | None = None
+    created_s: float | None = None
+    load_bytes: int = 0
+    """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
+    due_s: float | None = None
+    """When it became due, and is due again if it is given back without having run; None: at once."""
+    queue: str | None = None
+    """In which it takes a place for as long as it runs."""
+    tick: str | None = None
+    """Of a workflow that a schedule has started (JSON)."""
+    history: History = field(default_factory=History)
+    members: Sequence[str] = ()
+    """Of a batch that has just begun: whose inputs it has."""
+    stop: str | None = None
+    """Of one that is to be undone: the error that it ends with (JSON)."""
+    generation: int = 1
+    """How often it was let run to an end: each retry raises it."""
+    retried_s: float | None = None
+    """When it was retried last, if it was."""
+    last_place: int = 0
+    """The last place in its order that was given out before that."""
+    token: CallerToken | None = None
+    """The caller's token, if this process took the call. It is never stored."""
+    fork: str | None = None
+    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s` (JSON)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The result of a claim: workflows, and instances that are gone.
+
+    `undelivered`: there are messages that nobody has delivered yet. `untold`: nor told of ends. `queued`:
+    queues have something to decide.
+    """
+
+    workflows: list[ClaimedWorkflow]
+    lost: list[LostInstance]
+    undelivered: bool = False
+    untold: bool = False
+    queued: bool = False
+    full_queues: frozenset[str] = frozenset()
+    """Where as many wait as may."""
+    stops: Mapping[str, str] = field(default_factory=dict)
+    """Of workflows that run here and are to be undone: the errors that they end with (JSON)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueClaims:
+    """What queues have let begin here. `more`: look again soon; `again_s`: or in so many seconds."""
+
+    workflows: list[ClaimedWorkflow]
+    more: bool = False
+    again_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LostInstance:
+    """An instance whose lease ran out (`expired`), or only its database session is gone.
+
+    `restarted`: the session is gone because Postgres was started anew, which every instance has to get over.
+    """
+
+    instance_id: str
+    lease_until_s: float
+    expired: bool
+    restarted: bool = False
