@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_scratch] = scratch.enter_context(scratch_folder())
         config.add_cleanup(scratch.close)
     # One for each process: Hypothesis removes a folder from under another process that writes there.
-    set_hypothesis_home_dir(config.stash[_scratch] / f"hypothesis-{os.getpid()}")
+    home = config.stash[_scratch] / f"hypothesis-{os.getpid()}"
+    set_hypothesis_home_dir(home)
+    # What it has read out of the sources stays: to parse all of them takes each process two seconds.
+    kept = config.rootpath / ".hypothesis" / "constants"
+    with suppress(OSError):  # of a checkout that may not be written to
+        kept.mkdir(parents=True, exist_ok=True)
+        home.mkdir()
+        (home / "constants").symlink_to(kept)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All that is collected stays: the collector looks neither for garbage meanwhile nor through it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
