@@ -19,6 +19,11 @@ begin
     union all
     select format('table outlast.%I', t), t from unnest(tables) as t
   loop
+    if made like 'function %' then
+      execute format('alter %s set search_path = pg_catalog, pg_temp', made);
+    else
+      execute format('alter %s enable row level security', made);
+    end if;
     execute format('revoke all on %s from public', made);
     -- Once only: what the project grants later is its own affair.
     continue when exists (select from outlast.schema_migrations as m where m.version = migration);
@@ -35,8 +40,8 @@ end
 $$;
 
 comment on function outlast.take_rights(text, text[], text[], text[], text[]) is
-  'What a migration has made is its owner''s alone, but for functions that the service, or users too, may call. '
-  'A function is named with or without the types of its arguments.';
+  'What a migration has made is its owner''s alone, but for functions that the service, or users too, may call: they '
+  'find what they name in no schema of their callers. A function is named with or without the types of its arguments.';
 
 alter table outlast.workflow_status
   add column if not exists queue_key text collate "C" not null default '',
@@ -114,11 +119,6 @@ comment on table outlast.queue_doors is 'Held by whoever comes in where calls co
 create index if not exists queue_starts_of_queue on outlast.queue_starts (queue, at);
 create index if not exists queue_starts_of_key on outlast.queue_starts (queue, key, at);
 
-alter table outlast.queues enable row level security;
-alter table outlast.queue_keys enable row level security;
-alter table outlast.queue_starts enable row level security;
-alter table outlast.queue_doors enable row level security;
-
 -- What is in a queue is claimed by the queue's own decision alone.
 create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
   where owner is null and claimable_at is not null and queue is null and held is null;
@@ -145,7 +145,6 @@ create or replace function outlast.queue_options(base json, override json)
 returns jsonb
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_strip_nulls(base::jsonb || coalesce(override::jsonb, '{}'))
 $$;
@@ -154,7 +153,6 @@ create or replace function outlast.queue_busy(name text, at timestamptz)
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether there is anything to decide. Here and elsewhere not by `exists`: where many rows fit, the planner would rather
   -- read the table from its beginning, where all that was in the queue has ended. An order keeps it to the index.
@@ -173,7 +171,6 @@ create or replace function outlast.count_due(q outlast.queues)
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether it is to be counted what waits in it.
   select q.count_at <= now() and (q.backlog > 0 or (
@@ -187,7 +184,6 @@ create or replace function outlast.queues_busy()
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether any queue has something to decide, or to count.
   select exists (
@@ -199,7 +195,6 @@ create or replace function outlast.full_queues()
 returns json
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The names of those that had no room for more when they were counted last.
   select coalesce(json_agg(q.name), '[]') from outlast.queues q
@@ -209,7 +204,6 @@ $$;
 create or replace function outlast.count_queue(name text)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -234,7 +228,6 @@ $$;
 create or replace function outlast.begin_batch(first_id text, me text, n integer, t timestamptz)
 returns jsonb
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Makes a batch, which is a workflow of `me`, of one that has just been claimed and of those that follow it: the same
 -- function, queue and key, `n` in all and 16 MB at most. They wait for its end. The batch is nobody's: who calls sees
@@ -298,7 +291,6 @@ create or replace function outlast.ended_batches()
 returns text[]
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Those that have ended, or are gone, while workflows still wait for their end; null if there are none. It goes from
   -- batch to batch, not from member to member.
@@ -320,7 +312,6 @@ $$;
 create or replace function outlast.end_members(batches text[])
 returns void
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   -- Of those batches that have ended or are gone: each member that still waits gets its element of the results, or
   -- ends as its batch did.
@@ -372,7 +363,6 @@ create or replace function outlast.claim_queue(
   out again_s float8
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
 -- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
@@ -732,7 +722,6 @@ create or replace function outlast.claim_queued(
   out again_s float8
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Claims of all queues what may begin, for `me`. `more`: it should look again soon. `again_s`: in so many seconds
 -- the next one may begin.
@@ -787,13 +776,10 @@ create table if not exists outlast.attached (
 comment on table outlast.attached is 'Calls that have no workflow of their own: each has the result of its target.';
 
 create index if not exists attached_of_target on outlast.attached (target);
-alter table outlast.attached enable row level security;
-
 create or replace function outlast.key_of(input text, path text)
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- As core/queues.py does it: texts, whole numbers and truths; null for all else.
   select case
@@ -827,7 +813,6 @@ create or replace function outlast.enqueue(
   out retry_s float8
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Inserts one workflow that waits to be claimed, if the rules at its queue's door let it in. `outcome`: started;
 -- exists; attached (to `target`); key_missing, not_in_batches, queue_full, rate_limited (try again in `retry_s`) or
@@ -1086,7 +1071,6 @@ create or replace function outlast.refuse_start(outcome text, queue text, retry_
 returns void
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   case outcome
@@ -1123,7 +1107,6 @@ create or replace function outlast.start(
 )
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   select outlast.start(function::text, input, idempotency_key, json_build_object(
     'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay), 'attributes', attributes)::text)
@@ -1138,7 +1121,6 @@ create or replace function outlast.start(
 )
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
 create or replace function outlast.start(
@@ -1147,7 +1129,6 @@ create or replace function outlast.start(
 )
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
 select outlast.take_rights(

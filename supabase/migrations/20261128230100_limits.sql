@@ -13,14 +13,11 @@ comment on table outlast.limit_uses is
   'Which steps have begun under a limit. One holds its place until it is recorded, or its workflow is claimed anew.';
 
 create index if not exists limit_uses_at on outlast.limit_uses (name, at);
-alter table outlast.limit_uses enable row level security;
-
 create or replace function outlast.take_limit(
   name text, options json, workflow_id text, epoch bigint, step_id text
 )
 returns float8
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Whether a step may begin now: null; else in how many seconds to ask again. Asked again after a lost answer it is told
 -- the same. Limits stand among the queues, as step:NAME, where operators find them.
@@ -88,7 +85,6 @@ create or replace function outlast.holds_limit(use outlast.limit_uses)
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   select exists (
     select from outlast.workflow_status w

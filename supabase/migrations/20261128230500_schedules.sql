@@ -90,15 +90,10 @@ comment on column outlast.instances.schedule_edition is 'The declarations of sch
 create index if not exists workflow_status_ticks on outlast.workflow_status ((tick ->> 'schedule'), completed_at)
   where tick is not null;
 
-alter table outlast.schedules enable row level security;
-alter table outlast.ticks enable row level security;
-alter table outlast.schedule_editions enable row level security;
-
 create or replace function outlast.utc_text(at timestamptz)
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
 
 create or replace function outlast.note_tick(
@@ -106,7 +101,6 @@ create or replace function outlast.note_tick(
 )
 returns void
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   insert into outlast.ticks (schedule, nominal_at, outcome, reason, count, workflow_id)
   values (schedule, nominal, outcome, reason, count, workflow_id);
@@ -120,7 +114,6 @@ $$;
 create or replace function outlast.start_tick(s outlast.schedules, workflow_id text, nominal timestamptz)
 returns text
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Starts the workflow of one tick; null, or why its queue didn't take it.
 declare
@@ -146,7 +139,6 @@ create or replace function outlast.failures_in_a_row(s outlast.schedules)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The id of the last one, if as many workflows as `pause_after` says have failed, the last ones since the schedule
   -- was resumed.
@@ -164,7 +156,6 @@ $$;
 create or replace function outlast.tick_schedules(orders jsonb)
 returns table (schedule text, outcome text, workflow_id text)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Does what an instance has decided about schedules, if they are still as it saw them. A tick's workflow and the move
 -- to the next tick are one commit. `outcome`: started, skipped, waits, moved, paused.
@@ -283,7 +274,6 @@ $$;
 create or replace function outlast.backfill_ticks(name text, revision bigint, times timestamptz[], next_after timestamptz)
 returns bigint
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Starts ticks of the past; null if the schedule has changed. `next_after`: what is left; null if nothing is.
 #variable_conflict use_column
@@ -316,7 +306,6 @@ $$;
 create or replace function outlast.newest_edition(me text, edition text)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Says which declarations this instance has. Whether they are to be put into effect: they are the newest of those of
 -- instances that live, and others are in effect.
@@ -342,7 +331,6 @@ $$;
 create or replace function outlast.declare_schedules(edition text, declared jsonb, broken text[])
 returns table (name text, change text)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Puts an edition's schedules into effect. Those of functions in files that are `broken` stay as they are. `change`:
 -- declared, changed, orphaned, taken (a dynamic one has the name).
@@ -426,7 +414,6 @@ create or replace function outlast.check_schedule(
 returns void
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- Raises what is wrong with a schedule. A cron expression is looked at roughly; an instance reads it, and says on the
 -- row what it can't use.
@@ -504,7 +491,6 @@ create or replace function outlast.create_schedule(
 returns table (created text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -563,7 +549,6 @@ create or replace function outlast.schedule(
 )
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   select created from outlast.create_schedule(
     name, function, cron, tz, every, at, input, catchup, overlap, until, times, jitter, pause_after)
@@ -577,7 +562,6 @@ create or replace function outlast.schedule_named(
 )
 returns outlast.schedules
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
 -- that back by raising.
@@ -601,7 +585,6 @@ create or replace function outlast.schedule_stands(s outlast.schedules)
 returns json
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What is noted of a schedule before something is done to it.
   select json_strip_nulls(json_build_object(
@@ -614,7 +597,6 @@ create or replace function outlast.delete_schedule(name text, by text default nu
 returns table (deleted text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -634,7 +616,6 @@ $$;
 create or replace function outlast.unschedule(name text)
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$ select deleted from outlast.delete_schedule(name) $$;
 
 comment on function outlast.unschedule(text) is 'Delete a dynamic schedule in this transaction; its name.';
@@ -643,7 +624,6 @@ create or replace function outlast.pause_schedule(name text, why text default nu
 returns table (paused text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -667,7 +647,6 @@ create or replace function outlast.resume_schedule(name text, by text default nu
 returns table (resumed text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -692,7 +671,6 @@ create or replace function outlast.trigger_schedule(name text, idempotency_key t
 returns table (workflow_id text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -722,7 +700,6 @@ returns table (
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

@@ -4,7 +4,6 @@
 create or replace function outlast.refuse_argument(verb text, argument text, needed text)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception 'outlast.%: % %', verb, argument, needed using errcode = '22023', column = argument;
@@ -15,7 +14,6 @@ create or replace function outlast.check_text(verb text, argument text, value te
 returns void
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   if length(value) not between 1 and chars_max then
@@ -29,7 +27,6 @@ create or replace function outlast.actor(by text)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Who does it: as whoever calls says, or the role in whose name this transaction runs.
   select left(coalesce(nullif(by, ''), outlast.acting_role()), 200)
@@ -39,7 +36,6 @@ create or replace function outlast.check_queue_settings(settings jsonb)
 returns void
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 -- As core/queues.py checks them: a test compares the two.
 declare
@@ -105,7 +101,6 @@ create or replace function outlast.is_span(value jsonb, most integer)
 returns boolean
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   select case when jsonb_typeof(value) = 'number'
     then (value #>> '{}')::numeric > 0 and (value #>> '{}')::numeric <= most
@@ -117,7 +112,6 @@ create or replace function outlast.lock_queue(
 )
 returns outlast.queues
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
 -- that back by raising.
@@ -143,7 +137,6 @@ create or replace function outlast.set_queue(
 returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -191,7 +184,6 @@ create or replace function outlast.pause_queue(
 returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -224,7 +216,6 @@ create or replace function outlast.resume_queue(name text, key text default null
 returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -251,7 +242,6 @@ create or replace function outlast.drain_queue(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

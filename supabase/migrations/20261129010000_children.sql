@@ -42,12 +42,9 @@ create index if not exists workflow_status_untold on outlast.workflow_status (wo
   where untold and status not in ('ENQUEUED', 'PENDING')
     and (parent is not null or awaited or (status = 'CANCELLED' and started_at is not null));
 
-alter table outlast.waits enable row level security;
-
 create or replace function outlast.begin_waits(waiters text[], targets text[], events text[], nonce bigint)
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- In the commit of suspensions, which bear the nonce, and after them: notes what they wait for. One whose target has
 -- ended, is gone or is not free just now is claimable at once, and looks again. So a wait is noted under the lock of a row
@@ -97,7 +94,6 @@ $$;
 create or replace function outlast.wake_due()
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Wakes whose wait is over; how many. Whose row is not free just now keeps the wait: each claim sees to it. Who is in
 -- memory needs nothing: before it leaves, it meets the row that it waits for.
@@ -144,7 +140,6 @@ $$;
 create or replace function outlast.tell_ends(ended text[])
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
 -- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
@@ -161,7 +156,6 @@ $$;
 
 create or replace function outlast.tell_untold(out woken integer, out more boolean)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled (though it
 -- has something to undo first), generation after generation, some thousands in one commit. What is left is seen to by
@@ -219,7 +213,6 @@ $$;
 create or replace function outlast.cancel_children(parents text[], most integer)
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Cancels what the cancelled ones of these have started, `most` of them; how many. One that is written just now is left.
 -- What was started by one that was killed is killed.
@@ -273,7 +266,6 @@ $$;
 create or replace function outlast.detach(workflow_id text)
 returns boolean
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   -- In the transaction that inserted it.
   update outlast.workflow_status w set detached = true where w.workflow_id = detach.workflow_id returning true
@@ -282,7 +274,6 @@ $$;
 create or replace function outlast.cancel_as(workflow_id text, by text)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from outlast.cancel_workflows(

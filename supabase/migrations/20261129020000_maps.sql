@@ -14,8 +14,6 @@ create table if not exists outlast.map_sources (
 );
 comment on table outlast.map_sources is 'Items of maps over queries and generators: all of them before the first one starts.';
 create unique index if not exists map_sources_key on outlast.map_sources (map_id, key) where key is not null;
-alter table outlast.map_sources enable row level security;
-
 -- Of children that ended well it costs nothing.
 create index if not exists workflow_status_failed_children on outlast.workflow_status (parent, workflow_id collate "C")
   where parent is not null and status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
@@ -25,7 +23,6 @@ create or replace function outlast.map_counts(
 )
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Counted from rows, by indexes that hold none of those that ended well.
   select (w.map ->> 'total')::integer, (w.map ->> 'started')::integer,
@@ -49,7 +46,6 @@ create or replace function outlast.map_text(map_id text)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   select 'map ' || w.function || ' ' || c.ok + c.failed || '/' || c.total
     || case when c.failed > 0 then ', ' || c.failed || ' failed' else '' end
@@ -60,7 +56,6 @@ $$;
 create or replace function outlast.tell_map(map_id text, number integer)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Publishes how far a map is: one event of its parent, written anew each time. `number` is a place in the parent's order
 -- that its owner gives; without one it is told only while nobody owns the parent.
@@ -102,7 +97,6 @@ $$;
 create or replace function outlast.look_at_map(id text)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- After items of a map have ended, in the same commit: whether it is over now. The map's row is locked meanwhile, and
 -- each statement sees what was committed before it began: of two last items on two instances the later one sees the other.
@@ -178,7 +172,6 @@ $$;
 create or replace function outlast.end_maps(ended text[])
 returns text[]
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The maps that are over with these workflows, which have just ended. In the order of their names, so that two who lock
 -- several wait for each other in turn.
@@ -205,7 +198,6 @@ create or replace function outlast.is_map_stopped(w outlast.workflow_status)
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether no more items of this map are to begin: too many have failed, or its workflow ended without waiting for it.
   select w.map is not null and ((w.map ->> 'stopped')::boolean or not exists (
@@ -216,7 +208,6 @@ create or replace function outlast.maps_stopped()
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether a map is to be stopped, or its queue removed.
   select exists (
@@ -230,7 +221,6 @@ $$;
 create or replace function outlast.stop_maps(most integer default 10000)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. What waits
 -- to go on after a retry has begun: its records stay, so it is cancelled in either case. Whether more is to be done.
@@ -298,7 +288,6 @@ create or replace function outlast.open_map(
 )
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Makes a map and its queue, once; false if its parent is no longer this instance's.
 begin

@@ -15,7 +15,6 @@ create or replace function outlast.cancel_workflows(
 )
 returns table (workflow_id text, status text)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The raised epoch refuses every later write of whoever runs it. What has something to undo goes on until it is undone:
 -- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing. Who is killed undoes
@@ -89,7 +88,6 @@ create or replace function outlast.ends_untold()
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether somebody is to be woken, or to be cancelled, after an end.
   select exists (select from outlast.waits x where x.due or x.target is null) or (
@@ -107,7 +105,6 @@ create or replace function outlast.stops_of(instance text)
 returns json
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(json_object_agg(s.workflow_id, s.stop), '{}')
   from (

@@ -9,7 +9,6 @@ create or replace function outlast.begin_event_waits(
 )
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- In the commit of suspensions, which bear the nonce, and after them: notes which events they wait for. One whose event is
 -- there, or whose target has ended, is gone or is not free just now, is claimable at once, and looks again. How many are.
@@ -62,7 +61,6 @@ $$;
 create or replace function outlast.tell_events(workflow_ids text[], events text[])
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- In the commit that records these events, and after it: wakes who waits for them; how many.
 begin

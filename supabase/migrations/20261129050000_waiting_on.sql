@@ -7,7 +7,6 @@ create or replace function outlast.waiting_on_as(workflow_id text, whole boolean
 returns text
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- As outlast.claim_queue decides. Who may not see `whole` is told no other workflow, no number and nobody's name.
 #variable_conflict use_column
@@ -158,7 +157,6 @@ create or replace function outlast.limit_text(name text, again_at timestamptz, w
 returns text
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- As outlast.take_limit decides. What waits for a limit of steps asks again by itself.
 declare
@@ -187,7 +185,6 @@ create or replace function outlast.at_text(at timestamptz)
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
@@ -196,7 +193,6 @@ create or replace function outlast.hold_text(held json, whole boolean)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Why nobody may claim it.
   select case
@@ -212,7 +208,6 @@ create or replace function outlast.held_text(workflow_id text, since timestamptz
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   select ', held by ' || workflow_id || coalesce(' since ' || outlast.at_text(since), '')
 $$;
@@ -221,7 +216,6 @@ create or replace function outlast.ends_text(w outlast.workflow_status, whole bo
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What a workflow that has left the memory for the end of others waits for.
   select case when not whole then 'another workflow' else
@@ -241,7 +235,6 @@ create or replace function outlast.undoing_on(workflow_id text)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- How far the last saga is that began to undo and has not ended.
   with notes as (
@@ -269,7 +262,6 @@ create or replace function outlast.waiting_for(workflow_id text, whole boolean)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     (select outlast.hold_text(w.held, whole) from outlast.workflow_status w
@@ -284,7 +276,6 @@ returns text
 language sql
 stable
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
   select outlast.waiting_for(w.workflow_id, outlast.sees_all())
   from outlast.workflow_status w

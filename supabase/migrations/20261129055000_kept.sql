@@ -11,7 +11,6 @@ create or replace function outlast.records_kept(workflow_id text, steps text[])
 returns setof text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The step ids of the records that can't depend on these: they came before the first of them, or their calls were made
   -- before its completion was handed over, and the body did not give them up. Of a wait that isn't over nothing depends.
@@ -33,7 +32,6 @@ create or replace function outlast.failed_step(workflow_id text)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The last one whose failure is recorded. A transaction that the body gave up has not failed, nor has what was settled
   -- by hand since the workflow ended.
@@ -48,7 +46,6 @@ create or replace function outlast.step_named(verb text, argument text, workflow
 returns text
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- The id of a recorded step that is named by its id, or by a name that no other one has.
 declare
@@ -78,7 +75,6 @@ create or replace function outlast.check_undone(verb text, workflow_id text, kep
 returns void
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- What a saga has undone must not be kept as done. Of a step of a saga there is a note before it, and one once it is undone.
 declare

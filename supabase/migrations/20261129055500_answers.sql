@@ -3,7 +3,6 @@
 create or replace function outlast.answer_callback(workflow_id text, step_id text, message json, request text)
 returns bigint
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

@@ -32,12 +32,9 @@ create index if not exists acts_of on outlast.acts (noun, name, act_id);
 create index if not exists acts_of_workflow on outlast.acts (workflow_id) where workflow_id is not null;
 create index if not exists acts_of_gone on outlast.acts (act_id) where noun = 'workflow' and workflow_id is null;
 
-alter table outlast.acts enable row level security;
-
 create or replace function outlast.note_act(noun text, name text, verb text, by text, why text, before json)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- In the transaction of what was done. Of queues and schedules the newest 1,000 of each stay, and of workflows that are
 -- gone the newest 10,000.
@@ -64,7 +61,6 @@ create or replace function outlast.workflow_stands(w outlast.workflow_status, dr
 returns json
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What is noted of a workflow before something is done to it, and which records that drops. Never as jsonb: an error may
   -- hold what only json can.
@@ -77,7 +73,6 @@ create or replace function outlast.undone_steps(workflow_id text)
 returns text[]
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What can't count as done any more: the notes of what its sagas have undone at its end, and what stopped it. Where
   -- something still stands, nothing: that is undone first.
@@ -95,7 +90,6 @@ create or replace function outlast.failed_steps(workflow_id text)
 returns text[]
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The records that its end came from: failures, notes of what its sagas have undone, the stop. Empty where its function
   -- failed by itself. Rows of older versions don't say: then it is the last failure.
@@ -122,7 +116,6 @@ create or replace function outlast.why_not_retried(
 )
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- Why a workflow, which is locked, can't be retried or rewound; null: it can.
 begin
@@ -158,7 +151,6 @@ create or replace function outlast.lock_maps_of(items text[])
 returns void
 language sql
 volatile
-set search_path = pg_catalog, pg_temp
 as $$
   -- The maps of these items, which are locked, don't end before they wait to go on again.
   select from outlast.workflow_status m
@@ -171,7 +163,6 @@ $$;
 create or replace function outlast.lock_failed(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- A workflow that has failed, locked; it refuses any other.
 #variable_conflict use_column
@@ -193,7 +184,6 @@ $$;
 create or replace function outlast.go_on(ids text[], verb text, by text, why text, steps text[] default null)
 returns table (workflow_id text, status text, generation integer, dropped json)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Lets failed workflows, which are locked, go on in place: without the records of these steps (of those that the end of
 -- each came from, if none are given), without what may depend on them, and without failures that came later. Of each the
@@ -280,7 +270,6 @@ $$;
 create or replace function outlast.retry_cancelled_children(parents text[])
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- What was cancelled because of its parent goes on with it, generation after generation. Items of maps do when their map is
 -- asked for again.
@@ -309,7 +298,6 @@ create or replace function outlast.retry_workflow(workflow_id text, why text def
 returns table (status text, generation integer, dropped json)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -331,7 +319,6 @@ $$;
 create or replace function outlast.retry_many(ids text[], why text, by text)
 returns table (workflow_id text, answer json)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- As retry_workflow, to as many of these as can be retried and as nobody has locked; the others are left as they are.
 #variable_conflict use_column
@@ -367,7 +354,6 @@ create or replace function outlast.rewind_workflow(
 returns table (status text, generation integer, dropped json)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -394,7 +380,6 @@ $$;
 create or replace function outlast.retry(workflow_id text, why text default null)
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$ select r.status from outlast.retry_workflow(workflow_id, why) as r $$;
 
 comment on function outlast.retry(text, text) is
@@ -403,7 +388,6 @@ comment on function outlast.retry(text, text) is
 create or replace function outlast.rewind(workflow_id text, "to" text, why text default null)
 returns text
 language sql
-set search_path = pg_catalog, pg_temp
 as $$ select r.status from outlast.rewind_workflow(workflow_id, "to", why) as r $$;
 
 comment on function outlast.rewind(text, text, text) is
@@ -412,7 +396,6 @@ comment on function outlast.rewind(text, text, text) is
 create or replace function outlast.retry_child(child text, parent text, parent_epoch bigint, me text)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The parent, which was retried, asks for this child's result: if that failed before, the child is retried. Under the
 -- fence of the parent; whether it was.
@@ -450,7 +433,6 @@ create or replace function outlast.reopen_map(
 )
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The parent, which was retried, asks for this map: unless it has succeeded it goes on, once for each retry. Its failed
 -- items wait in its queue again, `most` of them with each call, and what was removed before it began is started anew. The

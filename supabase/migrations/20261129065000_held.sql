@@ -12,7 +12,6 @@ create or replace function outlast.fits(function text, misfits jsonb, instance t
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether the code of an instance may be tried: one that has shown that it doesn't fit would only do so again.
   select exists (
@@ -25,7 +24,6 @@ create or replace function outlast.anyone_fits(function text, misfits jsonb, but
 returns boolean
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Whether an instance that lives has code that may be tried. `but`: this one has just shown that its own doesn't fit.
   select exists (
@@ -37,7 +35,6 @@ $$;
 create or replace function outlast.hold_workflows(me text, ids text[], epochs bigint[], details text[])
 returns table (workflow_id text, held boolean)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Gives back workflows of `me` whose records its code doesn't fit. Where another instance has other code, that one goes
 -- on with them; else they are held. One that is no longer its own is left out.
@@ -83,7 +80,6 @@ $$;
 create or replace function outlast.free_fitting(me text, most integer)
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Lets go on what is held and what the code of `me` may fit, `most` of it; how many.
 declare
@@ -113,7 +109,6 @@ $$;
 create or replace function outlast.hold_unserved(grace interval, most integer)
 returns table (workflow_id text, function text, held json)
 language sql
-set search_path = pg_catalog, pg_temp
 as $$
   -- Holds what is due for longer than `grace` while no instance that lives has code for it. What is looked at are those
   -- that have waited longest, outside queues and in each: what can be served leaves these places.
@@ -162,7 +157,6 @@ $$;
 create or replace function outlast.end_held(days float8, most integer)
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Ends what was held for so long that nobody mends it any more; how many. What somebody has paused waits for them.
 declare
@@ -196,7 +190,6 @@ create or replace function outlast.look_at_holds(
   out freed integer, out held json, out ended integer, out counts json
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- All that an instance does about holds now and then, in one statement: what it runs is told first. `days` 0: none ends.
 begin

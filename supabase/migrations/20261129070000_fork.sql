@@ -35,7 +35,6 @@ $$;
 create or replace function outlast.lock_workflow(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- The row, which nobody writes to until this transaction ends: records hold it for share.
 declare
@@ -55,7 +54,6 @@ create or replace function outlast.kept_by_fork(w outlast.workflow_status, place
 returns text[]
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- The step ids of the records that a fork from that place begins with.
 declare
@@ -91,7 +89,6 @@ $$;
 create or replace function outlast.copy_records(source text, target text, kept text[])
 returns bigint
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- As they are, with the messages that they received; the number of the last one of these.
 declare
@@ -127,7 +124,6 @@ create or replace function outlast.fork_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

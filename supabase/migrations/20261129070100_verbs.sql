@@ -9,7 +9,6 @@ create or replace function outlast.refuse_ended(verb text, w outlast.workflow_st
 returns void
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   if w.status not in ('ENQUEUED', 'PENDING') then
@@ -25,7 +24,6 @@ create or replace function outlast.pause_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -79,7 +77,6 @@ create or replace function outlast.resume_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -112,7 +109,6 @@ create or replace function outlast.settle_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -169,7 +165,6 @@ create or replace function outlast.step_to_settle(workflow_id text, step text, c
 returns outlast.operation_outputs
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- The record that is to be settled, by its id or a name that no other unfinished or failed one has. Of a step that is not
 -- recorded only what it will be called is known.
@@ -250,7 +245,6 @@ create or replace function outlast.cancel_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -281,7 +275,6 @@ $$;
 create or replace function outlast.cancel_many(ids text[], why text, by text, mode text default 'undo')
 returns table (workflow_id text, answer json)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- As cancel_workflow, to as many of these as live and as nobody has locked; the others are left as they are. A bulk begins
 -- with no other `mode` than that one takes.
@@ -306,7 +299,6 @@ create or replace function outlast.live_among(ids text[])
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- A live one of these workflows and of their forks, which read what children of the first one returned; null: there is none.
   with recursive line (id) as (
@@ -324,7 +316,6 @@ create or replace function outlast.delete_workflow(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

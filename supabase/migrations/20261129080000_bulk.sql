@@ -5,7 +5,6 @@ returns text[]
 language sql
 immutable
 parallel safe
-set search_path = pg_catalog, pg_temp
 as $$
   -- What is no attribute, such as the header of a queue's message, is found by nothing: an index takes no long text.
   select case when json_typeof(attributes) = 'object' then array(
@@ -21,7 +20,6 @@ create or replace function outlast.check_attributes(verb text, attributes jsonb,
 returns void
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 -- As core/attributes.py checks them: a test compares the two.
 declare
@@ -52,7 +50,6 @@ create or replace function outlast.merged_attributes(verb text, attributes json,
 returns json
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 -- Attributes after changes; null takes one away.
 declare
@@ -96,7 +93,6 @@ $$;
 create or replace function outlast.error_told(error json, whole boolean, out code text, out message text)
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What a list tells of an error, and finds it by. A user (not `whole`) can neither see nor search the text of an
   -- exception. Postgres's text can't hold \u0000.
@@ -147,7 +143,6 @@ security definer
 rows 50
 -- Planned for the filters that are given: what is null falls away, and the index that fits is taken.
 set plan_cache_mode = force_custom_plan
-set search_path = pg_catalog, pg_temp
 as $$
 -- The workflows that all of these filters let pass, in the order they were created; the newest first, unless
 -- `ascending`. Lists, bulks and SQL find by this.
@@ -216,7 +211,6 @@ create or replace function outlast.set_workflow(
 returns table (changed text)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -283,14 +277,10 @@ create table if not exists outlast.bulk_items (
   primary key (bulk_id, place)
 );
 comment on table outlast.bulk_items is 'To which workflows a bulk is done, and what came of each; null: not yet.';
-alter table outlast.bulks enable row level security;
-alter table outlast.bulk_items enable row level security;
-
 create or replace function outlast.filter_text(filter jsonb, name text)
 returns text
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not coalesce(jsonb_typeof(filter -> name) in ('string', 'null'), true) or filter ->> name = '' then
@@ -304,7 +294,6 @@ create or replace function outlast.filter_texts(filter jsonb, name text)
 returns text[]
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- One text stands for an array of it.
   select case jsonb_typeof(filter -> name)
@@ -316,7 +305,6 @@ create or replace function outlast.filter_time(filter jsonb, name text)
 returns timestamptz
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- A date alone is its midnight in UTC, as in lists. Postgres takes more: 'yesterday', a time without its offset.
@@ -337,7 +325,6 @@ create or replace function outlast.check_filter(filter jsonb)
 returns void
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 declare
   known constant text[] not null default array[
@@ -391,7 +378,6 @@ create or replace function outlast.find_for_bulk(
 returns table (place bigint, workflow_id text, created_at timestamptz)
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- Those of a filter that were there before the bulk, the oldest first. Bulks are done to no bulk.
   select f.place, f.workflow_id, f.created_at
@@ -410,7 +396,6 @@ $$;
 create or replace function outlast.verb_call(verb text, arguments jsonb, out one text, out many text)
 language plpgsql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
 -- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why. And the one that does it to as many
 -- at once as it can, which has their ids; null where each is done by itself.
@@ -467,7 +452,6 @@ create or replace function outlast.try_verb(
   call text, workflow_id text, by text, why text, out outcome text, out reason text, out answer json, out state text
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Does it to one workflow, or leaves that as it was. `outcome` is null where it is to be tried again.
 declare
@@ -494,7 +478,6 @@ $$;
 create or replace function outlast.try_verb_on_many(call text, ids text[], by text, why text)
 returns table (workflow_id text, answer json)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Those that it was done to. Of the others each one's own try says why not; of all, where something is wrong with one.
 begin
@@ -517,7 +500,6 @@ create or replace function outlast.bulk(
 returns table (workflow_id text, count integer, samples jsonb)
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -591,7 +573,6 @@ comment on function outlast.bulk(text, jsonb, jsonb, boolean, integer, integer, 
 create or replace function outlast.end_bulk(b outlast.bulks, code text, message text)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 begin
   update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
@@ -609,7 +590,6 @@ $$;
 create or replace function outlast.fix_bulk(b outlast.bulks, most integer)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Fixes some more of the workflows that a bulk is done to. Once all are fixed they must be as many as were expected.
 declare
@@ -652,7 +632,6 @@ create or replace function outlast.do_items(
   out did integer, out tries integer, out stopped boolean
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Does the verb to the items up to `last`: at once to those that it can be done to so, to each of the others by itself.
 -- `did`: how many have an outcome now. `stopped`: a row is locked, and its item is tried again later; or it takes too long.
@@ -698,7 +677,6 @@ $$;
 create or replace function outlast.do_bulk(b outlast.bulks)
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Does a block: as many as its rate lets be done in a fifth of a second, and for half a second. A few at first, as each may
 -- take long.
@@ -757,7 +735,6 @@ $$;
 
 create or replace function outlast.run_bulk(most integer default 10000, out ran text, out next_s float8)
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Does one block of a bulk that is due and that nobody else is at: `ran` is its id. `next_s`: when the next one is due.
 -- Its workflow's row is locked meanwhile, so that a pause or a cancel comes between two blocks.

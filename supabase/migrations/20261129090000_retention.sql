@@ -16,8 +16,6 @@ create table if not exists outlast.retentions (
 comment on table outlast.retentions is
   'Functions that say for how long their ended workflows are kept. It stays when no instance serves them.';
 comment on column outlast.retentions.keep_s is 'Seconds after the end; null: for ever.';
-alter table outlast.retentions enable row level security;
-
 -- Autovacuum: an update of a workflow's row leaves a dead one behind, each claim reads past them, and what is removed comes in
 -- batches. So the share that may be dead is a twentieth instead of a fifth, which bounds what claims read on large tables, too.
 -- Statistics follow as soon. Records are only inserted and removed: inserts don't matter before a tenth of the table is new.
@@ -41,7 +39,6 @@ create index if not exists ticks_of_workflow on outlast.ticks (workflow_id) wher
 create or replace function outlast.declare_retentions(names text[], keeps float8[], served text[])
 returns void
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- What the functions of an instance say; those that it `served` and that say nothing any more have none.
 begin
@@ -58,7 +55,6 @@ create or replace function outlast.kept_since(function text, keep_s float8)
 returns timestamptz
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- A workflow of this function that ended before that was kept for long enough.
   select clock_timestamp() - make_interval(secs => least(1e11, coalesce(
@@ -69,7 +65,6 @@ create or replace function outlast.removable(ids text[], keep_s float8)
 returns text[]
 language sql
 volatile
-set search_path = pg_catalog, pg_temp
 as $$
   -- Those of these workflows that have ended, were kept for long enough, and of which nobody waits for anything. Their rows are
   -- locked. One that somebody holds is left: it is being retried, or written.
@@ -99,7 +94,6 @@ $$;
 create or replace function outlast.remove_workflows(ids text[])
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Removes these rows, which are locked, and all that belongs to them. What the foreign keys would do row by row is done at once.
 declare
@@ -120,7 +114,6 @@ $$;
 create or replace function outlast.thin_bulks(ids text[], most integer)
 returns boolean
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Of bulks among these, what they were done to: up to a million rows, which go before them. Whether any went.
 begin
@@ -135,7 +128,6 @@ $$;
 create or replace function outlast.prune_branch(root text, keep_s float8, most integer)
 returns integer
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Of a workflow with more descendants than go in one batch: removes some that have none themselves; how many. The first time
 -- all of them are looked at, and from then on nothing is done to it any more.
@@ -174,7 +166,6 @@ create or replace function outlast.prune(
   out removed integer, out more boolean, out next_at timestamptz, out next_id text
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- Removes ended workflows that were kept for long enough: at most `most` rows, the oldest first, going on after the one that is
 -- named. `keep_s`: how long those of functions that say nothing are kept; 0: for ever. A tree of parents and children goes as
@@ -273,7 +264,6 @@ create or replace function outlast.prunable(keep_s float8)
 returns table (function text, workflows bigint, oldest timestamptz, newest timestamptz)
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- What outlast.prune would remove by now, by function. It reads all that has ended.
   with recursive kept as (

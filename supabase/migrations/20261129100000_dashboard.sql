@@ -12,8 +12,6 @@ comment on column outlast.dashboard_sessions.id_hash is 'SHA-256 of the id, whic
 comment on column outlast.dashboard_sessions.key_mark is
   'HMAC of the key that was entered, by that id: when no key of the host makes this any more, the session is over.';
 create index if not exists dashboard_sessions_expires on outlast.dashboard_sessions (expires_at);
-alter table outlast.dashboard_sessions enable row level security;
-
 select outlast.take_rights('20261129100000', tables => array['dashboard_sessions']);
 
 insert into outlast.schema_migrations (version) values ('20261129100000') on conflict do nothing;

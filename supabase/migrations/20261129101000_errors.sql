@@ -7,7 +7,6 @@ create or replace function outlast.error_place(error json)
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
   -- The innermost frame of the user's own code that an error's traceback tells: `demo.py ship`. Of a chain of exceptions
   -- the first one counts, which is the cause. No line: it moves with every edit.
@@ -24,7 +23,6 @@ create or replace function outlast.error_group(function text, error json)
 returns text
 language plpgsql
 immutable
-set search_path = pg_catalog, pg_temp
 as $$
 -- What errors have in common that are of one cause: function, code, class, own frame, and the status that was answered.
 -- Null for what is no failure: a cancel. An index calls it: whatever an error holds, it must not raise, or its workflow
@@ -48,7 +46,6 @@ create or replace function outlast.waits_on(w outlast.workflow_status)
 returns text
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- In one word what outlast.waiting_for tells: what lists find by.
   select case
@@ -75,7 +72,6 @@ returns table (
 language sql
 stable
 rows 50
-set search_path = pg_catalog, pg_temp
 as $$
   -- It goes from one group to the next by the index, and counts up to a thousand of each: a million failures of ten kinds
   -- are ten looks. A thousand groups at most.

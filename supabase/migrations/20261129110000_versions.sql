@@ -11,7 +11,6 @@ returns table (
 )
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
   -- By change how many open workflows went the new way, of the `newest` that have asked; how many the old one; how many began
   -- before it was asked first (or within a `rollout` of that) and haven't come to it: they may have passed it. Of those that

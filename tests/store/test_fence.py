@@ -148,4 +148,4 @@ async def test_a_transaction_without_a_record_may_not_end_itself(database: str) 
     async with store_of(database) as store:
         with pytest.raises(UsageError):
             await store.transactions.transact(TransactionWork(run, threaded=False, isolation=None), None)
-        assert await store.ready()
+        await store.workflows.ended([])

@@ -81,14 +81,12 @@ class JournalStore(Protocol):
 
     async def commit(self, batch: Batch) -> Committed:
         """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted."""
-        ...
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """After a commit whose answer was lost: the workflows of the batch whose rows all have its nonce.
 
         With each that has a row of its own in the batch, when it was created, in Unix seconds.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,6 @@ class TransactionStore(Protocol):
         Without a fence nothing is recorded. Raises Unreachable, Conflicted, UsageError (the body ended the
         transaction itself) and whatever `run` raises; then nothing was committed, or the answer was lost.
         """
-        ...
 
 
 class InstanceStore(Protocol):
@@ -133,15 +130,12 @@ class InstanceStore(Protocol):
 
         It only makes things quicker: a store that can't tell needs never call.
         """
-        ...
 
     def when_due(self, call: Callable[[], None]) -> None:
         """Call `call` on the event loop whenever the database says that there may be work. As above."""
-        ...
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """Renew the lease. `running` is what other instances show of this one's steps; None: no change."""
-        ...
 
     async def claim(
         self,
@@ -162,7 +156,6 @@ class InstanceStore(Protocol):
         With `strict` nothing passes what is larger and has waited for 10 s. Nothing of them is read yet:
         see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
-        ...
 
     async def claim_queued(
         self,
@@ -176,14 +169,12 @@ class InstanceStore(Protocol):
         limit_s: float | None = None,
     ) -> QueueClaims:
         """Claim what queues let begin, within their limits. As `claim`."""
-        ...
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch.
 
         An instance whose lease is neither over nor the one it was when it was found gone has come back.
         """
-        ...
 
     async def release(
         self,
@@ -195,15 +186,12 @@ class InstanceStore(Protocol):
 
         What was learned of their `load_bytes`; since when they are due, if not now.
         """
-        ...
 
     async def leave(self) -> None:
         """End this instance's lease at once."""
-        ...
 
     async def tidy(self) -> None:
         """Forget instances that are long gone; adopt rows whose owner is unknown."""
-        ...
 
 
 class HoldStore(Protocol):
@@ -215,14 +203,12 @@ class HoldStore(Protocol):
         By id whether it is held; False: an instance has other code for it. What isn't there is no longer this
         instance's. Raises Unreachable (in doubt: doing it again is refused, and no error).
         """
-        ...
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
         """Write down which version a workflow of this instance runs as, which bears none yet.
 
         False: it isn't this instance's any more. Raises Unreachable (doing it again does no harm).
         """
-        ...
 
     async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
         """Make known which functions this instance runs, and see to all that is held.
@@ -230,7 +216,6 @@ class HoldStore(Protocol):
         What its code may fit goes on; what was due for `grace_s` while no instance had code for it is held;
         what was held for so many `days` ends as ERROR (0: nothing does): a batch of each. Raises Unreachable.
         """
-        ...
 
 
 class WorkflowStore(Protocol):
@@ -244,34 +229,27 @@ class WorkflowStore(Protocol):
         Each is given once it is whole. `enough` is asked whenever one has grown (its `load_bytes`); what it
         stops is not given, nor what comes after. Raises Unreachable.
         """
-        ...
 
     async def states(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of these workflows, of at least one; unknown ids are left out. Raises Unreachable."""
-        ...
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of those that have ended, of at least one if there are any. Raises Unreachable."""
-        ...
 
     async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
         """By index in `queries` what was found, and whether that was cut short: then others are unknown.
 
         Else what has no entry is no workflow. Raises Unreachable.
         """
-        ...
 
     async def same_payload(self, new: NewWorkflow) -> bool:
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
-        ...
 
     async def attributes(self, workflow_id: str) -> str | None:
         """What it is found by (JSON), as it stands now; None for nothing. Raises Unreachable."""
-        ...
 
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """The name of a step that is recorded, or ran when its workflow was paused. Raises Unreachable."""
-        ...
 
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
@@ -281,7 +259,6 @@ class WorkflowStore(Protocol):
         It is noted who did it (`by`), and why. `mode` is UNDO, or KILL: then nothing is undone.
         One that has noted something to undo stays PENDING, and who runs it is told to undo.
         """
-        ...
 
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
@@ -290,7 +267,6 @@ class WorkflowStore(Protocol):
 
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
-        ...
 
 
 class MessageStore(Protocol):
@@ -301,32 +277,27 @@ class MessageStore(Protocol):
 
         Raises WorkflowNotFound, WorkflowEnded, KeyReused, NotSerializable, Unreachable (in doubt).
         """
-        ...
 
     async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
         """Send the answer of one `request` to a callback; its message's id. None if it takes no more.
 
         Of a callback for one answer all that send the same are one request. Raises what `send` raises.
         """
-        ...
 
     async def deliver(self) -> Delivered:
         """Number a batch of messages, and wake the suspended workflows that wait for them.
 
         Raises Unreachable.
         """
-        ...
 
     async def tell(self) -> Delivered:
         """Wake who waits for what has ended and nobody told of, and cancel the children of the cancelled.
 
         Raises Unreachable.
         """
-        ...
 
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """What has arrived, by index in `inboxes`; no entry where nothing has. Raises Unreachable."""
-        ...
 
 
 class QueueStore(Protocol):
@@ -334,7 +305,6 @@ class QueueStore(Protocol):
 
     async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
-        ...
 
     async def take_limit(
         self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
@@ -343,11 +313,9 @@ class QueueStore(Protocol):
 
         Raises Unreachable; then the same may be asked again.
         """
-        ...
 
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """Make known what code says of these queues. Raises Unreachable."""
-        ...
 
 
 class MapStore(Protocol):
@@ -361,7 +329,6 @@ class MapStore(Protocol):
         What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
         query that Postgres refuses; Unreachable: the same may be done again.
         """
-        ...
 
     async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
         """Of a workflow that was retried: let a map that has not succeeded go on, with its failed items.
@@ -369,40 +336,33 @@ class MapStore(Protocol):
         Once for each retry, some thousands of them with each call. How it stands then: while it is
         `reopening` there are more. None if the fence refused. Raises Unreachable.
         """
-        ...
 
     async def free(self, map_id: str) -> bool:
         """Remove some of what a map over a query or a generator has kept; whether there was anything.
 
         Raises Unreachable.
         """
-        ...
 
     async def retry_child(self, fence: Fence, child: str) -> bool:
         """Retry a child that failed before its parent was retried; whether it was.
 
         Nothing is done if the fence refuses. Raises Unreachable.
         """
-        ...
 
     async def look(self, map_id: str) -> MapState | None:
         """How a map stands. Raises Unreachable."""
-        ...
 
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
 
         False if the fence refused. Raises BadData, Unreachable: the same may be done again.
         """
-        ...
 
     async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
         """All items are kept: so many, of which so many may fail. As `keep`."""
-        ...
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
         """Items of a query (JSON), in their order, those after the first `after`. Raises Unreachable."""
-        ...
 
     async def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
@@ -413,30 +373,24 @@ class MapStore(Protocol):
         queries. How the map stands then; None if the fence refused. Raises UsageError for a key that the map
         has already, BadData, Unreachable: the same may be done again.
         """
-        ...
 
     async def tell(self, map_id: str, number: int) -> None:
         """Publish how far it is, at this place of its parent, which runs here. Raises Unreachable."""
-        ...
 
     async def counts(self, map_id: str) -> MapCounts:
         """How many items ended, and how. Raises Unreachable."""
-        ...
 
     async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
         """Items that failed, in the order of their ids, those beyond the id `after`. Raises Unreachable."""
-        ...
 
     def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
         """Items as they ended: these, or `limit` of a map over a query whose places begin at `first`.
 
         It blocks, from any thread, for some seconds at most. In their order. Raises Unreachable.
         """
-        ...
 
     def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
         """As `failed`, and it blocks as `ends` does."""
-        ...
 
 
 class BulkStore(Protocol):
@@ -444,7 +398,6 @@ class BulkStore(Protocol):
 
     async def run(self) -> BulkRan:
         """Do a block of one that is due, in one commit. Raises Unreachable: the same may be done again."""
-        ...
 
 
 class MessageQueueStore(Protocol):
@@ -469,7 +422,6 @@ class MessageQueueStore(Protocol):
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.
         """
-        ...
 
 
 class ScheduleStore(Protocol):
@@ -477,7 +429,6 @@ class ScheduleStore(Protocol):
 
     async def due(self) -> ScheduleWork:
         """What is to be done about schedules. Raises Unreachable."""
-        ...
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
         """Do what was decided about schedules that are still as they were; nothing about others.
@@ -485,11 +436,9 @@ class ScheduleStore(Protocol):
         A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: what
         was committed shows at the next look).
         """
-        ...
 
     async def mark_unusable(self, schedule: Unusable) -> None:
         """Say on a schedule why it can't tick. Raises Unreachable."""
-        ...
 
     async def backfill(
         self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
@@ -498,7 +447,6 @@ class ScheduleStore(Protocol):
 
         None if the schedule has changed. Raises Unreachable.
         """
-        ...
 
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
@@ -507,7 +455,6 @@ class ScheduleStore(Protocol):
 
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
-        ...
 
     async def declare(
         self, declared: Sequence[Declared], broken: Sequence[str]
@@ -517,7 +464,6 @@ class ScheduleStore(Protocol):
         What changed, by name: declared, changed, orphaned, taken. None if there was nothing to do. Raises
         Unreachable.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -542,14 +488,12 @@ class RetentionStore(Protocol):
 
     async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
         """What functions say, in seconds; None: for ever. All else of `served` says nothing."""
-        ...
 
     async def prune(self, keep_s: float, after: Place) -> Pruned:
         """Remove a batch of those that were kept for long enough, the oldest after `after` first.
 
         `keep_s` is for functions that say nothing; 0: for ever. Raises Unreachable.
         """
-        ...
 
 
 class Catalog(Protocol):
@@ -557,47 +501,36 @@ class Catalog(Protocol):
 
     def workflow(self, function: str) -> Any | None:
         """The definition (`sdk.definitions.WorkflowDefinition`) that serves `function`; None if none does."""
-        ...
 
     def of_version(self, function: str, version: str | None) -> Any | None:
         """The definition that runs a workflow of `function` whose row bears `version`; None if none does."""
-        ...
 
     def version(self, function: str) -> str | None:
         """The version of the code that serves `function`."""
-        ...
 
     def name_of(self, definition: Any) -> str | None:
         """The name under which a definition is served."""
-        ...
 
     def workflow_names(self) -> Sequence[str]:
         """The names of all workflows that can run."""
-        ...
 
     def versions(self) -> Mapping[str, str]:
         """Of each of these the version of its code."""
-        ...
 
     def message_queues(self) -> Mapping[str, Sequence[str]]:
         """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
-        ...
 
     def queues(self) -> Sequence[DeclaredQueue]:
         """The queues that code declares."""
-        ...
 
     def schedules(self) -> Sequence[Declared]:
         """The schedules that code declares."""
-        ...
 
     def retentions(self) -> Mapping[str, float | None]:
         """For how long functions that say so keep their ended workflows, in seconds; None: for ever."""
-        ...
 
     def broken_files(self) -> Sequence[str]:
         """The function files that can't be loaded, so that nobody knows what they declare."""
-        ...
 
 
 class Store(Protocol):
@@ -606,59 +539,47 @@ class Store(Protocol):
     @property
     def journal(self) -> JournalStore:
         """What is recorded."""
-        ...
 
     @property
     def transactions(self) -> TransactionStore:
         """Users' transactions."""
-        ...
 
     @property
     def instances(self) -> InstanceStore:
         """The lease, claims and recoveries."""
-        ...
 
     @property
     def workflows(self) -> WorkflowStore:
         """Workflows, to be read."""
-        ...
 
     @property
     def holds(self) -> HoldStore:
         """What no code fits."""
-        ...
 
     @property
     def messages(self) -> MessageStore:
         """Messages to workflows."""
-        ...
 
     @property
     def queues(self) -> QueueStore:
         """Queues."""
-        ...
 
     @property
     def maps(self) -> MapStore:
         """Maps."""
-        ...
 
     @property
     def bulks(self) -> BulkStore:
         """Bulks."""
-        ...
 
     @property
     def schedules(self) -> ScheduleStore:
         """Schedules."""
-        ...
 
     @property
     def message_queues(self) -> MessageQueueStore:
         """Supabase Queues."""
-        ...
 
     @property
     def retention(self) -> RetentionStore:
         """For how long ended workflows are kept."""
-        ...

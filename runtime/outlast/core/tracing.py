@@ -42,7 +42,6 @@ class Tracing(Protocol):
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
         """Let what the current context does be a part of this step's span."""
-        ...
 
 
 def stay_of(claimed: ClaimedWorkflow, now_s: float) -> Stay:

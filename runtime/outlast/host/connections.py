@@ -16,7 +16,6 @@ class Connection(Protocol):
 
     def cut_off(self) -> None:
         """End it at once: its descriptor is free before another connection is taken."""
-        ...
 
 
 class Connections:

@@ -14,19 +14,15 @@ class Clients(Protocol):
     @property
     def token(self) -> CallerToken | None:
         """The caller's token, where this process has it."""
-        ...
 
     def of_caller(self, *, blocking: bool) -> Any:
         """A client that acts for the caller. Raises UsageError, CallerTokenGone."""
-        ...
 
     def of_service(self, *, blocking: bool) -> Any:
         """A client with the project's secret key. Raises UsageError."""
-        ...
 
     async def close(self) -> None:
         """Close what was made. Idempotent; never raises."""
-        ...
 
 
 MakeClients = Callable[[Caller, CallerToken | None], Clients]

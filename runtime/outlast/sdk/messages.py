@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
 from outlast.core.codec import Codec
-from outlast.core.errors import InvalidInput, UsageError
+from outlast.core.errors import UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Done, ask, later, on_host
+from outlast.sdk.calls import Done, ask
+from outlast.sdk.doing import ANYWHERE, do
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.operations import Receive, Send
-from outlast.sdk.running import current_host, line_here, on_a_loop
-from outlast.sdk.values import Values
+from outlast.sdk.running import line_here
+from outlast.sdk.values import Values, read_as
 
 _RAISE: Any = object()
 VALUES = Values("the message")
@@ -50,19 +48,11 @@ def receive(
 
 def _value(body: str | None, codec: Codec, topic: str, timeout_s: float | None, default: Any) -> Any:
     of_topic = f" of topic {topic!r}" if topic else ""
-    if body is None:
-        if default is _RAISE:
-            raise TimeoutError(f"no message{of_topic} came within {timeout_s:g} s")
-        return default
-    try:
-        return codec.decode(body)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidInput(
-            f"a message{of_topic} doesn't fit: {error}", [dict(each) for each in errors]
-        ) from None
-    except ValueError as error:
-        raise InvalidInput(f"a message{of_topic} can't be read: {error}", []) from None
+    if body is not None:
+        return read_as(codec, body, f"a message{of_topic}")
+    if default is _RAISE:
+        raise TimeoutError(f"no message{of_topic} came within {timeout_s:g} s")
+    return default
 
 
 def send(
@@ -88,17 +78,13 @@ def send(
         check_key(idempotency_key)
     body = VALUES.encode(message)
     check_json(body, "the message")
-    line = line_here("send")
-    if line is None:
-        host = current_host()
-        if host is None:
-            raise UsageError("send is called in a handler, an ASGI app, a step or a workflow")
-        sending = partial(host.send, workflow_id, body, given, idempotency_key)
-        if not on_a_loop():
-            return Done(host.block(sending()))
-        return later(partial(on_host, host, sending), "send")
-    sent = ask(Send(workflow_id, body, given, idempotency_key), line, "send")
-    return Done(sent) if line.threaded else sent
+    sent = do(
+        "send",
+        Send(workflow_id, body, given, idempotency_key),
+        lambda host: host.send(workflow_id, body, given, idempotency_key),
+        where=ANYWHERE,
+    )
+    return sent if isinstance(sent, Awaitable) else Done(sent)
 
 
 def topic_of(topic: str | None, where: str) -> str:

@@ -6,22 +6,21 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
-from outlast.core.codec import Codec
-from outlast.core.errors import InvalidInput, UsageError, WorkflowEnded
+from outlast.core.errors import UsageError, WorkflowEnded
 from outlast.core.events import Taken, check_event_name
 from outlast.sdk.calls import ask, later, on_host
+from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.operations import TakeEvent
 from outlast.sdk.running import NextEvent, current_host, line_here, on_a_loop
-from outlast.sdk.values import Values
+from outlast.sdk.values import Values, read_as
 
 T = TypeVar("T")
 RAISE: Any = object()
 """No default."""
 
 _VALUES = Values("the event's value")
+_WHERE = "of a workflow can be read only inside the host"
 
 
 class Events(AsyncIterator[T], Iterator[T], Generic[T]):
@@ -77,7 +76,7 @@ class Events(AsyncIterator[T], Iterator[T], Generic[T]):
     def _host(self) -> Any:
         host = current_host()
         if host is None:
-            raise UsageError("events of a workflow can be read only inside the host")
+            raise UsageError(f"events {_WHERE}")
         return host
 
     def _reader(self) -> NextEvent:
@@ -88,7 +87,7 @@ class Events(AsyncIterator[T], Iterator[T], Generic[T]):
     def _value(self, taken: Taken) -> T:
         assert taken.event is not None
         self._after = taken.event.number
-        value: T = _read(taken.event.value, self._codec, self._event)
+        value: T = read_as(self._codec, taken.event.value, f"an event {self._event!r}")
         return value
 
 
@@ -100,36 +99,17 @@ def newest_event(workflow_id: str, event: str, timeout: Duration | None, default
 
     def read(taken: Taken) -> Any:
         if taken.event is not None:
-            return _read(taken.event.value, codec, name)
+            return read_as(codec, taken.event.value, f"an event {name!r}")
         if default is not RAISE:
             return default
         if taken.ended:
             raise WorkflowEnded(f"{workflow_id!r} has ended and published no event {name!r}")
         raise TimeoutError(f"{workflow_id!r} published no event {name!r} within {timeout_s:g} s")
 
-    line = line_here("event")
-    if line is not None:
-        return ask(TakeEvent(workflow_id, name, 0, newest=True, timeout_s=timeout_s), line, "event", read)
-    host = current_host()
-    if host is None:
-        raise UsageError("event of a workflow can be read only inside the host")
-    following = partial(host.events_of(workflow_id, name, newest=True), timeout_s)
-    if not on_a_loop():
-        return read(host.block(following()))
-
-    async def reading() -> Any:
-        return read(await on_host(host, following))
-
-    return later(reading, "event")
-
-
-def _read(value: str, codec: Codec, event: str) -> Any:
-    try:
-        return codec.decode(value)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidInput(
-            f"an event {event!r} doesn't fit: {error}", [dict(each) for each in errors]
-        ) from None
-    except ValueError as error:
-        raise InvalidInput(f"an event {event!r} can't be read: {error}", []) from None
+    return do(
+        "event",
+        TakeEvent(workflow_id, name, 0, newest=True, timeout_s=timeout_s),
+        lambda host: host.events_of(workflow_id, name, newest=True)(timeout_s),
+        read,
+        _WHERE,
+    )

@@ -25,45 +25,35 @@ class Body(Protocol):
 
     def call(self, operation: Operation) -> asyncio.Future[Any]:
         """What an operation comes to, to be awaited on the body's own loop."""
-        ...
 
     def block(self, operation: Operation) -> Any:
         """What an operation comes to, in the thread of a `def` workflow, which waits for it."""
-        ...
 
     @property
     def now_s(self) -> float:
         """The body's time in Unix seconds: as of what it was handed last."""
-        ...
 
     def leave(self, why: str) -> NoReturn:
         """End this execution: the workflow goes on later. Raises Stopped."""
-        ...
 
     def patched(self, name: str) -> bool:
         """Whether the body goes the new way of a change of its code. Raises Stopped."""
-        ...
 
     def draw(self) -> str:
         """A text that no other draw of any workflow has, and that each replay makes again."""
-        ...
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """A call of this workflow was made at `place` (file:line) and never awaited."""
-        ...
 
     @property
     def goes_on(self) -> bool:
         """Whether what a saga undoes now can be recorded: else it is left to who runs the workflow next."""
-        ...
 
     def open_saga(self, saga: OpenSaga) -> None:
         """The body entered a saga."""
-        ...
 
     def close_saga(self, saga: OpenSaga) -> None:
         """It has left it, and undone what was to be undone."""
-        ...
 
 
 class OpenSaga(Protocol):
@@ -74,7 +64,6 @@ class OpenSaga(Protocol):
 
     def standing(self) -> list[dict[str, Any]]:
         """What it has done, as `CompensationFailed.standing` has it."""
-        ...
 
 
 class NextEvent(Protocol):
@@ -82,7 +71,6 @@ class NextEvent(Protocol):
 
     async def __call__(self, timeout_s: float | None = None) -> Taken:
         """The next one, that the workflow has ended, or that none came in time. Raises WorkflowNotFound."""
-        ...
 
 
 class Host(Protocol):
@@ -97,43 +85,34 @@ class Host(Protocol):
         placement: Placement = USUAL,
     ) -> str:
         """Start a workflow; its id once its row is durable."""
-        ...
 
     async def start_all(
         self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
     ) -> list[str]:
         """Start a workflow for each item, its only argument; their ids once all rows are durable."""
-        ...
 
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
-        ...
 
     def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
         """What gives the events of one name after a number, one after the other, or the newest one."""
-        ...
 
     def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
         """How items of a map ended: see core.ports.MapStore.ends. Raises DatabaseUnavailable."""
-        ...
 
     def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
         """The items that failed: see core.ports.MapStore.failures. Raises DatabaseUnavailable."""
-        ...
 
     def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
         """What an item raised that failed."""
-        ...
 
     async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
         """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
-        ...
 
     async def cancel(
         self, workflow_id: str, by: str | None = None, mode: str = UNDO, why: str | None = None
     ) -> None:
         """Cancel a workflow, if it has not ended. `by`: who does it, if not the function that runs here."""
-        ...
 
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None
@@ -142,15 +121,12 @@ class Host(Protocol):
 
         Raises WorkflowNotFound, WrongState, UsageError for arguments that it doesn't take, InvalidInput.
         """
-        ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """Send a message (JSON text); its id. Under one key once."""
-        ...
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """Run a transaction outside a workflow: one commit, no record."""
-        ...
 
     async def manage_schedule(
         self,
@@ -160,23 +136,18 @@ class Host(Protocol):
         workflow: WorkflowDefinition | None = None,
     ) -> Mapping[str, Any]:
         """Do a verb to a schedule; what it returns. `workflow` is what a new one starts."""
-        ...
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
         """Run `call` on the loop from another thread, and wait for it."""
-        ...
 
     def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
         """Run `call` on the loop from another thread."""
-        ...
 
     def is_here(self) -> bool:
         """Whether this is the thread that the host's loop runs in."""
-        ...
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """A call outside of a workflow was made at `place` (file:line) and never awaited."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

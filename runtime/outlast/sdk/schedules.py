@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 from outlast.core.errors import UsageError
@@ -21,10 +20,11 @@ from outlast.core.verbs import (
     TRIGGER_SCHEDULE,
     Verb,
 )
-from outlast.sdk.calls import Done, later, on_host
+from outlast.sdk.calls import Done
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.doing import do_with_host
 from outlast.sdk.handles import WorkflowHandle
-from outlast.sdk.running import current_host, line_here, on_a_loop
+from outlast.sdk.running import line_here
 from outlast.sdk.workflows import Workflow
 
 Row = Mapping[str, Any]
@@ -141,14 +141,10 @@ def _do(
         raise UsageError(f"{called} takes the name of a schedule, not {name!r:.100}")
     if line_here(called) is not None:
         raise UsageError(f"{called} isn't recorded in a workflow's body: put it into a step")
-    host = current_host()
-    if host is None:
-        raise UsageError(f"{called} is called in a handler, an ASGI app or a step")
-    doing = partial(host.manage_schedule, verb, name, arguments, workflow)
-    if not on_a_loop():
-        return Done(read(host.block(doing())))
-
-    async def done() -> T:
-        return read(await on_host(host, doing))
-
-    return later(done, called)
+    done = do_with_host(
+        called,
+        lambda host: host.manage_schedule(verb, name, arguments, workflow),
+        read,
+        "is called in a handler, an ASGI app or a step",
+    )
+    return done if isinstance(done, Awaitable) else Done(done)

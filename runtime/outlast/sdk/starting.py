@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from datetime import timedelta
-from functools import partial
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -13,13 +12,14 @@ from outlast.core.errors import UsageError
 from outlast.core.maps import LIST_MAX
 from outlast.core.names import check_key
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
-from outlast.sdk.calls import ask, later, on_host
+from outlast.sdk.calls import ask
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.doing import ANYWHERE, do, do_with_host, is_awaited
 from outlast.sdk.durations import Duration
 from outlast.sdk.handles import Started, WorkflowHandle
 from outlast.sdk.operations import Args, Kwargs, Start, StartAll
 from outlast.sdk.queues import Queue, queue_of
-from outlast.sdk.running import current_host, line_here, on_a_loop
+from outlast.sdk.running import line_here
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
@@ -163,30 +163,22 @@ def start_all(
         definition,
         {"queue": queue, "priority": priority, "delay": delay, "attributes": attributes},
     )
+    awaited = is_awaited("start_all")
+
+    def read(ids: list[str]) -> list[Any]:
+        if awaited:
+            return [WorkflowHandle(each, definition) for each in ids]
+        return StartedAll(Started(each, definition) for each in ids)
+
+    def read_record(started: dict[str, Any]) -> list[Any]:
+        return read([started["others"].get(str(n), f"{started['of']}/{n}") for n in range(started["count"])])
+
     line = line_here("start_all")
     if line is not None:
-        threaded = line.threaded
-
-        def read(started: dict[str, Any]) -> list[Any]:
-            ids = [started["others"].get(str(n), f"{started['of']}/{n}") for n in range(started["count"])]
-            if threaded:
-                return StartedAll(Started(each, definition) for each in ids)
-            return [WorkflowHandle(each, definition) for each in ids]
-
-        return ask(StartAll(definition, given, detached, placement), line, "start_all", read)
-    host = current_host()
-    if host is None:
-        raise UsageError("start_all is called in a handler, an ASGI app, a step or a workflow")
-    starting = partial(host.start_all, definition, given, placement)
-    if not on_a_loop():
-        return StartedAll(Started(each, definition) for each in host.block(starting()))
-    return later(partial(_handles_of, definition, partial(on_host, host, starting)), "start_all")
-
-
-async def _handles_of(
-    workflow: WorkflowDefinition, starting: Callable[[], Coroutine[Any, Any, list[str]]]
-) -> list[WorkflowHandle[Any]]:
-    return [WorkflowHandle(each, workflow) for each in await starting()]
+        return ask(StartAll(definition, given, detached, placement), line, "start_all", read_record)
+    return do_with_host(
+        "start_all", lambda host: host.start_all(definition, given, placement), read, ANYWHERE
+    )
 
 
 def list_of(name: str, items: Any) -> list[Any]:
@@ -211,24 +203,14 @@ def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args,
     definition = workflow.definition
     detached = _take_detached(name, definition, kwargs)
     placement = _take_placement(name, definition, kwargs)
-    line = line_here(name)
-    if line is not None:
-        handle = Started if line.threaded else WorkflowHandle
-        operation = Start(definition, args, kwargs, key, detached, placement)
-        return ask(operation, line, name, lambda child_id: handle(child_id, definition))
-    host = current_host()
-    if host is None:
-        raise UsageError(f"{name} is called in a handler, an ASGI app, a step or a workflow")
-    starting = partial(host.start, definition, args, kwargs, key, placement)
-    if not on_a_loop():
-        return Started(host.block(starting()), definition)
-    return later(partial(_handle_of, definition, partial(on_host, host, starting)), name)
-
-
-async def _handle_of(
-    workflow: WorkflowDefinition, starting: Callable[[], Coroutine[Any, Any, str]]
-) -> WorkflowHandle[Any]:
-    return WorkflowHandle(await starting(), workflow)
+    handle = WorkflowHandle if is_awaited(name) else Started
+    return do(
+        name,
+        Start(definition, args, kwargs, key, detached, placement),
+        lambda host: host.start(definition, args, kwargs, key, placement),
+        lambda workflow_id: handle(workflow_id, definition),
+        ANYWHERE,
+    )
 
 
 def _take_placement(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> Placement:

@@ -6,8 +6,10 @@ from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from outlast.core.codec import Codec
-from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.errors import InvalidInput, NotSerializable, UsageError
 from outlast.core.sameness import brief
 
 _PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
@@ -21,6 +23,17 @@ def _is_declared(kind: type) -> bool:
     A datetime, a set or an enum would come back as a text or a list.
     """
     return is_dataclass(kind) or hasattr(kind, "__pydantic_validator__")
+
+
+def read_as(codec: Codec, text: str, what: str) -> Any:
+    """A value out of JSON text. Raises InvalidInput, in which it is called `what`."""
+    try:
+        return codec.decode(text)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidInput(f"{what} doesn't fit: {error}", [dict(each) for each in errors]) from None
+    except ValueError as error:
+        raise InvalidInput(f"{what} can't be read: {error}", []) from None
 
 
 class Values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from outlast.core.ports import Unreachable
 from outlast.store.bulks import PostgresBulks
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.holds import PostgresHolds
@@ -81,14 +80,6 @@ class PostgresStore:
         except PoolBusy:
             pass
         return self._current
-
-    async def ready(self) -> bool:
-        """Whether the database answers now."""
-        try:
-            await self.workflows.ended([])
-        except Unreachable:
-            return False
-        return True
 
     async def close(self) -> None:
         """Close all connections. Idempotent."""

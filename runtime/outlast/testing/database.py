@@ -168,8 +168,8 @@ class Database:
         return ready
 
     def _published(self, workflow_id: str, event: str) -> Iterator[int]:
-        for (owner, _), record in self.records.items():
-            of_it = owner == workflow_id and event_of(record.step.name, record.step.kind) == event
+        for record in self.records_of(workflow_id).values():
+            of_it = event_of(record.step.name, record.step.kind) == event
             if of_it and record.step.completion_order is not None:
                 yield record.step.completion_order
 
@@ -248,10 +248,14 @@ class Database:
         live = [each for each in line if each in self.workflows and self.workflows[each].status in LIVE]
         return min(live, default=None)
 
+    def records_of(self, workflow_id: str) -> dict[str, Record]:
+        """The records of one workflow, by their step ids."""
+        return {step_id: each for (of, step_id), each in self.records.items() if of == workflow_id}
+
     def gone(self, workflow_id: str, row: Workflow) -> None:
         """What belonged to a workflow goes with its row, which is out of the table already."""
-        for key in [each for each in self.records if each[0] == workflow_id]:
-            del self.records[key]
+        for step_id in self.records_of(workflow_id):
+            del self.records[workflow_id, step_id]
         # Places in this list are the messages' ids.
         for letter in self.letters:
             if letter.workflow_id == workflow_id:

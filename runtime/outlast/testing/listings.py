@@ -114,7 +114,7 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
             "completed_at": _moment(database, record, step.ended),
             "value": step.output if step.kind == kinds.PUBLISH else None,
         }
-        for record, step in ((each, each.step) for each in _records(database, workflow_id))
+        for record, step in ((each, each.step) for each in database.records_of(workflow_id).values())
         if step.completion_order is not None and step.completion_order > order
     ]
     rows.sort(key=lambda row: row["completion_order"])
@@ -187,7 +187,7 @@ def _told(error: str | None, subject: str | None) -> tuple[str | None, str | Non
 def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     workflow_id = given["workflow_id"]
     over_at = shown(database, database.workflows[workflow_id])["completed_at"]
-    for record in _records(database, workflow_id):
+    for record in database.records_of(workflow_id).values():
         step = record.step
         if given.get("step_id") not in (None, step.step_id):
             continue
@@ -210,7 +210,7 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
 
 
 def _events(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for record in _records(database, given["workflow_id"]):
+    for record in database.records_of(given["workflow_id"]).values():
         step = record.step
         event = event_of(step.name, step.kind)
         if event is not None and given.get("event") in (None, event):
@@ -410,10 +410,6 @@ _ROWS = {
     BULK_ITEMS.name: _bulk_items,
     PATCHES.name: _patches,
 }
-
-
-def _records(database: Database, workflow_id: str) -> list[Record]:
-    return [record for (owner, _), record in database.records.items() if owner == workflow_id]
 
 
 def _moment(database: Database, record: Record, reading: float | None) -> datetime | None:

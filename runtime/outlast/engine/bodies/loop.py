@@ -34,27 +34,21 @@ class BodyHost(Protocol):
     @property
     def now_s(self) -> float:
         """Unix seconds, as of the last delivery."""
-        ...
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None:
         """The body wants `timer` to strike."""
-        ...
 
     def drop_timer(self, timer: BodyTimer) -> None:
         """The body cancelled it."""
-        ...
 
     def intruded(self, error: UsageError) -> None:
         """Somebody else, a step perhaps, woke what waits in the body. Raises it there, and ends the body."""
-        ...
 
     def refused(self, error: UsageError) -> None:
         """The body, or a thread on its behalf, asked for what it can't have. Raises it in the body."""
-        ...
 
     def report(self, context: dict[str, Any]) -> None:
         """What asyncio gives an exception handler."""
-        ...
 
 
 class _Nobody:

@@ -20,15 +20,12 @@ class Answer(Protocol):
 
     def set_result(self, value: Any, /) -> None:
         """It came to `value`."""
-        ...
 
     def set_exception(self, error: BaseException, /) -> None:
         """It failed."""
-        ...
 
     def give_up(self) -> None:
         """The body gave it up, and that is certain now."""
-        ...
 
 
 class Success(NamedTuple):

@@ -57,11 +57,9 @@ class Holding(Protocol):
 
     async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
         """Whether it is held; False where an instance has other code for it, None where it isn't ours."""
-        ...
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
         """See HoldStore."""
-        ...
 
 
 class ExecutionHost(Host, Protocol):
@@ -71,35 +69,28 @@ class ExecutionHost(Host, Protocol):
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
         """Start a workflow for another; its id."""
-        ...
 
     async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
         """The input of each item, as its workflow's only argument. Raises UsageError, InvalidInput."""
-        ...
 
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
     ) -> list[str]:
         """Start workflows for another, whose places begin at `first`, in one commit; their ids."""
-        ...
 
     def new_map(self, operation: Map, children: Children) -> NewMap:
         """A map whose items are `children`. Raises UsageError."""
-        ...
 
     def new_items(
         self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
     ) -> list[NewWorkflow]:
         """The rows of a map's items, which wait in its queue."""
-        ...
 
     async def attributes(self, workflow_id: str) -> str | None:
         """What a workflow is found by now (JSON); None for nothing. Raises DatabaseUnavailable."""
-        ...
 
     async def ended(self, workflow_id: str) -> None:
         """Wait until a workflow has ended. Raises ShuttingDown."""
-        ...
 
 
 @dataclass(slots=True)

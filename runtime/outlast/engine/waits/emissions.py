@@ -30,7 +30,6 @@ class Hears(Protocol):
 
     def put(self, emission: Emission) -> None:
         """Take one. Only under the lock."""
-        ...
 
 
 class Emissions:

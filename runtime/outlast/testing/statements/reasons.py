@@ -48,7 +48,7 @@ def held_text(held: dict[str, Any]) -> str:
 
 def _undoing(database: Database, row: Workflow) -> str | None:
     """`outlast.undoing_on`."""
-    own = [each.step for key, each in database.records.items() if key[0] == row.new.workflow_id]
+    own = [each.step for each in database.records_of(row.new.workflow_id).values()]
     notes = sorted(
         (each for each in own if each.kind == kinds.UNDO), key=lambda each: each.completion_order or 0
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from outlast.core import kinds
 from outlast.core.names import BATCH, actor_of
-from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, Status
 from outlast.core.verbs import REWIND, Verb
 from outlast.testing.database import Database
-from outlast.testing.rows import Record, Workflow
+from outlast.testing.rows import Workflow
+from outlast.testing.statements.kept import first_place, records_kept, step_named
 from outlast.testing.statements.workflows import stands
 
 REOPENED_AT_ONCE = 2
@@ -28,14 +29,12 @@ class Retrying:
         self._db = database
 
     def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        """Do it. Raises NoSuchRow, NotNow, Unacceptable, Blocked."""
-        row = self._db.workflows.get(workflow_id)
-        if row is None:
-            raise NoSuchRow
-        self._db.wait_for_lock(workflow_id)
+        """Do it to a workflow that is there, and locked. Raises NotNow, Unacceptable."""
+        row = self._db.workflows[workflow_id]
         self._check(verb, workflow_id, row)
         if verb is REWIND:
-            steps = [self._named(workflow_id, given["to"]), *self._undone(workflow_id, row)]
+            records = {each: record.step for each, record in self._db.records_of(workflow_id).items()}
+            steps = [step_named(records, "to", given["to"]), *self._undone(workflow_id, row)]
         else:
             steps = self.failed_steps(workflow_id, row)
         status = row.status
@@ -120,21 +119,9 @@ class Retrying:
 
     # --- which records go ---------------------------------------------------------------------------------
 
-    def _records(self, workflow_id: str) -> dict[str, Record]:
-        return {step_id: each for (of, step_id), each in self._db.records.items() if of == workflow_id}
-
-    def _named(self, workflow_id: str, step: str) -> str:
-        records = self._records(workflow_id)
-        if step in records:
-            return step
-        named = [step_id for step_id, each in records.items() if each.step.name == step]
-        if len(named) != 1:
-            raise Unacceptable("to names no single step", "to")
-        return named[0]
-
     def failed_steps(self, workflow_id: str, row: Workflow) -> list[str]:
         """`outlast.failed_steps`."""
-        error, records = json.loads(row.error or "{}"), self._records(workflow_id)
+        error, records = json.loads(row.error or "{}"), self._db.records_of(workflow_id)
         failed = [
             each
             for each in error.get("steps", ())
@@ -148,30 +135,19 @@ class Retrying:
         error = json.loads(row.error or "{}")
         if not error or error.get("code") == "compensation_failed":
             return []
-        stop = [each for each in self._records(workflow_id) if each == kinds.STOP_ID]
+        stop = [kinds.STOP_ID] if (workflow_id, kinds.STOP_ID) in self._db.records else []
         return [*error.get("undone", ()), *stop]
 
-    def _gone(self, workflow_id: str, steps: Iterable[str]) -> list[str]:
-        """`outlast.records_kept`, and what `outlast.go_on` drops beyond."""
-        rows = self._records(workflow_id)
+    def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
+        """What `outlast.go_on` drops: all that `records_kept` leaves out, and failures that came later."""
+        rows = self._db.records_of(workflow_id)
         records = {step_id: each.step for step_id, each in rows.items()}
-        chosen = [records[each].completion_order or 0 for each in steps if each in records]
-        if not chosen:
-            return []
-        first = min(chosen)
+        place, kept = first_place(records, steps), records_kept(records, steps)
         return [
             step_id
             for step_id, each in sorted(records.items(), key=lambda pair: pair[1].completion_order or 0)
-            if step_id in steps
-            or not (
-                (each.completion_order is not None and each.completion_order < first)
-                or (each.called_after is not None and each.called_after < first)
-            )
-            or (
-                each.error is not None
-                and (each.completion_order or 0) > first
-                and not rows[step_id].since_end
-            )
+            if step_id not in kept
+            or (each.error and (each.completion_order or 0) > place and not rows[step_id].since_end)
         ]
 
     def go_on(
@@ -179,11 +155,11 @@ class Retrying:
     ) -> list[str]:
         """`outlast.go_on`."""
         now, undoes = self._db.now(), json.loads(row.error or "{}").get("code") == "compensation_failed"
-        places = [each.step.completion_order or 0 for each in self._records(workflow_id).values()]
+        places = [each.step.completion_order or 0 for each in self._db.records_of(workflow_id).values()]
         dropped = self._gone(workflow_id, steps)
         for each in dropped:
             del self._db.records[workflow_id, each]
-        for record in self._records(workflow_id).values():
+        for record in self._db.records_of(workflow_id).values():
             record.since_end = False
         if undoes:
             self._undo_again(workflow_id)
@@ -194,20 +170,20 @@ class Retrying:
         row.batch, row.awaits, row.error, row.output, row.response = None, None, None, None, None
         row.recovery_attempts, row.held, row.misfits = 0, None, {}
         if not undoes:
-            notes = any(each.step.kind == kinds.UNDO for each in self._records(workflow_id).values())
+            notes = any(each.step.kind == kinds.UNDO for each in self._db.records_of(workflow_id).values())
             row.stop, row.saga = None, "open" if notes else None
         deadline_s = row.new.deadline_s
         if deadline_s is not None:
             began = row.created_at if row.retried_at is None else row.retried_at
             row.new = row.new._replace(deadline_s=now + deadline_s - began)
-        if not self._records(workflow_id):
+        if not self._db.records_of(workflow_id):
             row.new = row.new._replace(version=None)
         row.retried_at, row.last_place = now, max([row.last_place, *places])
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
 
     def _undo_again(self, workflow_id: str) -> None:
-        notes = [each for each in self._records(workflow_id).values() if each.step.name == "standing"]
+        notes = [each for each in self._db.records_of(workflow_id).values() if each.step.name == "standing"]
         last = max(notes, key=lambda each: each.step.completion_order or 0, default=None)
         if last is not None:
             last.step = last.step._replace(output='{"again": true}')

@@ -11,7 +11,6 @@ from typing import Any
 from outlast.core import kinds
 from outlast.core.attributes import attributes_json, merged
 from outlast.core.budget import weigh
-from outlast.core.failures import CANCELLED
 from outlast.core.messages import message_in
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.queues import key_at
@@ -31,10 +30,17 @@ from outlast.core.verbs import (
 )
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Record, Workflow, over_of_pause
+from outlast.testing.statements.kept import (
+    FAR,
+    came_before,
+    check_undone,
+    failed_step,
+    records_kept,
+    step_named,
+)
 from outlast.testing.statements.retrying import Retrying
 
 _STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
-_FAR = 2**31
 
 
 class WorkflowVerbs:
@@ -122,13 +128,11 @@ class WorkflowVerbs:
             raise NotNow(
                 "the workflow is part of a map, a batch or a bulk; fork the workflow that started it"
             )
-        settled = {
-            key[1] for key, each in self._db.records.items() if key[0] == workflow_id and each.since_end
-        }
+        settled = {each for each, record in self._db.records_of(workflow_id).items() if record.since_end}
         kept = _kept_by_fork(source, records, settled, place, children)
         check_undone(records, kept)
         left = [each for step_id, each in records.items() if step_id not in kept]
-        left.sort(key=lambda each: (each.completion_order or _FAR, each.step_id))
+        left.sort(key=lambda each: (each.completion_order or FAR, each.step_id))
         again = [{"step_id": each.step_id, "name": each.name} for each in left]
         key = given.get(KEY)
         made = (each for each, row in self._db.workflows.items() if row.forked_from == workflow_id)
@@ -199,7 +203,7 @@ class WorkflowVerbs:
             raise NotNow("the workflow is SUCCESS, which never changes; fork it to run it again")
         if row.status in LIVE and row.held is None:
             raise NotNow(f"the workflow is {row.status}, and may run that step now; pause it first")
-        by_hand = {key[1] for key, each in self._db.records.items() if key[0] == workflow_id and each.settled}
+        by_hand = {each for each, record in self._db.records_of(workflow_id).items() if record.settled}
         former = _step_to_settle(records, by_hand, given["step"], given.get("name"))
         last = max((each.completion_order or 0 for each in records.values()), default=0)
         error = None if "error" not in given else _failure(given["error"])
@@ -257,7 +261,7 @@ class WorkflowVerbs:
         self._db.note_act("workflow", workflow_id, verb.name, by, given.get("why"))
 
     def _records(self, workflow_id: str) -> dict[str, StepRecord]:
-        return {key[1]: each.step for key, each in self._db.records.items() if key[0] == workflow_id}
+        return {step_id: each.step for step_id, each in self._db.records_of(workflow_id).items()}
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._db.now(), UTC)
@@ -268,61 +272,6 @@ def _asked(given: Mapping[str, Any]) -> str | None:
     if given.get(KEY) is None:
         return None
     return json.dumps([given.get("from", "start"), given.get("children", "reuse"), given.get("input")])
-
-
-def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
-    """`outlast.records_kept`."""
-    places = [records[each].completion_order for each in steps if each in records]
-    # guard: kept-what-depends-in-memory = _FAR
-    first = min((each for each in places if each is not None), default=_FAR)
-    return [
-        each.step_id
-        for each in records.values()
-        if each.step_id not in steps
-        and (first == _FAR or (each.completion_order or _FAR) < first or _called(each) < first)
-    ]
-
-
-def _called(record: StepRecord) -> int:
-    """After which place it was called. That the body gave it up came later."""
-    return _FAR if record.called_after is None or record.error == CANCELLED else record.called_after
-
-
-def failed_step(records: Mapping[str, StepRecord]) -> str | None:
-    """`outlast.failed_step`."""
-    failed = [
-        each
-        for each in records.values()
-        if each.error is not None and each.completion_order is not None and each.error != CANCELLED
-    ]
-    return max(failed, key=lambda each: each.completion_order or 0).step_id if failed else None
-
-
-def step_named(records: Mapping[str, StepRecord], argument: str, step: str) -> str:
-    """`outlast.step_named`."""
-    if step in records:
-        return step
-    found = [each.step_id for each in records.values() if each.name == step]
-    if not found:
-        raise Unacceptable(f"{argument} names no recorded step of this workflow: see its steps", argument)
-    if len(found) > 1:
-        raise Unacceptable(f"{argument} is the name of several steps: give the id of one", argument)
-    return found[0]
-
-
-def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> None:
-    """`outlast.check_undone`. Raises NotNow."""
-    notes = [each for step_id, each in records.items() if step_id in kept and each.kind == kinds.UNDO]
-    for each in records.values():
-        if each.kind != kinds.UNDO or each.name != "undone" or each.step_id in kept:
-            continue
-        step = json.loads(each.output or "{}")["step"]
-        begun = sum(note.name == f"undo {step}" for note in notes)
-        undone = sum(
-            note.name == "undone" and json.loads(note.output or "{}")["step"] == step for note in notes
-        )
-        if begun > undone:
-            raise NotNow(f"its saga has undone {step}; begin before that step, or fork it from start")
 
 
 def _kept_by_fork(
@@ -345,16 +294,11 @@ def _kept_by_fork(
     else:
         steps = [step_named(records, "from", place)]
     kept = records_kept(records, steps)
-    starts = [each.completion_order or _FAR for each in records.values() if each.kind in _STARTS]
+    starts = [each.completion_order or FAR for each in records.values() if each.kind in _STARTS]
     if children == "reuse" or not starts:
         return kept
     first = min(starts)
-    return [
-        each
-        for each in kept
-        if (records[each].completion_order or _FAR) < first
-        or (_called(records[each]) < first and records[each].kind not in _STARTS)
-    ]
+    return [each for each in kept if records[each].kind not in _STARTS and came_before(records[each], first)]
 
 
 def _step_to_settle(

@@ -33,7 +33,7 @@ class WorkflowStatements:
         return {
             each: (
                 self._db.workflows[each],
-                [record.step for key, record in self._db.records.items() if key[0] == each],
+                [record.step for record in self._db.records_of(each).values()],
             )
             for each in ids
             if each in self._db.workflows
@@ -63,9 +63,8 @@ class WorkflowStatements:
                 continue
             events = sorted(
                 PublishedEvent(order, record.step.output or "null")
-                for (owner, _), record in self._db.records.items()
-                if owner == target
-                and record.step.kind == PUBLISH
+                for record in self._db.records_of(target).values()
+                if record.step.kind == PUBLISH
                 and record.step.name == event_record_name(query.event)
                 and (order := record.step.completion_order) is not None
                 and order > query.after

@@ -24,15 +24,12 @@ class SessionRows(Protocol):
 
     async def open(self, id_hash: bytes, key_mark: bytes, lasts_s: float) -> None:
         """Begin a session, which is over after `lasts_s` seconds."""
-        ...
 
     async def find(self, id_hash: bytes) -> bytes | None:
         """The key's mark of a session that isn't over."""
-        ...
 
     async def close(self, id_hash: bytes) -> None:
         """End a session for good."""
-        ...
 
 
 class Session(NamedTuple):

@@ -24,11 +24,9 @@ class Sendable(Protocol):
 
     def size(self) -> int:
         """Bytes of its body; 0 for a stream, which takes room for each piece itself."""
-        ...
 
     async def send(self, send: Send) -> None:
         """Send it."""
-        ...
 
 
 class Call:

@@ -1,0 +1,74 @@
+"""Which records of a workflow stay where it goes on from an earlier one, in memory: `records_kept`, …"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+
+from outlast.core import kinds
+from outlast.core.failures import CANCELLED
+from outlast.core.ports import NotNow, Unacceptable
+from outlast.core.records import StepRecord
+
+FAR = 2**31
+"""The place of what is not over."""
+
+
+def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
+    """`outlast.records_kept`."""
+    # guard: kept-what-depends-in-memory = FAR
+    first = first_place(records, steps)
+    return [
+        each.step_id
+        for each in records.values()
+        if each.step_id not in steps and (first == FAR or came_before(each, first))
+    ]
+
+
+def first_place(records: Mapping[str, StepRecord], steps: Collection[str]) -> int:
+    """The place of the first of these that is over."""
+    places = [records[each].completion_order for each in steps if each in records]
+    return min((each for each in places if each is not None), default=FAR)
+
+
+def came_before(record: StepRecord, place: int) -> bool:
+    """Whether it was over, or called, before what has this place was. That the body gave it up came later."""
+    called = FAR if record.called_after is None or record.error == CANCELLED else record.called_after
+    return (record.completion_order or FAR) < place or called < place
+
+
+def failed_step(records: Mapping[str, StepRecord]) -> str | None:
+    """`outlast.failed_step`."""
+    failed = [
+        each
+        for each in records.values()
+        if each.error is not None and each.completion_order is not None and each.error != CANCELLED
+    ]
+    return max(failed, key=lambda each: each.completion_order or 0).step_id if failed else None
+
+
+def step_named(records: Mapping[str, StepRecord], argument: str, step: str) -> str:
+    """`outlast.step_named`."""
+    if step in records:
+        return step
+    found = [each.step_id for each in records.values() if each.name == step]
+    if not found:
+        raise Unacceptable(f"{argument} names no recorded step of this workflow: see its steps", argument)
+    if len(found) > 1:
+        raise Unacceptable(f"{argument} is the name of several steps: give the id of one", argument)
+    return found[0]
+
+
+def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> None:
+    """`outlast.check_undone`. Raises NotNow."""
+    notes = [each for step_id, each in records.items() if step_id in kept and each.kind == kinds.UNDO]
+    for each in records.values():
+        if each.kind != kinds.UNDO or each.name != "undone" or each.step_id in kept:
+            continue
+        step = json.loads(each.output or "{}")["step"]
+        begun = sum(note.name == f"undo {step}" for note in notes)
+        undone = sum(
+            note.name == "undone" and json.loads(note.output or "{}")["step"] == step for note in notes
+        )
+        if begun > undone:
+            raise NotNow(f"its saga has undone {step}; begin before that step, or fork it from start")
