@@ -35,4 +35,9 @@ MUTANTS = (
         "A workflow doesn't leave the memory with a message that a receive is about to take",
         "engine/test_messages.py::test_nobody_leaves_with_a_message_in_the_box",
     ),
+    Mutant(
+        "leaves-before-it-has-looked",
+        "A workflow that waits for others doesn't leave the memory before it has looked",
+        "engine/test_slow_looks.py::test_what_is_there_is_found_before_its_waiter_leaves",
+    ),
 )

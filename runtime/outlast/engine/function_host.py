@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any
 
@@ -289,13 +290,13 @@ class FunctionHost:
     def _catalog_queues(self) -> set[str]:
         return {each.name for each in self._catalog.queues()}
 
-    async def result(self, workflow_id: str) -> Any:
-        """See `sdk.running.Host`."""
+    async def result(self, workflow_id: str, awaiting: AbstractContextManager[None] | None = None) -> Any:
+        """See ExecutionHost."""
         self._entrance.check()
         state = await self._ended_state(workflow_id)
         if state is None:
             # guard: step-that-waits-works
-            with self._executor.awaiting_here():
+            with awaiting or self._executor.awaiting_here():
                 state = await self._wait(workflow_id, None)
         assert state is not None
         workflow = self._catalog.workflow(state.function)
@@ -308,9 +309,9 @@ class FunctionHost:
         async def next_event(timeout_s: float | None = None) -> Taken:
             self._entrance.check()
             ends_at = None if timeout_s is None else monotonic() + timeout_s
-            # guard: step-that-reads-works
-            with self._executor.awaiting_here():
-                return await self._services.events.next(cursor, ends_at)
+            # guard: step-that-reads-works = nullcontext()
+            awaiting = self._executor.awaiting_here()
+            return await self._services.events.next(cursor, ends_at, awaiting)
 
         return next_event
 
@@ -323,8 +324,13 @@ class FunctionHost:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
         return state if state.status.ended else None
 
-    async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
-        """See `sdk.running.Host`."""
+    async def first_ended(
+        self,
+        workflow_ids: Sequence[str],
+        timeout_s: float | None,
+        awaiting: AbstractContextManager[None] | None = None,
+    ) -> str | None:
+        """See ExecutionHost."""
         self._entrance.check()
         for workflow_id, state in zip(
             workflow_ids, await asyncio.gather(*map(self._ended_state, workflow_ids)), strict=True
@@ -333,7 +339,7 @@ class FunctionHost:
                 return workflow_id
         waits = {asyncio.ensure_future(self._wait(each, None)): each for each in workflow_ids}
         try:
-            with self._executor.awaiting_here():
+            with awaiting or self._executor.awaiting_here():
                 await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:

@@ -60,7 +60,7 @@ class PendingCall:
     attempt = 1
     retry_at: float | None = None
     awaited = 0
-    """Other workflows' ends that it waits for now."""
+    """Other workflows' ends that it waits for now: they had not ended when it looked."""
     wake_s: float | None = None
     """Of a wait: until when, in Unix seconds."""
     timed = False

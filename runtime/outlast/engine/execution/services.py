@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -85,6 +86,17 @@ class ExecutionHost(Host, Protocol):
         self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
     ) -> list[NewWorkflow]:
         """The rows of a map's items, which wait in its queue."""
+
+    async def result(self, workflow_id: str, awaiting: AbstractContextManager[None] | None = None) -> Any:
+        """See Host; it is in `awaiting` from when it has looked and the workflow had not ended."""
+
+    async def first_ended(
+        self,
+        workflow_ids: Sequence[str],
+        timeout_s: float | None,
+        awaiting: AbstractContextManager[None] | None = None,
+    ) -> str | None:
+        """See Host, and `result`."""
 
     async def attributes(self, workflow_id: str) -> str | None:
         """What a workflow is found by now (JSON); None for nothing. Raises DatabaseUnavailable."""

@@ -6,6 +6,9 @@ it, in the same commit. Then it asks anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic_core import from_json
 
 from outlast.core.ports import Fence
@@ -55,12 +58,20 @@ def wait_for(
     Attempts(execution, call, run, UNTIL_THE_HOST_CAN).begin_now()
 
 
+@contextmanager
+def awaiting(execution: Execution, call: PendingCall) -> Iterator[None]:
+    """It has looked, and what it waits for wasn't there: it waits in this."""
+    with execution.calls.awaiting(call.step_id):
+        execution.schedule()  # it may leave the memory now
+        yield
+
+
 async def _result(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Result)
     await _retry_child(execution, call, operation.workflow_id)
-    with execution.calls.awaiting(call.step_id):
-        return Success(*PLAIN.through(await execution.services.host.result(operation.workflow_id)))
+    result = await execution.services.host.result(operation.workflow_id, awaiting(execution, call))
+    return Success(*PLAIN.through(result))
 
 
 async def _retry_child(execution: Execution, call: PendingCall, child: str) -> None:
@@ -78,6 +89,6 @@ async def _first_ended(execution: Execution, call: PendingCall) -> Success:
     assert isinstance(operation, WaitAny)
     assert call.wake_s is not None
     left_s = max(0.0, call.wake_s - execution.services.clock.now_s()) if call.timed else None
-    with execution.calls.awaiting(call.step_id):
-        first = await execution.services.host.first_ended(operation.workflow_ids, left_s)
+    waiting = awaiting(execution, call)
+    first = await execution.services.host.first_ended(operation.workflow_ids, left_s, waiting)
     return Success(*PLAIN.through(first))

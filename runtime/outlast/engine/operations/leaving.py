@@ -77,14 +77,21 @@ def _look(execution: Execution) -> None:
     left_s = execution.at_rest_since + execution.services.moment_s - execution.host.time()
     if left_s > TICK_S:
         _look_in(execution, left_s)
-    elif empty(execution, waiting.receives()):
+    elif all(has_looked(execution, call) for call in waiting.others.values()):
         _suspend(execution)
 
 
-def empty(execution: Execution, receives: list[PendingCall]) -> bool:
-    """Whether no receive is about to take a message, and each of them has looked."""
-    # guard: leaves-with-a-message = True
-    return all(execution.inboxes[_topic(call)].empty for call in receives)
+def has_looked(execution: Execution, call: PendingCall) -> bool:
+    """Whether what it waits for wasn't there yet when it looked.
+
+    A look may take longer than a moment. What left before it is woken at once by what is there: it would come
+    back only to leave again.
+    """
+    if call.operation.kind == kinds.RECEIVE:
+        # guard: leaves-with-a-message = True
+        return execution.inboxes[_topic(call)].empty
+    # guard: leaves-before-it-has-looked = True
+    return bool(call.awaited)
 
 
 def _topic(call: PendingCall) -> str:

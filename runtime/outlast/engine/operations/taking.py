@@ -7,7 +7,7 @@ from outlast.core.events import Taken, taken_in, taken_record
 from outlast.core.records import StepRecord, Wait
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.awaiting import wait_for
+from outlast.engine.operations.awaiting import awaiting, wait_for
 from outlast.engine.waits.events import Cursor
 from outlast.sdk.operations import TakeEvent
 
@@ -32,8 +32,7 @@ async def _take(execution: Execution, call: PendingCall) -> Success:
     assert call.wake_s is not None
     cursor = _cursor(execution, operation)
     ends_at = monotonic() + call.wake_s - services.clock.now_s() if call.timed else None
-    with execution.calls.awaiting(call.step_id):
-        taken = await services.events.next(cursor, ends_at)
+    taken = await services.events.next(cursor, ends_at, awaiting(execution, call))
     if not operation.newest:
         execution.cursors[operation.workflow_id, operation.event, cursor.after] = cursor
     return Success(taken_record(taken), taken)

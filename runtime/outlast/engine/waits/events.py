@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from outlast.core.background import Loop
@@ -107,8 +107,10 @@ class EventReading:
         for cursor in self._watched:
             cursor.arrival.tell()
 
-    async def next(self, cursor: Cursor, ends_at: float | None) -> Taken:
-        """The next event; wait for it until `ends_at` (`monotonic`) at most.
+    async def next(
+        self, cursor: Cursor, ends_at: float | None, awaiting: AbstractContextManager[None]
+    ) -> Taken:
+        """The next event; wait for it until `ends_at` (`monotonic`) at most, in `awaiting` if it isn't there.
 
         Raises WorkflowNotFound, and what `refuse` was given.
         """
@@ -116,13 +118,14 @@ class EventReading:
             with self.watching(cursor):
                 late = False
                 await self._asked_look()
-                while not cursor.ready and not late:
-                    left_s = WAIT_S if ends_at is None else ends_at - monotonic()
-                    if late := left_s < WAIT_MIN_S:
-                        await self._asked_look()  # one that begins after the time is over decides
-                    else:
-                        await cursor.arrival.wait(min(left_s, WAIT_S))
-                        self._check()
+                with awaiting:
+                    while not cursor.ready and not late:
+                        left_s = WAIT_S if ends_at is None else ends_at - monotonic()
+                        if late := left_s < WAIT_MIN_S:
+                            await self._asked_look()  # one that begins after the time is over decides
+                        else:
+                            await cursor.arrival.wait(min(left_s, WAIT_S))
+                            self._check()
         return cursor.take() if cursor.ready else Taken(None)
 
     def _check(self) -> None:
