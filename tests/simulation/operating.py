@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from outlast.core.errors import OutlastError
+from outlast.core.kinds import PATCH
+from outlast.core.maps import MAP
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
 from outlast.core.records import StepRecord
 from outlast.core.status import LIVE
@@ -77,7 +79,8 @@ class OperatedTraces(Traces):
                     self.violation(f"{fork} kept {step}, which may depend on {each}")
 
     def _loaded(self, life: Life) -> set[str]:
-        return set(life.execution._history._records)
+        records = life.execution._history.records.values()
+        return {each.step_id for each in records if each.kind != PATCH and not each.step_id.startswith(MAP)}
 
     def _of(self, workflow_id: str) -> dict[str, StepRecord]:
         records = self._database.records.items()

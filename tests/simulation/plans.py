@@ -29,6 +29,8 @@ class Plan:
     """What happens to the process whose event loop would run that cycle."""
     mishaps: dict[int, str] = field(default_factory=dict)
     """What goes wrong with statements, by their number."""
+    moment_s: float = 0.2
+    """How long workflows wait before they leave the memory."""
 
 
 def random_plan(seed: int) -> Plan:
@@ -47,7 +49,10 @@ def random_plan(seed: int) -> Plan:
     faults = sorted((_moment_s(chance), chance.choice(FAULTS)) for _ in range(count))
     programs = [a_program(chance, chance.randint(1, size)) for _ in range(workflows)]
     weather = replace(weather, ties=chance.choice([0.0, 0.1, 0.5]))
-    return Plan(str(seed), seed, chance.choice([1, 2, 2, 3]), programs, weather, faults)
+    instances = chance.choice([1, 2, 2, 3])
+    # At times less than an answer takes.
+    moment_s = chance.choice([0.2, 0.2, 0.002])
+    return Plan(str(seed), seed, instances, programs, weather, faults, moment_s=moment_s)
 
 
 def _moment_s(chance: random.Random) -> float:

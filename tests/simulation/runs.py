@@ -49,7 +49,9 @@ def a_plan(
         return chance.choice([chance.expovariate(early), chance.uniform(0, lasts_s)])
 
     drawn = sorted((moment_s(), chance.choice(faults)) for _ in range(chance.choice(counts)))
-    return Plan(name, int(name.partition(":")[0]), chance.choice(instances), [], weather, drawn)
+    moment = chance.choice([0.2, 0.2, 0.002])
+    seed = int(name.partition(":")[0])
+    return Plan(name, seed, chance.choice(instances), [], weather, drawn, moment_s=moment)
 
 
 class Offered(GivenCatalog):

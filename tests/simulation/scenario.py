@@ -110,7 +110,8 @@ class Scenario:
     async def _open(self, instance: Instance) -> None:
         store = MemoryStore(self.database, instance.link, instance.name)
         options = EngineOptions(
-            lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
+            lease_ttl_s=LEASE_S, moment_s=self.plan.moment_s, drain_s=DRAIN_S,
+            claim_batch=3, workflows_max=20,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
             retention_s=self.keep_s, retention_look_s=0.7,
         )  # fmt: skip
