@@ -77,7 +77,7 @@ class OperatedTraces(Traces):
                     self.violation(f"{fork} kept {step}, which may depend on {each}")
 
     def _loaded(self, life: Life) -> set[str]:
-        return set(life.execution._history._records)
+        return set(life.execution._history.records)
 
     def _of(self, workflow_id: str) -> dict[str, StepRecord]:
         records = self._database.records.items()

@@ -58,7 +58,7 @@ class Traces:
         process = self._world.running
         assert process is not None
         execution = process.engine._executor.live[workflow_id]  # type: ignore[attr-defined]
-        known = frozenset(str(each.output or each.error) for each in execution._history._records.values())
+        known = frozenset(str(each.output or each.error) for each in execution._history.records.values())
         texts = frozenset(_value(each) for each in known)
         life = Life(workflow_id, process.name, execution.epoch, texts, execution)
         earlier = self.lives.setdefault(workflow_id, [])
