@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from outlast.functions.retention import declared_retentions
+from outlast.functions.options import declared_retentions
 from outlast.sdk.workflows import Workflow
 from tests.cli.conftest import Runs
 

@@ -24,8 +24,7 @@ from outlast.core.versions import FIRST, number_of
 from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.options import EngineOptions
-from outlast.functions.queues import consumed_queues, declared_queues
-from outlast.functions.schedules import schedules_of
+from outlast.functions.options import consumed_queues, declared_queues, schedules_of
 from outlast.observe.listeners import Listeners
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow

@@ -13,7 +13,7 @@ from outlast.core.observations import Observation, WorkflowsRemoved
 from outlast.core.ports import Place, Pruned
 from outlast.engine.instances import cleaning
 from outlast.engine.instances.cleaning import Cleaner
-from outlast.functions.retention import declared_retentions
+from outlast.functions.options import declared_retentions
 
 TIMEOUT_S = 10.0
 

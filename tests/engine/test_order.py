@@ -11,7 +11,7 @@ import pytest
 from outlast import step, transaction, workflow
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
-from outlast.engine.execution.completions import Completion, Completions
+from outlast.engine.execution.recording import Completion, Completions
 from outlast.sdk.operations import Sleep
 from tests.engine.harness import engine_on
 from tests.store.harness import under_way, waits_for_a_lock

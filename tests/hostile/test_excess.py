@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from outlast.core.bounds import OUTPUT_BYTES_MAX
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
 from outlast.core.failures import decode_failure, encode_failure
-from outlast.core.sizes import OUTPUT_BYTES_MAX
 from tests.hostile.hosts import Target
 from tests.http.harness import check_problem
 

@@ -11,8 +11,7 @@ import pytest
 
 from outlast.engine.execution import execution
 from outlast.engine.execution.calls import PendingCall
-from outlast.engine.execution.completions import Completion, Completions
-from outlast.engine.execution.recording import Recording
+from outlast.engine.execution.recording import Completion, Completions, Recording
 from outlast.engine.operations import leaving
 from outlast.engine.waits.events import Cursor
 from outlast.sdk import sagas

@@ -17,7 +17,7 @@ import pytest
 
 from outlast.core.claims import ClaimedWorkflow, LostInstance
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
-from outlast.core.holds import Hold
+from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacceptable
 from outlast.core.records import (
     Batch,
@@ -855,37 +855,41 @@ def misfit(version: str) -> Hold:
     return Hold({"reason": "non_determinism", "since": since, "message": "other", "version": version})
 
 
+async def look(store: Any, versions: dict[str, str], *, grace_s: float = 1e9, days: float = 0.0) -> HoldsSeen:
+    return await store.holds.look(versions, grace_s, days)
+
+
 async def test_what_does_not_fit_goes_to_other_code_or_is_held_for_it(both: Both) -> None:
     for store, version in ((both.a, "1"), (both.b, "2")):
         await store.instances.beat(60.0)
-        await store.holds.tell_versions({"f": version})
+        await look(store, {"f": version})
     await start(both.a, "w")
     assert await both.a.holds.hold([("w", 7, misfit("1"))]) == {}
     assert await both.a.holds.hold([("w", 1, misfit("1"))]) == {"w": False}
     assert await claim(both.a) == []
     assert [each.epoch for each in await claim(both.b)] == [2]
     assert await both.b.holds.hold([("w", 2, misfit("2"))]) == {"w": True}
-    for store in (both.a, both.b):
-        assert await store.holds.free() == 0
+    for store, version in ((both.a, "1"), (both.b, "2")):
+        assert (await look(store, {"f": version})).freed == 0
         assert await claim(store) == []
     found, _ = await both.a.workflows.ended(["w"])
     assert json.loads(found["w"].held)["version"] == "2"
-    await both.a.holds.tell_versions({"f": "3"})
     assert await claim(both.a) == []
-    assert await both.a.holds.free() == 1
+    assert (await look(both.a, {"f": "3"})).freed == 1
     assert await claim(both.b) == []
     assert [each.epoch for each in await claim(both.a)] == [3]
 
 
 async def test_what_nobody_serves_is_held_and_ends_at_last(both: Both) -> None:
-    await both.a.instances.beat(60.0)
+    for store in (both.a, both.b):
+        await store.instances.beat(60.0)
     await start(both.a, "w")
     await both.a.instances.release({"w": 1})
-    assert await both.a.holds.hold_unserved(-1.0) == []  # it has not told yet
-    await both.a.holds.tell_versions({"g": "1"})
-    assert await both.a.holds.hold_unserved(60.0) == []
-    assert [each.detail["reason"] for each in await both.a.holds.hold_unserved(-1.0)] == ["function_missing"]
-    assert await both.a.holds.end(1.0) == 0
-    assert await both.a.holds.end(-1.0) == 1
+    assert (await look(both.a, {"g": "1"}, grace_s=-1.0)).held == []  # the other has not told yet
+    await look(both.b, {"g": "1"})
+    assert (await look(both.a, {"g": "1"}, grace_s=60.0)).held == []
+    seen = await look(both.a, {"g": "1"}, grace_s=-1.0, days=1.0)
+    assert ([each.detail["reason"] for each in seen.held], seen.ended) == (["function_missing"], 0)
+    assert (await look(both.a, {"g": "1"}, days=1e-9)).ended == 1
     found, _ = await both.a.workflows.states(["w"])
     assert (found["w"].status, json.loads(found["w"].error)["code"]) == (Status.ERROR, "function_missing")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from outlast.core.holds import Hold
+from outlast.core.holds import Hold, HoldsSeen
 from outlast.store.postgres import PostgresStore
 from tests.callers import as_user, one
 from tests.store.harness import store_of
@@ -130,8 +130,14 @@ async def instance(url: str, name: str, version: str | None) -> AsyncIterator[Po
     """One that serves `f` in that version; None: it serves nothing."""
     async with store_of(url, name) as store:
         await store.instances.beat(60.0)
-        await store.holds.tell_versions({} if version is None else {"f": version})
+        await look(store, version)
         yield store
+
+
+async def look(
+    store: PostgresStore, version: str | None, *, grace_s: float = 1e9, days: float = 0.0
+) -> HoldsSeen:
+    return await store.holds.look({} if version is None else {"f": version}, grace_s, days)
 
 
 async def hold(store: PostgresStore, version: str, epoch: int = 1) -> dict[str, bool]:
@@ -155,15 +161,11 @@ async def test_it_is_held_where_nobody_has_other_code_and_freed_by_other_code_al
         assert await hold(a, "1", epoch=7) == {}  # it is not that one's any more
         assert await hold(a, "1") == {"w": True}
         assert held(connection)["step"] == "4"
-        assert await a.holds.free() == 0
+        assert (await look(a, "1")).freed == 0
         assert await gets(a) == []
-        async with (
-            instance(supabase_database, "same", "1") as same,
-            instance(supabase_database, "none", None) as none,
-        ):
-            assert await same.holds.free() == await none.holds.free() == 0
+        async with instance(supabase_database, "same", "1"), instance(supabase_database, "none", None):
+            assert held(connection)["step"] == "4"
         async with instance(supabase_database, "b", "2") as b:
-            assert await b.holds.free() == 1
             assert held(connection) is None
             # Freed for the other code: this one would only hold it again.
             assert await gets(a) == []
@@ -187,7 +189,7 @@ async def test_two_wrong_versions_leave_it_alone(connection: Connection[Any], su
         assert await hold(a, "1") == {"w": False}
         assert await gets(b) == ["w"]
         assert await hold(b, "2", epoch=2) == {"w": True}
-        assert await a.holds.free() == await b.holds.free() == 0
+        assert (await look(a, "1")).freed == (await look(b, "2")).freed == 0
 
 
 async def test_in_a_queue_too_only_what_fits_claims_it(
@@ -209,13 +211,12 @@ async def test_what_nobody_can_run_is_held_after_a_while(
     add(connection, "y", status="PENDING", function="gone", claimable_at="infinity")
     add(connection, "z", status="PENDING")
     async with instance(supabase_database, "new", "2") as new:
-        assert await new.holds.hold_unserved(1e9) == []
-        found = {each.workflow_id: each.detail["reason"] for each in await new.holds.hold_unserved(15.0)}
+        assert (await look(new, "2")).held == []
+        seen = await look(new, "2", grace_s=15.0)
+        found = {each.workflow_id: each.detail["reason"] for each in seen.held}
         assert found == {"w": "non_determinism", "x": "function_missing"}
-        seen = await new.holds.look({"f": "2"}, 15.0, 0.0)
         assert seen.counts == {"non_determinism": 1, "function_missing": 1}
-        await new.holds.tell_versions({"f": "2", "gone": "1"})
-        assert await new.holds.free() == 1
+        assert (await new.holds.look({"f": "2", "gone": "1"}, 1e9, 0.0)).freed == 1
 
 
 async def test_a_pause_is_not_freed_by_code_and_never_ends(
@@ -223,20 +224,21 @@ async def test_a_pause_is_not_freed_by_code_and_never_ends(
 ) -> None:
     add(connection, "w", held=PAUSED, status="PENDING")
     async with instance(supabase_database, "a", "1") as a:
-        assert (await a.holds.free(), await a.holds.end(0.0)) == (0, 0)
+        seen = await look(a, "1", days=1e-9)
+        assert (seen.freed, seen.ended) == (0, 0)
 
 
 async def test_what_was_held_too_long_ends_as_an_error(
     connection: Connection[Any], supabase_database: str
 ) -> None:
-    add(connection, "w", held=json.dumps(DETAIL), status="PENDING")
+    add(connection, "w", held=json.dumps(DETAIL), status="PENDING", misfits=json.dumps({"1": DETAIL}))
     connection.execute(
         "update outlast.workflow_status"
         " set held = jsonb_set(held::jsonb, '{since}', to_jsonb(now() - interval '29 days'))"
     )
     async with instance(supabase_database, "a", "1") as a:
-        assert await a.holds.end(30.0) == 0
-        assert await a.holds.end(28.0) == 1
+        assert (await look(a, "1", days=30.0)).ended == 0
+        assert (await look(a, "1", days=28.0)).ended == 1
     status, error = one(connection, "select status, error from outlast.workflow_status")
     assert (status, error["code"], error["held"]["step"]) == ("ERROR", "non_determinism", "4")
 

@@ -24,7 +24,7 @@ from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
 from outlast.sdk.http import Headers
-from outlast.sdk.recorded import RECORDED
+from outlast.sdk.requests import RECORDED
 from tests.histories import history_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlast.core.doubles import check_numbers
+from outlast.core.bounds import check_numbers
 
 LARGEST = 1.7976931348623157e308
 

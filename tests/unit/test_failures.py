@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from outlast.core import sizes
+from outlast.core import bounds
 from outlast.core.errors import StepFailed
 from outlast.core.failures import KEPT_BYTES_MAX, decode_failure, encode_failure
 
@@ -242,11 +242,11 @@ def test_a_failure_of_any_size_is_recorded(make: Callable[[], Exception]) -> Non
 
 
 def test_the_bound_of_outputs_is_none_of_failures() -> None:
-    sizes.limit_outputs(1024)
+    bounds.limit_outputs(1024)
     try:
         again = recorded(raised(ValueError("x" * 5_000)))
     finally:
-        sizes.limit_outputs(sizes.OUTPUT_BYTES_MAX)
+        bounds.limit_outputs(bounds.OUTPUT_BYTES_MAX)
     assert again.args == ("x" * 5_000,)
 
 

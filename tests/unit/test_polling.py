@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outlast.engine.waits.polling import LATE_MAX, LOOK_MAX_S, LOOK_MIN_S, Looks
+from outlast.engine.waits.ends import LATE_MAX, LOOK_MAX_S, LOOK_MIN_S, Looks
 
 
 def looks_until(looks: Looks, ids: list[str], now: float, ends: float) -> list[tuple[float, list[str]]]:

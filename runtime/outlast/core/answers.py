@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from outlast.core.bounds import check_size
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
-from outlast.core.sizes import check_size
 from outlast.core.storable import clean_text
 
 REPR_CHARS_MAX = 10_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import NamedTuple
 
-from outlast.core.unfolding import count_structure
+from outlast.core.bounds import count_structure
 
 FACTOR = 4
 """An object takes about this many times the bytes of its JSON in memory, the JSON text included."""

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from outlast.core.bounds import check_size
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.sameness import brief, difference
-from outlast.core.sizes import check_size
 
 UNTYPED: Any = inspect.Signature.empty
 _WITHOUT_CODEC = (UNTYPED, Any, None, type(None), typing.NoReturn, typing.Never)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.answers import encode_answer
+from outlast.core.bounds import check_size
 from outlast.core.errors import (
     CompensationFailed,
     InvalidInput,
@@ -20,7 +21,6 @@ from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
 from outlast.core.origins import origins_of
 from outlast.core.records import Ending
-from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.storable import clean_json, clean_text
 from outlast.engine.execution.execution import Execution

@@ -18,11 +18,10 @@ from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
 from outlast.functions.modules import Shelf
+from outlast.functions.options import declared_retentions, visible_steps
 from outlast.functions.patience import IMPORT_S_MAX
-from outlast.functions.retention import declared_retentions
 from outlast.functions.routes import FunctionFile, Target
 from outlast.functions.serving import ASGIApp, Served
-from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import WorkflowDefinition
 
 __all__ = ["ASGIApp", "Catalog", "FunctionBroken", "FunctionFile", "FunctionMissing", "Served", "Target"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from outlast.core.errors import OutlastError
 from outlast.core.schedules import NAME, NAME_RULE
 from outlast.functions.folder import show_path
+from outlast.functions.options import schedule_name
 from outlast.functions.routes import FunctionFile, Routes
-from outlast.functions.schedules import name_of
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.queues import Queue
 
@@ -48,7 +48,7 @@ def _check_file(file: FunctionFile, newest: Mapping[str, WorkflowDefinition], na
             continue
         line = workflow.fn.__code__.co_firstlineno
         for schedule in workflow.schedules:
-            name = schedule.name or name_of(workflow.keyed_as(function))
+            name = schedule.name or schedule_name(workflow.keyed_as(function))
             if not NAME.fullmatch(name):
                 raise BadSchedule(line, f"the schedule of {function} needs a name= of its own: {NAME_RULE}")
             if name in names:

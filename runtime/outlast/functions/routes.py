@@ -8,8 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from outlast.functions.errors import FunctionBroken, FunctionMissing
-from outlast.functions.queues import consumed_queues, declared_queues
-from outlast.functions.schedules import schedules_of
+from outlast.functions.options import consumed_queues, declared_queues, schedules_of
 from outlast.functions.serving import Offer, Served
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import Own

@@ -11,9 +11,8 @@ from collections.abc import Coroutine, Generator, Mapping
 import uvicorn
 
 from outlast.core import faults
+from outlast.core.bounds import limit_outputs, limit_values
 from outlast.core.observations import ConnectionsFull, LoopInterrupted, Observer
-from outlast.core.sizes import limit_outputs
-from outlast.core.unfolding import limit_values
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
 from outlast.host.connections import Connections

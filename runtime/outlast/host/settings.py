@@ -22,9 +22,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from outlast.core.bounds import OUTPUT_BYTES_MAX, VALUES_MAX
 from outlast.core.errors import OutlastError
-from outlast.core.sizes import OUTPUT_BYTES_MAX
-from outlast.core.unfolding import VALUES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
 from outlast.host.descriptors import connections_max
 from outlast.host.env_files import EnvFileError, check_lines

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.bounds import check_size
 from outlast.core.errors import NotSerializable, UsageError
-from outlast.core.sizes import check_size
 
 _UNSENDABLE = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}

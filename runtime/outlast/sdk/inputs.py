@@ -21,11 +21,10 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from outlast.core.bounds import check_numbers, check_size
 from outlast.core.codec import resolved_annotations, why_not
-from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError, with_reasons
 from outlast.core.sameness import difference
-from outlast.core.sizes import check_size
 from outlast.core.storable import check_json
 from outlast.sdk.requests import Request
 

@@ -18,7 +18,7 @@ from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import Queue, declared_queue
-from outlast.sdk.recorded import asked_headers
+from outlast.sdk.requests import asked_headers
 from outlast.sdk.steps import refuse_method, refuse_non_function
 from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook

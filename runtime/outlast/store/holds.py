@@ -35,25 +35,6 @@ class PostgresHolds:
         }
         return {row["workflow_id"]: row["held"] for row in await self._rows("hold", parameters)}
 
-    async def tell_versions(self, versions: Mapping[str, str]) -> None:
-        """Make known which functions this instance runs, and the version of each."""
-        await self._rows("tell_versions", {"versions": to_json(versions).decode()})
-
-    async def free(self) -> int:
-        """Let go on a batch of what is held and this instance's code may fit; how many."""
-        (row,) = await self._rows("free", {"limit": LIMIT})
-        return int(row["freed"])
-
-    async def hold_unserved(self, grace_s: float) -> list[HeldNow]:
-        """Hold what was due for longer than that while no instance had code for it."""
-        rows = await self._rows("hold_unserved", {"grace": grace_s, "limit": LIMIT})
-        return [HeldNow(row["workflow_id"], row["function"], from_json(row["held"])) for row in rows]
-
-    async def end(self, days: float) -> int:
-        """End as ERROR a batch of what was held for so many days; how many."""
-        (row,) = await self._rows("end", {"days": days, "limit": LIMIT})
-        return int(row["ended"])
-
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
         """See HoldStore."""
         return bool(await self._rows("pin", {"workflow": workflow_id, "epoch": epoch, "version": version}))

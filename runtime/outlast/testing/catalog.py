@@ -16,13 +16,10 @@ from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared
 from outlast.core.versions import FIRST, number_of
 from outlast.functions.folder import ROOT
-from outlast.functions.queues import declared_queues
-from outlast.functions.retention import declared_retentions
+from outlast.functions.options import declared_queues, declared_retentions, schedules_of, visible_steps
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
-from outlast.functions.schedules import schedules_of
 from outlast.functions.serving import NothingServed, Offer, home_of, offer_of
 from outlast.functions.versions import hide_superseded, place_versions
-from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 
 if TYPE_CHECKING:

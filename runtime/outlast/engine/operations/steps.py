@@ -7,13 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from outlast.core.emissions import Emission
 from outlast.core.records import StepRecord
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import Attempts, TooLate, in_time
 from outlast.engine.operations.beginning import may_begin_again
-from outlast.engine.operations.emitting import Emitter
 from outlast.engine.operations.limiting import Place
 from outlast.sdk.emitting import enter_emitter
 from outlast.sdk.operations import Args, Kwargs, Step
@@ -86,3 +86,44 @@ def _marking(over: Future[None], fn: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return run
+
+
+class Emitter:
+    """Called with each value, from the threads of the step too."""
+
+    __slots__ = ("_attempt", "_emissions", "_number", "_of")
+
+    def __init__(self, execution: Execution, call: PendingCall) -> None:
+        self._emissions = execution.services.emissions
+        self._of: tuple[Execution, PendingCall] | None = execution, call
+        """None when it is over: a call has a context, which has this, and that would never be freed."""
+        self._attempt = call.attempt
+        self._number = 0
+
+    def __call__(self, value: str) -> None:
+        """Tell JSON text to those who listen. Of an attempt that is over nothing is told any more."""
+        with self._emissions.lock:
+            # guard: emits-after-its-end
+            if self._of is None:
+                return
+            execution, call = self._of
+            self._number += 1
+            listeners = self._emissions.of(execution.workflow_id)
+            if listeners is None:
+                return
+            emission = Emission(
+                call.step_id,
+                call.operation.name,
+                execution.epoch,
+                self._attempt,
+                self._number,
+                value,
+                execution.recording.completions.last,
+            )
+            for each in listeners:
+                each.put(emission)
+
+    def end(self) -> None:
+        """The attempt is over."""
+        with self._emissions.lock:
+            self._of = None

@@ -54,18 +54,14 @@ class HoldStatements:
 
     def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
         """`look`."""
-        self.tell_versions(versions)
-        freed = self.free()
-        held = self.hold_unserved(grace_s)
-        return HoldsSeen(freed, held, self.end(days) if days else 0, self.counts())
-
-    def tell_versions(self, versions: Mapping[str, str]) -> None:
-        """`tell_versions`."""
         if self._me in self._db.instances:
             self._db.instances[self._me].versions = dict(versions)
+        freed = self._free()
+        held = self._hold_unserved(grace_s)
+        return HoldsSeen(freed, held, self.end(days) if days > 0 else 0, self._counts())
 
-    def free(self) -> int:
-        """`free`."""
+    def _free(self) -> int:
+        """`outlast.free_fitting`."""
         fitting = [
             row
             for workflow_id, row in self._db.workflows.items()
@@ -82,8 +78,8 @@ class HoldStatements:
         # guard: freed-by-the-same-code-in-memory = True
         return self._db.fits(row, self._me)
 
-    def hold_unserved(self, grace_s: float) -> list[HeldNow]:
-        """`hold_unserved`."""
+    def _hold_unserved(self, grace_s: float) -> list[HeldNow]:
+        """`outlast.hold_unserved`."""
         found = []
         for workflow_id, row in self._db.workflows.items():
             due = row.owner is None and row.held is None and row.status in LIVE
@@ -110,13 +106,12 @@ class HoldStatements:
         text = f"no instance serves {row.new.function}"
         return {"reason": FUNCTION_MISSING, "since": since, "message": text}
 
-    def counts(self) -> dict[str, int]:
-        """`counts`."""
+    def _counts(self) -> dict[str, int]:
         held = (each.held for each in self._db.workflows.values() if each.held is not None)
         return dict(Counter(json.loads(each)["reason"] for each in held))
 
     def end(self, days: float) -> int:
-        """`end`."""
+        """`outlast.end_held`."""
         over = [
             row
             for row in self._db.workflows.values()

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from outlast.core.doubles import check_numbers
+from outlast.core.bounds import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson
 from outlast.core.names import key_of
 from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook

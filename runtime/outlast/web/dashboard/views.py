@@ -10,18 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from outlast.web.dashboard import (
-    acts,
     bulk,
     bulks,
     commands,
     doing,
-    errors,
     functions,
-    held,
-    instances,
+    lists,
     queues,
     run,
-    runs,
     schedules,
     steps,
     value,
@@ -46,14 +42,14 @@ class View(NamedTuple):
 
 _RUN = "/workflows/{workflow_id}"
 VIEWS: tuple[View, ...] = (
-    View("GET", "", runs.show, "Runs", "runs"),
-    View("GET", "/errors", errors.show, "Errors", "errors"),
+    View("GET", "", lists.show_runs, "Runs", "runs"),
+    View("GET", "/errors", lists.show_errors, "Errors", "errors"),
     View("GET", "/queues", queues.show, "Queues", "queues"),
     View("GET", "/schedules", schedules.show, "Schedules", "schedules"),
     View("GET", "/functions", functions.show, "Functions", "functions"),
-    View("GET", "/instances", instances.show, "Instances", "instances"),
-    View("GET", "/held", held.show, "Held", "held"),
-    View("GET", "/acts", acts.show, "Acts", "acts"),
+    View("GET", "/instances", lists.show_instances, "Instances", "instances"),
+    View("GET", "/held", lists.show_held, "Held", "held"),
+    View("GET", "/acts", lists.show_acts, "Acts", "acts"),
     View("GET", "/bulks", bulks.show, "Bulks", "bulk"),
     View("GET", "/commands", commands.show_list),
     View("GET", "/bulk", bulk.ask),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from outlast.core.doubles import check_numbers
+from outlast.core.bounds import check_numbers
 from outlast.core.errors import InvalidJson, NotSerializable
 from outlast.core.storable import check_json
 from outlast.web.http.problems import nul_character

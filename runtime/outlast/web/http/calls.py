@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from outlast.core.bounds import check_values
 from outlast.core.budget import VALUE_BYTES
-from outlast.core.unfolding import check_values
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.large_answers import is_small
 from outlast.web.http.off_loop import run_by_size

@@ -38,8 +38,7 @@ from outlast.web.http.calls import Call
 from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, nul_character
-from outlast.web.invoking.placing import placement_of
-from outlast.web.invoking.preferences import preference_of
+from outlast.web.invoking.preferences import placement_of, preference_of
 from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
 
 _REGION = b"forceFunctionRegion"

@@ -1,10 +1,18 @@
-"""The `Prefer` header (RFC 7240): how long a caller wants to wait."""
+"""What header fields of a call ask for: `Prefer` (RFC 7240), and those that say how it is placed."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import NamedTuple
+
+from outlast.core.attributes import attributes_json
+from outlast.core.placement import USUAL, Placement, check_delay, check_priority
+from outlast.core.values import parse_duration
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import Problem, ProblemError
 
 _READ_CHARS_MAX = 1_000
 _BETWEEN_COMMAS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
@@ -46,3 +54,68 @@ def _preferences(values: list[str]) -> list[tuple[str, str]]:
         if (match := _PREFERENCE.fullmatch(part)) is not None:
             found.append((match[1].lower(), (match[2] or "").strip('"')))
     return found
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+
+
+def placement_of(call: Call, definition: WorkflowDefinition, *, secret: bool) -> Placement:
+    """What a call's header says of it. Raises ProblemError (422)."""
+    if definition.webhook is not None:  # its sender signs nothing of the header
+        return USUAL
+    priority = _single_header(call, "Outlast-Priority")
+    delay = _single_header(call, "Outlast-Delay")
+    attributes = _single_header(call, "Outlast-Attributes")
+    if priority is None and delay is None and attributes is None:
+        return USUAL
+    # guard: attributes-for-anybody
+    if attributes is not None and not secret:
+        raise _invalid("Outlast-Attributes is for holders of a secret key: leave it out")
+    placement = Placement(
+        priority=0 if priority is None else _priority(priority),
+        delay_s=0.0 if delay is None else _delay_s(delay),
+        attributes=None if attributes is None else _attributes(attributes),
+    )
+    if placement.priority and definition.queue is None:
+        raise _invalid("Outlast-Priority counts within a queue, and this function is in none: leave it out")
+    return placement
+
+
+def _priority(value: str) -> int:
+    try:
+        return check_priority(int(value) if _WHOLE.fullmatch(value) else value)
+    except ValueError as error:
+        raise _invalid(f"Outlast-Priority: {error}") from None
+
+
+def _delay_s(value: str) -> float:
+    try:
+        delay_s = float(parse_duration(value))
+    except ValueError:
+        raise _invalid(f"Outlast-Delay is seconds, or such as 30s, 10m, 2h, 1d, not {value!r:.100}") from None
+    try:
+        return check_delay(delay_s)
+    except ValueError as error:
+        raise _invalid(f"Outlast-Delay: {error}") from None
+
+
+def _attributes(value: str) -> str | None:
+    try:
+        given = json.loads(value)
+    except (ValueError, RecursionError):
+        given = value
+    try:
+        return attributes_json(given)
+    except ValueError as error:
+        raise _invalid(f'Outlast-Attributes is JSON, such as {{"customer": "42"}}: {error}') from None
+
+
+def _single_header(call: Call, name: str) -> str | None:
+    values = call.header_values(name.lower().encode())
+    if len(values) > 1:
+        raise _invalid(f"{name} is given {len(values)} times; give it once")
+    return values[0].strip() if values else None
+
+
+def _invalid(detail: str) -> ProblemError:
+    return ProblemError(Problem("invalid_option", detail))
