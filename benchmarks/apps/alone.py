@@ -10,8 +10,7 @@ from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
-from outlast.functions.options import declared_queues
-from outlast.functions.options import schedules_of
+from outlast.functions.options import declared_queues, schedules_of
 from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
