@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, migrations
 from outlast.store.supabase import play_supabase
+from tests.looks import keeping_looks
 
 EMPTY = "template1"
 _schema = zlib.crc32(b"".join(each.path.read_bytes() for each in migrations()))
@@ -37,8 +38,10 @@ def new_database(postgres: str, template: str = TEMPLATE) -> Iterator[str]:
     with psycopg.connect(postgres, autocommit=True) as connection:
         make = sql.SQL("create database {} template {} strategy file_copy")
         connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        url = make_conninfo(postgres, dbname=name)
         try:
-            yield make_conninfo(postgres, dbname=name)
+            with keeping_looks(url):
+                yield url
         finally:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
