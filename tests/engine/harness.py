@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import psycopg
 from psycopg.rows import dict_row
 
 from outlast.core.background import end_tasks
@@ -34,6 +33,7 @@ from outlast.store.postgres import PostgresStore
 from outlast.testing.processes import SEALS, DrivenEngine
 from tests.engine.memory import Memory, VirtualTime
 from tests.hosts import pause_s
+from tests.looks import look
 
 WAIT_S = 30.0
 
@@ -137,10 +137,7 @@ class Bench:
     async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """What Postgres holds. A test that asks for it is marked `postgres`."""
         assert not isinstance(self.url, Memory), "SQL needs Postgres: mark the test `postgres`"
-        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(query.encode(), parameters)
-            return await cursor.fetchall() if cursor.description else []
+        return await look(self.url, query, *parameters, rows=dict_row)
 
     async def row(self, workflow_id: str) -> dict[str, Any]:
         """The row of a workflow."""
@@ -290,7 +287,7 @@ async def engine_on(
         store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
     # Tests put rows of functions that no engine of theirs serves: these are not held meanwhile.
-    usual = {"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, "database_wait_s": WAIT_S, "unserved_s": 1e6}
+    usual = {"tick_s": 0.2, "drain_s": 5.0, "moment_s": 0.2, "database_wait_s": WAIT_S, "unserved_s": 1e6}
     chosen = EngineOptions(**{**usual, **options})
     engine = (DrivenEngine if in_memory else Engine)(
         instance_id,

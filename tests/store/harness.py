@@ -14,6 +14,7 @@ from outlast.core.records import Batch, NewWorkflow, StepRecord
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
+from tests.looks import look
 
 WAIT_S = 20.0
 BLOCKED = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
@@ -42,9 +43,7 @@ def step(number: int, output: str = "1") -> StepRecord:
 
 async def rows(url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """What the database holds."""
-    async with await AsyncConnection.connect(url, autocommit=True) as connection:
-        cursor = await connection.execute(query.encode(), parameters)
-        return await cursor.fetchall() if cursor.description else []
+    return await look(url, query, *parameters)
 
 
 async def waits_for_a_lock(url: str, task: asyncio.Task[Any]) -> None:
