@@ -53,7 +53,6 @@ def new_database(postgres: str, template: str = TEMPLATE) -> Iterator[str]:
 def administering(postgres: str) -> Iterator[None]:
     """All databases of this server are made and dropped over one connection until the end of the block."""
     with _connection(postgres) as connection:
-        connection.execute("set file_copy_method = clone")  # the kernel copies, a seventh quicker
         _administrators[postgres] = connection
         try:
             yield
