@@ -14,6 +14,7 @@ from typing import Any
 from outlast.testing.clock import given_time
 from outlast.testing.loop import SimulatedLoop
 
+NEVER = float("inf")
 CYCLE_S = 20e-6
 """So long a cycle of an event loop takes, on average."""
 
@@ -122,10 +123,13 @@ class World:
             self._step()
 
     def _step(self) -> None:
-        due = [(at, process) for process in self.processes if (at := process.due_at()) is not None]
-        event_at = self._events[0][0] if self._events else float("inf")
-        first_at = min((at for at, _ in due), default=float("inf"))
-        if event_at == first_at == float("inf"):
+        due, first_at = [], NEVER
+        for process in self.processes:
+            if (at := process.due_at()) is not None:
+                due.append((at, process))
+                first_at = min(first_at, at)
+        event_at = self._events[0][0] if self._events else NEVER
+        if event_at == first_at == NEVER:
             raise Stuck("nothing is left to happen")
         if event_at <= max(first_at, self.now):
             self.now = max(self.now, event_at)
