@@ -284,14 +284,14 @@ def test_a_long_transaction_and_a_lock_that_is_waited_for(database: str) -> None
 
 async def look_at_held(database: Database, bounds: Bounds) -> list[Finding]:
     """What the server alone says: the tables are locked."""
-    from outlast.host.doctor.of_database import of_server
+    from outlast.host.doctor.of_database import check_server
     from outlast.store.doctor import _SQL
 
     connection = await database.connect()
     async with connection:
         row = await (await connection.execute(_SQL["server"])).fetchone()
     assert row is not None
-    return list(of_server(Examined("direct", 0.0, row[0]), bounds))
+    return list(check_server(Examined("direct", 0.0, row[0]), bounds))
 
 
 # --- settings, files, keys ---------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def check(
     if not replay:
         raise click.UsageError("say what to check: --replay")
     settings = read_settings(functions=functions, env_file=env_file)
-    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample, most)
+    documents = _load_from_file(bundle) if bundle is not None else _load_from_database(settings, sample, most)
     (count, diverging, gone), served = _replay(documents, settings) if documents else ((0, [], {}), [])
     if as_json:
         functions_of = {each["workflow_status"]["workflow_id"]: _function_of(each) for each in documents}
@@ -105,15 +105,15 @@ def check(
 @env_file_option
 def export(sample: int, redact: bool, env_file: Path | None) -> None:
     """Write histories for `outlast check --replay --from`, one in each line: open and ended ones."""
-    for document in _of_database(read_settings(env_file=env_file), sample):
-        click.echo(json.dumps(_redacted(document) if redact else document))
+    for document in _load_from_database(read_settings(env_file=env_file), sample):
+        click.echo(json.dumps(_redact(document) if redact else document))
 
 
 def _function_of(document: dict[str, Any]) -> str:
     return str(document["workflow_status"]["function"])
 
 
-def _of_database(settings: Settings, sample: int, most: int = 100_000) -> list[dict[str, Any]]:
+def _load_from_database(settings: Settings, sample: int, most: int = 100_000) -> list[dict[str, Any]]:
     from outlast.store.histories import histories
 
     async def read() -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def _of_database(settings: Settings, sample: int, most: int = 100_000) -> list[d
         return asyncio.run(read())
 
 
-def _of_file(path: Path) -> list[dict[str, Any]]:
+def _load_from_file(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text("utf-8").splitlines()
         return [json.loads(line) for line in lines if line.strip()]
@@ -160,7 +160,7 @@ def _output_aside() -> Iterator[None]:
         os.close(kept)
 
 
-def _redacted(document: dict[str, Any]) -> dict[str, Any]:
+def _redact(document: dict[str, Any]) -> dict[str, Any]:
     from outlast.observe.redaction import redactor
 
     row = document["workflow_status"] | dict.fromkeys(

@@ -28,12 +28,12 @@ def attributes_json(given: Any, *, nulls: bool = False) -> str | None:
     if given is None:
         return None
     if not isinstance(given, Mapping) or len(given) > ATTRIBUTES_MAX:
-        raise ValueError(f"{_FORM}; not {_shown(given)}")
+        raise ValueError(f"{_FORM}; not {_show(given)}")
     for key, value in given.items():
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise ValueError(f"{_FORM}; the key {_shown(key)} is none")
+            raise ValueError(f"{_FORM}; the key {_show(key)} is none")
         if not (_is_value(value) or (nulls and value is None)):
-            raise ValueError(f"{_FORM}; the value of {key} is {_shown(value)}")
+            raise ValueError(f"{_FORM}; the value of {key} is {_show(value)}")
     return json.dumps(dict(given)) if given else None
 
 
@@ -64,5 +64,5 @@ def _is_value(value: Any) -> bool:
     return isinstance(value, int) and abs(value) < 10**15
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return f"{value!r:.60}"

@@ -83,7 +83,7 @@ def parse_rate(text: str) -> dict[str, float]:
     return {"n": int(match[1]), "per": parse_duration(match[2])}
 
 
-def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
+def _check_type(*types: type) -> Callable[[Argument, Any], Any]:
     """Reads a value of these JSON types: `true` is no number. Raises TypeError, ValueError."""
 
     def read(argument: Argument, value: Any) -> Any:
@@ -105,19 +105,19 @@ def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
 
 def _duration(argument: Argument, value: Any) -> timedelta | float:
     """Within `settings` a duration stays a number."""
-    seconds: float = _of_type(int, float)(argument, value)
+    seconds: float = _check_type(int, float)(argument, value)
     return seconds if argument.setting else timedelta(seconds=seconds)
 
 
 _READERS: dict[Kind, Callable[[Argument, Any], Any]] = {
-    Kind.TEXT: _of_type(str),
-    Kind.COUNT: _of_type(int),
-    Kind.INTEGER: _of_type(int),
-    Kind.NUMBER: _of_type(int, float),
+    Kind.TEXT: _check_type(str),
+    Kind.COUNT: _check_type(int),
+    Kind.INTEGER: _check_type(int),
+    Kind.NUMBER: _check_type(int, float),
     Kind.DURATION: _duration,
-    Kind.FLAG: _of_type(bool),
+    Kind.FLAG: _check_type(bool),
     Kind.TIMESTAMP: lambda _, value: parse_timestamp(value),
-    Kind.RATE: _of_type(dict),
-    Kind.OBJECT: _of_type(dict),
+    Kind.RATE: _check_type(dict),
+    Kind.OBJECT: _check_type(dict),
     Kind.JSON: lambda _, value: value,
 }

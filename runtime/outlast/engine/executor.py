@@ -238,7 +238,7 @@ class Executor:
             if isinstance(error, InputRefused) and claimed.history.records:
                 stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
             if stopped is not None:
-                return self._stopped(execution, stopped)
+                return self._end_stopped(execution, stopped)
             try:
                 return failure(error, execution.last_timed)
             except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
@@ -280,7 +280,7 @@ class Executor:
         finally:
             body.release()
 
-    def _stopped(
+    def _end_stopped(
         self, execution: Execution, stopped: Stopped
     ) -> tuple[Ending | Suspension | Hold | None, str | None]:
         # guard: diverged-is-failed

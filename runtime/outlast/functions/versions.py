@@ -120,7 +120,7 @@ class _Seen:
     def clash(self, file: FunctionFile) -> str | None:
         """Why a file can't be served beside the others."""
         for each in named(file):
-            if (found := self._of_version(each)) is not None:
+            if (found := self._why_not_beside(each)) is not None:
                 return found
         for name, served in file.served.items():
             other = self._others.get(name) or next(
@@ -130,7 +130,7 @@ class _Seen:
                 return self._both(self._path(file), name, self._path(other), "take it out of one of them")
         return None
 
-    def _of_version(self, each: Named) -> str | None:
+    def _why_not_beside(self, each: Named) -> str | None:
         where = each.place(self._root)
         beside = self._workflows.get(each.name, {})
         # guard: two-of-one-version

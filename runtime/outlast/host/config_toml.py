@@ -117,7 +117,7 @@ def _tables(document: dict[str, Any]) -> Any:
         name: {
             key: each
             for key, value in table.items()
-            if (each := value if key == "env" else _setting(key, value)) is not None
+            if (each := value if key == "env" else _read_setting(key, value)) is not None
         }
         if isinstance(table, dict)
         else table
@@ -125,7 +125,7 @@ def _tables(document: dict[str, Any]) -> Any:
     }
 
 
-def _setting(key: str, value: Any) -> Any:
+def _read_setting(key: str, value: Any) -> Any:
     """One key's value. Only a variable may say true or false as a text: `"no"` would open a function."""
     found = _substitute(value)
     if key in _SWITCHES and found is not value and found is not None:

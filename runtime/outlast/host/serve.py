@@ -86,7 +86,7 @@ def _shared(settings: Settings) -> Iterator[Shared]:
         if settings.metrics and settings.metrics_port is not None:
             listener = _listen(settings.host, settings.metrics_port, "another OUTLAST_METRICS_PORT")
             stack.enter_context(contextlib.closing(listener))
-            where = f"http://{_shown(settings.host)}:{settings.metrics_port}/metrics"
+            where = f"http://{_show(settings.host)}:{settings.metrics_port}/metrics"
             _logger.info("metrics are at %s, for everybody who reaches it", where)
         yield Shared.by(settings.workers, listener, counts=settings.metrics)
 
@@ -118,7 +118,7 @@ def _listen(host: str, port: int, instead: str = "another --port") -> socket.soc
         listener.listen(2048)
     except OSError as error:
         raise StartRefused(
-            f"can't listen on {_shown(host)}:{port} ({error.strerror or error}): stop what listens there, "
+            f"can't listen on {_show(host)}:{port} ({error.strerror or error}): stop what listens there, "
             f"or choose {instead}"
         ) from error
     listener.setblocking(False)
@@ -182,7 +182,7 @@ def log_form(settings: Settings) -> Literal["text", "json"]:
     return "text" if sys.stderr.isatty() or settings.db_url is None else "json"
 
 
-def _shown(host: str) -> str:
+def _show(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
@@ -190,10 +190,10 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     """Where the functions are: a terminal's first lines."""
     host, port = listener.getsockname()[:2]
     _logger.info(
-        "serving functions of %s at http://%s:%d/functions/v1/", settings.functions, _shown(host), port
+        "serving functions of %s at http://%s:%d/functions/v1/", settings.functions, _show(host), port
     )
     if settings.serves_dashboard:
-        _logger.info("the dashboard is at http://%s:%d/dashboard", _shown(host), port)
+        _logger.info("the dashboard is at http://%s:%d/dashboard", _show(host), port)
     elif settings.dashboard is None:
         _logger.info("no dashboard, because others reach this host: set OUTLAST_DASHBOARD=true to serve it")
     if not settings.verify_jwt:

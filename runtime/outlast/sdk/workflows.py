@@ -149,7 +149,7 @@ def workflow(
             annotation = UNTYPED
         batches = place is not None and place.batches
         if batches:
-            annotation = _of_one(annotation, wrapped)
+            annotation = _annotation_of_one(annotation, wrapped)
         definition = WorkflowDefinition(
             name=wrapped.__name__,
             fn=wrapped,
@@ -218,7 +218,7 @@ def handler(
     return decorate if fn is None else decorate(fn)
 
 
-def _of_one(annotation: Any, fn: Callable[..., Any]) -> Any:
+def _annotation_of_one(annotation: Any, fn: Callable[..., Any]) -> Any:
     """What each caller of a function gets that returns a list for many. Raises UsageError."""
     if annotation in (UNTYPED, Any):
         return UNTYPED

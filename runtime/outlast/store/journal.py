@@ -81,13 +81,13 @@ class PostgresJournal:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
         # Before it: a suspension in the same batch leaves the row nobody's.
-        marked = _marked_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
-        ended = _ended_batches(batch)
+        marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
+        ended = _end_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        wakes = [*_told_events(batch), *_begun_waits(batch)]
-        results = await self._record(batch, marked + requests + ended + _detached(batch) + wakes)
+        wakes = [*_tell_events(batch), *_begin_waits(batch)]
+        results = await self._record(batch, marked + requests + ended + _detach(batch) + wakes)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
@@ -244,7 +244,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     return requests
 
 
-def _ended_batches(batch: Batch) -> list[Request]:
+def _end_batches(batch: Batch) -> list[Request]:
     """What ends the members of batches that end now."""
     ids = [
         write.workflow_id
@@ -272,7 +272,7 @@ def _ended_batches(batch: Batch) -> list[Request]:
     return requests
 
 
-def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
+def _mark_sagas(batch: Batch, instance_id: str) -> list[Request]:
     """What lets a cancel know that there is something to undo, or that it is being undone."""
     marked: dict[str, tuple[int, str]] = {}
     for write in batch.writes:
@@ -304,7 +304,7 @@ def _set_attributes(batch: Batch, instance_id: str) -> list[Request]:
     return [(_SQL["set_attributes"], {"instance": instance_id, **parameters})]
 
 
-def _begun_waits(batch: Batch) -> list[Request]:
+def _begin_waits(batch: Batch) -> list[Request]:
     """What notes the waits of workflows that leave the memory now."""
     waits = [
         (write.workflow_id, *wait)
@@ -331,7 +331,7 @@ def _wait_columns(waits: Sequence[tuple[str, str, str, int]]) -> dict[str, str]:
     }
 
 
-def _told_events(batch: Batch) -> list[Request]:
+def _tell_events(batch: Batch) -> list[Request]:
     """What wakes who waits for events that are recorded now."""
     told = {
         (write.workflow_id, event)
@@ -345,7 +345,7 @@ def _told_events(batch: Batch) -> list[Request]:
     return [(_SQL["tell_events"], {"workflows": texts(workflows), "events": texts(events)})]
 
 
-def _detached(batch: Batch) -> list[Request]:
+def _detach(batch: Batch) -> list[Request]:
     ids = [start.workflow_id for start in batch.starts if start.detached]
     return [(_SQL["detach"], {"ids": texts(ids), "nonce": str(batch.nonce)})] if ids else []
 

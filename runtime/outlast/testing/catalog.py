@@ -152,7 +152,7 @@ class GivenCatalog:
 
     def serve_file(self, name: str) -> None:
         """Serve what that file of the folder offers, if there is one. Raises whatever its import does."""
-        if name in self._files or name.startswith("_") or (module := _imported(name)) is None:
+        if name in self._files or name.startswith("_") or (module := _import(name)) is None:
             return
         try:
             offer = offer_of(name, module)
@@ -182,7 +182,7 @@ class GivenCatalog:
         return not versions or (declared and definition.number not in versions)
 
 
-def _imported(name: str) -> ModuleType | None:
+def _import(name: str) -> ModuleType | None:
     """The module of a file of functions, or of a folder's `index.py`; None where there is none."""
     for module in (f"{ROOT}.{name}", f"{ROOT}.{name}.index"):
         try:

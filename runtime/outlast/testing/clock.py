@@ -28,7 +28,7 @@ def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
             random.seed(seed)
             yield
         else:
-            with _patched(seed):
+            with _patch(seed):
                 yield
     finally:
         _given.pop()
@@ -47,7 +47,7 @@ def _monotonic() -> float:
 
 
 @contextmanager
-def _patched(seed: float) -> Iterator[None]:
+def _patch(seed: float) -> Iterator[None]:
     real, state = clock.monotonic, random.getstate()
     _replace(real, _monotonic)
     random.seed(seed)

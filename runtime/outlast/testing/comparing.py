@@ -74,19 +74,19 @@ def is_stable(calm: Trial, again: Trial) -> bool:
 
 def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     """All that is wrong with `trial`. `values`: also what steps returned must be as in `calm`."""
-    yield from _of_the_engine(calm, trial)
-    yield from _of_unwinding(trial)
+    yield from _compare_engine(calm, trial)
+    yield from _compare_unwinding(trial)
     if trial.act is not None and trial.act.what == CANCEL:
-        yield from _of_cancelling(calm, trial)
+        yield from _compare_cancelling(calm, trial)
         return
-    replayed = list(_of_replay(trial))
+    replayed = list(_compare_replay(trial))
     yield from replayed
     if not replayed:
-        yield from _of_ends(calm, trial, values=values)
-        yield from _of_records(calm, trial, values=values)
+        yield from _compare_ends(calm, trial, values=values)
+        yield from _compare_records(calm, trial, values=values)
 
 
-def _of_the_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
+def _compare_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
     """What Outlast promises, whatever the code is like."""
     for fault in trial.faults:
         yield Finding("a loop of the engine failed", None, fault, "", ours=True, where=trial.where)
@@ -114,7 +114,7 @@ def _of_the_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
+def _compare_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
     """A cancelled workflow ends at once, or had ended."""
     if trial.deadlock is not None:
         yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
@@ -129,7 +129,7 @@ def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _of_unwinding(trial: Trial) -> Iterator[Finding]:
+def _compare_unwinding(trial: Trial) -> Iterator[Finding]:
     for life in trial.seen.lives:
         for calls in life.calls.values():
             for call in calls:
@@ -141,7 +141,7 @@ def _of_unwinding(trial: Trial) -> Iterator[Finding]:
                     return
 
 
-def _of_replay(trial: Trial) -> Iterator[Finding]:
+def _compare_replay(trial: Trial) -> Iterator[Finding]:
     """What a later life called in place of what is recorded."""
     for name, place in trial.other_arguments[:1]:
         if not any(each.calls for each in trial.seen.lives):
@@ -182,7 +182,7 @@ def _find_call(trial: Trial, number: int, workflow_id: str, step_id: str) -> Cal
     return None
 
 
-def _of_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
+def _compare_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     if trial.deadlock is not None:
         yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
         return
@@ -198,7 +198,7 @@ def _of_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _of_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
+def _compare_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     for key, record in calm.records.items():
         found = trial.records.get(key)
         if found is None or (found.kind, found.name) != (record.kind, record.name):

@@ -100,7 +100,7 @@ def divergences(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[tu
 
 def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
     """What today's code does otherwise than is recorded; None if nothing."""
-    world, stuck = _replayed([history], catalog)
+    world, stuck = _replay([history], catalog)
     later = [
         f"{name} is called with other arguments ({file}:{line})"
         for name, (file, line) in world.other_arguments
@@ -110,13 +110,13 @@ def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
 
 def _together(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[str | None] | None:
     """The same of several in one world; None where it can't be told whose it is."""
-    world, stuck = _replayed(histories, catalog)
+    world, stuck = _replay(histories, catalog)
     if world.other_arguments:
         return None
     return [_verdict(each, world, catalog, stuck, None) for each in histories]
 
 
-def _replayed(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World, bool]:
+def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World, bool]:
     """A world in which they were replayed, and whether it came to rest before all had ended."""
     world = World(catalog, Doubles(), watch=False, operations=_RecordsAlone)
     for history in histories:

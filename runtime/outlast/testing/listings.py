@@ -124,7 +124,7 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
 def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in database.workflows.values():
         fields = shown(database, row)
-        fields["error_code"], fields["error_message"] = _told(row.error, given.get("subject"))
+        fields["error_code"], fields["error_message"] = _read_error(row.error, given.get("subject"))
         if all(
             value is None or _fits(name, value, fields)
             for name, value in given.items()
@@ -169,7 +169,7 @@ def attribute_text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-def _told(error: str | None, subject: str | None) -> tuple[str | None, str | None]:
+def _read_error(error: str | None, subject: str | None) -> tuple[str | None, str | None]:
     """An error's code and the beginning of its message; to users no text of an exception."""
     if error is None:
         return None, None

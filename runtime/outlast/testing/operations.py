@@ -63,9 +63,9 @@ class WatchedOperations:
         if call.record is None:
             self._count(*key, operation)
         if isinstance(operation, Step):
-            call.operation = Step(self._watched_step(operation.definition), operation.args, operation.kwargs)
+            call.operation = Step(self._watch_step(operation.definition), operation.args, operation.kwargs)
         elif isinstance(operation, Transaction):
-            watched = self._watched_transaction(operation.definition)
+            watched = self._watch_transaction(operation.definition)
             call.operation = Transaction(watched, operation.args, operation.kwargs)
         OPERATIONS.begin(execution, call)
 
@@ -80,7 +80,7 @@ class WatchedOperations:
             seconds = (operation.until_s or now_s) - now_s if duration_s is None else duration_s
             self._seen.inputs.setdefault(key, {"seconds": seconds})
 
-    def _watched_step(self, definition: StepDefinition) -> StepDefinition:
+    def _watch_step(self, definition: StepDefinition) -> StepDefinition:
         known = self._watched.get(id(definition))
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
@@ -92,7 +92,7 @@ class WatchedOperations:
                 stub.calls.append(bind_call(definition, args, kwargs))
                 return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
             if self._doubles.only_stubs:
-                raise self._unstubbed(definition, here)
+                raise self._refuse_unstubbed(definition, here)
             if definition.is_async:
                 return await definition.fn(*args, **kwargs)
             return await asyncio.to_thread(definition.fn, *args, **kwargs)
@@ -134,7 +134,7 @@ class WatchedOperations:
 
         return watched
 
-    def _watched_transaction(self, definition: TransactionDefinition) -> TransactionDefinition:
+    def _watch_transaction(self, definition: TransactionDefinition) -> TransactionDefinition:
         known = self._watched.get(id(definition))
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
@@ -149,7 +149,7 @@ class WatchedOperations:
                 here = context()
                 stub = self._doubles.of(definition)
                 if stub is None:
-                    raise self._unstubbed(definition, here)
+                    raise self._refuse_unstubbed(definition, here)
                 stub.calls.append(bind_call(definition, args, kwargs))
                 return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
 
@@ -181,7 +181,7 @@ class WatchedOperations:
 
         return counted
 
-    def _unstubbed(self, definition: Definition, here: Context) -> UsageError:
+    def _refuse_unstubbed(self, definition: Definition, here: Context) -> UsageError:
         """Remember that something has no stand-in: the test fails with that, whatever the body does."""
         place = self._seen.place_of(here.workflow_id, here.step_id or "")
         where = "" if place is None else f"{say_place(place)}: "

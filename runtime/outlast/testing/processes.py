@@ -123,9 +123,9 @@ class Process:
         executor._operations = executor._operations._replace(begin=operations.begin)
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
         self._hear, self._call_body = hear, executor._call
-        executor._call = self._watched_call  # type: ignore[method-assign]
+        executor._call = self._watch_call  # type: ignore[method-assign]
         self._launch = executor.launch
-        executor.launch = self._watched_launch  # type: ignore[method-assign]
+        executor.launch = self._watch_launch  # type: ignore[method-assign]
         self._listeners_of = self.engine.emissions.of
         self.engine.emissions.of = self._heard_by  # type: ignore[method-assign]
         self.engine._waits._elsewhere.pause_s = lambda *_: FOREVER_S  # type: ignore[method-assign]
@@ -145,14 +145,14 @@ class Process:
 
     # --- what bodies do -----------------------------------------------------------------------------------
 
-    async def _watched_call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
+    async def _watch_call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
         try:
             return await self._call_body(execution, keywords)
         except BaseException as error:
             self._hear(error)
             raise
 
-    def _watched_launch(self, claimed: Any, *args: Any, **options: Any) -> None:
+    def _watch_launch(self, claimed: Any, *args: Any, **options: Any) -> None:
         self._launch(claimed, *args, **options)
         execution = self.engine._executor.live[claimed.workflow_id]
         latest = self._latest.setdefault(claimed.workflow_id, {})

@@ -34,37 +34,37 @@ def install() -> None:
     number_gathered_futures()
     number_scopes()
     if not hasattr(asyncio.as_completed, "__wrapped__"):
-        asyncio.as_completed = _in_order(asyncio.as_completed)
+        asyncio.as_completed = _keep_order(asyncio.as_completed)
     if not hasattr(threading.Thread.start, "__wrapped__"):
         thread, pool = threading.Thread, ThreadPoolExecutor
-        thread.start = _starting(thread.start)  # type: ignore[method-assign, assignment]
-        pool.submit = _submitting(pool.submit)  # type: ignore[method-assign]
+        thread.start = _wrap_start(thread.start)  # type: ignore[method-assign, assignment]
+        pool.submit = _wrap_submit(pool.submit)  # type: ignore[method-assign]
 
 
-def _starting(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+def _wrap_start(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     @functools.wraps(start)
     def started(self: Any) -> None:
         line = current_line()
         if line is not None and getattr(self, "_target", None) is not _WORKER:
             # guard: new-threads-untold
-            self.run = functools.partial(_within, line, self.run)
+            self.run = functools.partial(_run_within, line, self.run)
         start(self)
 
     return started
 
 
-def _submitting(submit: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+def _wrap_submit(submit: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     @functools.wraps(submit)
     def submitted(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         line = current_line()
         if line is not None and not isinstance(self, _OF_INTERPRETERS):
-            fn = functools.partial(_within, line, fn)
+            fn = functools.partial(_run_within, line, fn)
         return submit(self, fn, *args, **kwargs)
 
     return submitted
 
 
-def _within(line: Line, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _run_within(line: Line, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     entered = enter_line(line)
     try:
         return fn(*args, **kwargs)
@@ -72,7 +72,7 @@ def _within(line: Line, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         leave_line(entered)
 
 
-def _in_order(original: Callable[..., Any]) -> Callable[..., Any]:
+def _keep_order(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
         in_a_body = isinstance(asyncio.events._get_running_loop(), BodyLoop)

@@ -31,11 +31,13 @@ _REFUSED = {
 def refusals() -> dict[str, Callable[..., None]]:
     """Methods for a loop, by name: each refuses, with the user's line and what to do."""
     return {
-        method: _refusing(method, meant) for meant, methods in _REFUSED.items() for method in methods.split()
+        method: _make_refusal(method, meant)
+        for meant, methods in _REFUSED.items()
+        for method in methods.split()
     }
 
 
-def _refusing(method: str, meant: str) -> Callable[..., None]:
+def _make_refusal(method: str, meant: str) -> Callable[..., None]:
     def refuse(loop: Any, *_: Any, **__: Any) -> None:
         file, line = place_of_user(loop._body)
         error = UsageError(

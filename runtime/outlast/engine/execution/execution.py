@@ -317,7 +317,7 @@ class Execution:
         if isinstance(operation, Undo):
             self.has_sagas = True
             self._note(operation, step_id)
-        record = None if self._live else self._recorded(operation, step_id)
+        record = None if self._live else self._find_record(operation, step_id)
         if record is None and isinstance(operation, Timer):
             operation = self._anew(operation)
         # guard: transactions-before-their-patch
@@ -347,7 +347,7 @@ class Execution:
         """The notes of what was undone since the body was stopped."""
         return [] if self.undoing is None else self.undone[self._undone_before :]
 
-    def _recorded(self, operation: Operation, step_id: str) -> StepRecord | None:
+    def _find_record(self, operation: Operation, step_id: str) -> StepRecord | None:
         """The record of this call, if there is one. Raises Diverged."""
         self._live = not self.replaying
         if self._live:

@@ -50,16 +50,16 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
     inputs = await host.inputs_of(operation.workflow, operation.items) if listed else []
     items = operation.items if isinstance(operation.items, Query) else len(inputs) if listed else None
     new = host.new_map(operation, children)
-    state = _owned(await until_it_can(lambda: maps.open(fence, new, items)))
+    state = _check_owned(await until_it_can(lambda: maps.open(fence, new, items)))
     # guard: maps-fail-for-ever
     if execution.generation > 1:
-        state = _owned(await until_it_can(lambda: maps.reopen(fence, new)))
+        state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new)))
         while state.reopening:
-            state = _owned(await until_it_can(lambda: maps.reopen(fence, new)))
+            state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new)))
         execution.services.left_queue()
     if state.total is None and state.status is Status.PENDING:
         await gather(execution, call, fence, new)
-        state = _owned(await until_it_can(lambda: maps.look(map_id)))
+        state = _check_owned(await until_it_can(lambda: maps.look(map_id)))
     if state.total == 0 and state.started == 0:
         return Success(*PLAIN.through(nothing))
     told = monotonic()
@@ -67,14 +67,14 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
         await may_begin_again(execution, call)
         news, keys = await _block(execution, operation, children, state.started, inputs)
         first = state.started
-        state = _owned(await until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
+        state = _check_owned(await until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
         execution.services.left_queue()  # who waits in the map's queue may begin
         if monotonic() - told >= TELLS_APART_S:
             told = monotonic()
             await _tell(execution, map_id)
     while state.status is Status.PENDING:
         await _end(execution, call, map_id)
-        state = _owned(await until_it_can(lambda: maps.look(map_id)))
+        state = _check_owned(await until_it_can(lambda: maps.look(map_id)))
     await _tell(execution, map_id)
     return await _outcome(execution, operation, map_id, state)
 
@@ -93,7 +93,7 @@ def _goes_on(state: MapState) -> bool:
     return state.status is Status.PENDING and not state.stopped and state.started < (state.total or 0)
 
 
-def _owned(state: MapState | None) -> MapState:
+def _check_owned(state: MapState | None) -> MapState:
     if state is None:
         raise LeaseLost("a map's start was refused: its workflow was cancelled or runs elsewhere")
     return state

@@ -55,7 +55,7 @@ async def _in_thread(
     execution: Execution, call: PendingCall, fn: Callable[..., Any], args: Args, kwargs: Kwargs
 ) -> Any:
     over: Future[None] = Future()
-    begun = _marking(over, in_time(execution, fn))
+    begun = _mark_errors(over, in_time(execution, fn))
     while True:
         try:
             return await in_thread(execution.services.step_threads, begun, *args, **kwargs)
@@ -69,7 +69,7 @@ async def _in_thread(
             raise
 
 
-def _marking(over: Future[None], fn: Callable[..., Any]) -> Callable[..., Any]:
+def _mark_errors(over: Future[None], fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, which shows by `over` whether it runs: nothing can end a thread."""
 
     def run(*args: Any, **kwargs: Any) -> Any:

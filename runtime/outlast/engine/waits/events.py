@@ -117,12 +117,12 @@ class EventReading:
         if not cursor.ready:
             with self.watching(cursor):
                 late = False
-                await self._asked_look()
+                await self._await_look()
                 with awaiting:
                     while not cursor.ready and not late:
                         left_s = WAIT_S if ends_at is None else ends_at - monotonic()
                         if late := left_s < WAIT_MIN_S:
-                            await self._asked_look()  # one that begins after the time is over decides
+                            await self._await_look()  # one that begins after the time is over decides
                         else:
                             await cursor.arrival.wait(min(left_s, WAIT_S))
                             self._check()
@@ -132,7 +132,7 @@ class EventReading:
         if self._refusal is not None:
             raise self._refusal
 
-    async def _asked_look(self) -> None:
+    async def _await_look(self) -> None:
         """Wait for a look for all watched cursors that begins after this call."""
         self._check()
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()

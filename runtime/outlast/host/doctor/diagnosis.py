@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from outlast.core.ports import Unreachable
 from outlast.host.doctor.findings import Finding, finding
-from outlast.host.doctor.of_database import Bounds, of_schema, of_server
-from outlast.host.doctor.of_settings import of_files, of_settings
-from outlast.host.doctor.of_work import of_age, of_plans, of_work
+from outlast.host.doctor.of_database import Bounds, check_schema, check_server
+from outlast.host.doctor.of_settings import check_files, check_settings
+from outlast.host.doctor.of_work import check_age, check_plans, check_work
 from outlast.host.settings import Settings
 from outlast.observe.redaction import redactor
 from outlast.store.connections import Database
@@ -18,7 +18,7 @@ BOUNDS = Bounds()
 
 def look_at_host(settings: Settings) -> list[Finding]:
     """Settings, files, keys and functions. The functions are imported."""
-    return [*of_settings(settings), *of_files(settings)]
+    return [*check_settings(settings), *check_files(settings)]
 
 
 async def look_at_database(database: Database, settings: Settings, bounds: Bounds = BOUNDS) -> list[Finding]:
@@ -27,16 +27,16 @@ async def look_at_database(database: Database, settings: Settings, bounds: Bound
         found = await examine(database)
     except Unreachable as error:
         return [unreachable(str(error))]
-    return [*judge(found, bounds), *of_age(found, settings.retention_s)]
+    return [*judge(found, bounds), *check_age(found, settings.retention_s)]
 
 
 def judge(found: Examined, bounds: Bounds) -> list[Finding]:
     """What follows from what was read."""
     return [
-        *of_server(found, bounds),
-        *of_schema(found, bounds),
-        *of_work(found, bounds),
-        *of_plans(found, bounds),
+        *check_server(found, bounds),
+        *check_schema(found, bounds),
+        *check_work(found, bounds),
+        *check_plans(found, bounds),
     ]
 
 

@@ -26,7 +26,7 @@ class Bounds:
     version_num: int = 150_000
 
 
-def of_server(found: Examined, bounds: Bounds) -> Iterator[Finding]:
+def check_server(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     """The server, its clock and its sessions."""
     server = found.server
     if server["version_num"] < bounds.version_num:
@@ -48,7 +48,7 @@ def of_server(found: Examined, bounds: Bounds) -> Iterator[Finding]:
             yield finding("lock_waited_for", **{**each, "by": each["by"][0]})
 
 
-def of_schema(found: Examined, bounds: Bounds) -> Iterator[Finding]:
+def check_schema(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     """Migrations, tables and indexes."""
     if found.pending:
         yield finding("migrations_pending", count=len(found.pending), first=found.pending[0])
@@ -58,14 +58,14 @@ def of_schema(found: Examined, bounds: Bounds) -> Iterator[Finding]:
         yield finding("schema_newer", version=version)
     if not found.tables:
         return
-    yield from _of_indexes(found)
+    yield from _check_indexes(found)
     if not found.server["autovacuum"]:
         yield finding("autovacuum_off_everywhere")
     for table in found.tables["tables"]:
-        yield from _of_table(table, found.server["user"], bounds)
+        yield from _check_table(table, found.server["user"], bounds)
 
 
-def _of_indexes(found: Examined) -> Iterator[Finding]:
+def _check_indexes(found: Examined) -> Iterator[Finding]:
     there: dict[str, bool] = found.tables["indexes"]
     for name, statement in found.expected_indexes.items():
         if name not in there:
@@ -75,7 +75,7 @@ def _of_indexes(found: Examined) -> Iterator[Finding]:
             yield finding("index_invalid", index=name)
 
 
-def _of_table(table: dict[str, Any], user: str, bounds: Bounds) -> Iterator[Finding]:
+def _check_table(table: dict[str, Any], user: str, bounds: Bounds) -> Iterator[Finding]:
     name = table["name"]
     if table["lacking"]:
         yield finding("rights_missing", table=name, user=user, rights=", ".join(table["lacking"]).lower())

@@ -19,7 +19,7 @@ from outlast.store.address import TRANSACTION_POOLER_PORT, Address
 LEASE_S_MIN = 3.0
 
 
-def of_settings(settings: Settings) -> Iterator[Finding]:
+def check_settings(settings: Settings) -> Iterator[Finding]:
     """What the settings say."""
     for warning in settings.warnings:
         yield finding("unknown_setting", warning=warning)
@@ -33,12 +33,12 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         yield finding("pooler_for_sessions")
 
 
-def of_files(settings: Settings) -> Iterator[Finding]:
+def check_files(settings: Settings) -> Iterator[Finding]:
     """What lies on the disk: kept secrets, and the functions, which are imported."""
     for name in (FILE_NAME, JWT_FILE_NAME):
         path = settings.home / name
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            yield finding("key_readable", path=_shown(path))
+            yield finding("key_readable", path=_show(path))
     catalog = _catalog(settings)
     try:
         catalog.load()
@@ -47,7 +47,7 @@ def of_files(settings: Settings) -> Iterator[Finding]:
         return
     files = catalog.files()
     if not files:
-        yield finding("no_functions", folder=_shown(settings.functions))
+        yield finding("no_functions", folder=_show(settings.functions))
     for file in files:
         if file.error is not None:
             yield finding("function_broken", name=file.name, error=redactor.redact(file.error))
@@ -78,6 +78,6 @@ def _port(url: str) -> str | None:
     return name.rpartition("/")[0].rpartition(":")[2]
 
 
-def _shown(path: Path) -> str:
+def _show(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -12,7 +12,7 @@ from outlast.store.doctor import Examined
 PAUSED = "paused"
 
 
-def of_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
+def check_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     """Instances and what they should have done."""
     work = found.work
     if not work:
@@ -24,7 +24,7 @@ def of_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     if len(versions) > 1:
         yield finding("versions_mixed", versions=", ".join(versions))
     if instances:
-        yield from _of_due(due, instances, bounds)
+        yield from _check_due(due, instances, bounds)
     late = [each for each in work["orphans"] if each["over_s"] is None or each["over_s"] > bounds.late_s]
     if late:
         first = late[0]
@@ -34,10 +34,12 @@ def of_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
         )  # fmt: skip
     if (age_s := work["undelivered_s"] or 0.0) > bounds.late_s:
         yield finding("messages_undelivered", age_s=age_s)
-    yield from _of_troubled(work, bounds)
+    yield from _check_troubled(work, bounds)
 
 
-def _of_due(due: list[dict[str, Any]], instances: list[dict[str, Any]], bounds: Bounds) -> Iterator[Finding]:
+def _check_due(
+    due: list[dict[str, Any]], instances: list[dict[str, Any]], bounds: Bounds
+) -> Iterator[Finding]:
     """What is due beside living instances: functions that none of them serves, and what they don't take."""
     served: set[str] | None = set()
     for each in instances:
@@ -55,7 +57,7 @@ def _of_due(due: list[dict[str, Any]], instances: list[dict[str, Any]], bounds: 
         yield finding("overdue", example=overdue[0]["workflow_id"], late_s=overdue[0]["late_s"])
 
 
-def _of_troubled(work: dict[str, Any], bounds: Bounds) -> Iterator[Finding]:
+def _check_troubled(work: dict[str, Any], bounds: Bounds) -> Iterator[Finding]:
     for each in work["suspects"]:
         yield finding("lost_often", example=each["id"], attempts=each["attempts"])
     for each in work["exhausted"]:
@@ -68,7 +70,7 @@ def _of_troubled(work: dict[str, Any], bounds: Bounds) -> Iterator[Finding]:
             yield finding("paused_long", days=age_s / 86_400, **each)
 
 
-def of_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
+def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     """Queues and schedules."""
     if not found.plans:
         return
@@ -92,7 +94,7 @@ def of_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
             yield finding("schedule_late", **values)
 
 
-def of_age(found: Examined, retention_s: float) -> Iterator[Finding]:
+def check_age(found: Examined, retention_s: float) -> Iterator[Finding]:
     """What is kept."""
     age_s = (found.work or {}).get("oldest_ended_s") or 0.0
     if not retention_s and age_s > 30 * 86_400:

@@ -50,7 +50,7 @@ class Exposition:
         from prometheus_client.exposition import choose_encoder
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Given([*self._counted(), *self._measured(measures)]))
+        registry.register(_Given([*self._write_counts(), *self._write_measures(measures)]))
         encode, content_type = choose_encoder(accept)
         return content_type, encode(registry)
 
@@ -68,14 +68,14 @@ class Exposition:
         except (Unreachable, TimeoutError):
             return None
 
-    def _counted(self) -> Iterator[Metric]:
+    def _write_counts(self) -> Iterator[Metric]:
         # guard: siblings-not-summed = []
         siblings = [each.series() for each in self._siblings]
         summed = sum_up([self._tallies.series(), *siblings])
         for family in f.COUNTED:
             yield _metric(family, summed[family.name])
 
-    def _measured(self, measures: Measures | None) -> Iterator[Metric]:
+    def _write_measures(self, measures: Measures | None) -> Iterator[Metric]:
         yield _metric(f.BUILD, {(self._version,): [1.0]})
         yield _metric(f.DB_UP, {(): [float(measures is not None)]})
         if measures is None:

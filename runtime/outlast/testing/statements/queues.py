@@ -69,7 +69,7 @@ class QueueStatements:
             if found is None:
                 return Entered("key_missing")
             new = new._replace(queue_key=found)
-        entered = self._at_the_door(queue, new, now)
+        entered = self._pass_door(queue, new, now)
         if entered is not None:
             return entered
         if debounce := queue.options.get("debounce"):
@@ -77,7 +77,7 @@ class QueueStatements:
         self._db.insert_waiting(new, nonce)
         return Entered("started")
 
-    def _at_the_door(self, queue: QueueRow, new: NewWorkflow, now: float) -> Entered | None:
+    def _pass_door(self, queue: QueueRow, new: NewWorkflow, now: float) -> Entered | None:
         """How a call comes in without a row of its own, or is refused; None if it gets a row."""
         options = queue.options
         if drop := options.get("drop"):

@@ -31,7 +31,7 @@ def read_sent(content_type: str, body: bytes, of: Any) -> str:
     """The message, which fits `of`. Raises InvalidJson, InvalidInput, ProblemError (400, 415)."""
     kind = _kind(content_type)
     if kind in _FORMS:
-        return _of_form(content_type, body, of)
+        return _read_form(content_type, body, of)
     if body and kind not in ("", "application/json") and not kind.endswith("+json"):
         raise ProblemError(Problem("unsupported_media_type", "send JSON, a form, or nothing"))
     text, _ = read_json(body or b"null", "the answer")
@@ -40,7 +40,7 @@ def read_sent(content_type: str, body: bytes, of: Any) -> str:
     return text
 
 
-def _of_form(content_type: str, body: bytes, of: Any) -> str:
+def _read_form(content_type: str, body: bytes, of: Any) -> str:
     try:
         fields = parse_form(content_type, body)
     except InvalidBody as error:

@@ -48,7 +48,7 @@ class Api:
         Raises ProblemError, OutlastError: the refusals of the API.
         """
         pairs = list(query.items() if isinstance(query, Mapping) else query)
-        resource, columns = _found(path)
+        resource, columns = _find_resource(path)
         if not viewer.sees_values:
             if resource is None:
                 raise ProblemError(viewer_refused("look at this"))
@@ -173,7 +173,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _found(path: str) -> tuple[Resource | None, tuple[Column, ...]]:
+def _find_resource(path: str) -> tuple[Resource | None, tuple[Column, ...]]:
     """The resource that a path lists or shows one of, and the columns of its documents."""
     for each in sorted(RESOURCES, key=lambda each: -len(each.path)):
         if _matches(each.path, path):

@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 async def ask(asked: Asked) -> Sendable:
     """The form: for a filter with what it would do, tried on ten of them."""
     _check(asked)
-    wanted = _wanted(asked.query)
+    wanted = _read_wanted(asked.query)
     tried, refused = None, None
     if wanted.chosen:
         return _page(asked, wanted)
@@ -62,7 +62,7 @@ async def do(asked: Asked) -> Sendable:
     """Do it: to the chosen one by one, to a filter by a bulk."""
     _check(asked)
     form = await form_of(asked.call)
-    wanted = _wanted(form)
+    wanted = _read_wanted(form)
     if wanted.chosen:
         outcomes = [await _do_one(asked, wanted, each) for each in wanted.chosen]
         return asked.render("bulk_done.html", wanted=wanted, outcomes=outcomes)
@@ -96,7 +96,7 @@ def _check(asked: Asked) -> None:
         raise ProblemError(viewer_refused("do this"))
 
 
-def _wanted(fields: Mapping[str, list[str]]) -> Wanted:
+def _read_wanted(fields: Mapping[str, list[str]]) -> Wanted:
     """Raises ProblemError (422)."""
     name = (fields.get("verb") or ["retry"])[-1]
     verb = next((each for each in VERBS if each.bulk and each.name == name), None)

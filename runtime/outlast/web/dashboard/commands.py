@@ -62,7 +62,7 @@ def of_list(base: str, query: Mapping[str, Sequence[str]]) -> list[Command]:
     url = f"{base}{WORKFLOWS.path}" + (f"?{urlencode(pairs)}" if pairs else "")
     options = " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in pairs)
     filters = {each.name: each for each in WORKFLOWS.filters}
-    arguments = [f"{name} => {_as_sql(filters[name], values)}" for name, values in query.items()]
+    arguments = [f"{name} => {_write_sql(filters[name], values)}" for name, values in query.items()]
     return [
         Command("curl", f"curl -s {_KEY} {shlex.quote(url)}"),
         Command("CLI", f"outlast workflows list {options}".rstrip()),
@@ -82,7 +82,7 @@ def of_verb(base: str, verb: Verb, key: str, given: Mapping[str, Any]) -> list[C
     data = f' -H "content-type: application/json" -d {shlex.quote(body)}' if given else ""
     by_name = {each.name: each for each in verb.arguments}
     words = [_word(key)] if verb.of_one else []
-    words += [_word(_told(value)) for name, value in given.items() if by_name[name].required]
+    words += [_word(_write_value(value)) for name, value in given.items() if by_name[name].required]
     words += [_option(by_name[name], value) for name, value in given.items() if not by_name[name].required]
     found = [
         Command("curl", f"curl -s -X {verb.method} {_KEY}{data} {shlex.quote(path)}"),
@@ -112,7 +112,7 @@ def _call(verb: Verb, key: str, given: Mapping[str, Any]) -> str:
     return f"select * from outlast.{verb.function}({', '.join(arguments)});"  # noqa: S608 - shown, not run
 
 
-def _as_sql(given: Filter, values: Sequence[str]) -> str:
+def _write_sql(given: Filter, values: Sequence[str]) -> str:
     """The values of a filter as an argument of `find_workflows`."""
     if given.several:
         return f"array[{', '.join(map(_literal, values))}]"
@@ -121,10 +121,10 @@ def _as_sql(given: Filter, values: Sequence[str]) -> str:
 
 def _option(argument: Argument, value: Any) -> str:
     name = f"--{argument.name.replace('_', '-')}"
-    return name if value is True else f"{name} {_word(_told(value))}"
+    return name if value is True else f"{name} {_word(_write_value(value))}"
 
 
-def _told(value: Any) -> str:
+def _write_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -22,13 +22,13 @@ _NOUNS = {"workflows": WORKFLOWS, "queues": QUEUES, "schedules": SCHEDULES}
 
 async def ask(asked: Asked) -> Sendable:
     """The form."""
-    verb, key = _wanted(asked)
+    verb, key = _find_verb(asked)
     return _page(asked, verb, key, {name: values[-1] for name, values in asked.query.items()})
 
 
 async def do(asked: Asked) -> Sendable:
     """Do it, and show what it was done to. What is refused is told on the form, as it was filled in."""
-    verb, key = _wanted(asked)
+    verb, key = _find_verb(asked)
     fields = {name: values[-1] for name, values in (await form_of(asked.call)).items()}
     try:
         given = read_arguments(verb.arguments, fields)
@@ -43,7 +43,7 @@ async def do(asked: Asked) -> Sendable:
         return asked.render(
             "done.html", verb=verb, key=key, back=_back(verb, key), answer=answered.document or {}
         )
-    return Answer(303, b"", [(b"location", _after(verb, key, answered.document).encode())])
+    return Answer(303, b"", [(b"location", _address_after(verb, key, answered.document).encode())])
 
 
 def read_arguments(arguments: Sequence[Argument], fields: Mapping[str, str]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def read_arguments(arguments: Sequence[Argument], fields: Mapping[str, str]) -> 
     return given
 
 
-def _wanted(asked: Asked) -> tuple[Verb, str]:
+def _find_verb(asked: Asked) -> tuple[Verb, str]:
     """The verb and the key that a path names. Raises ProblemError."""
     noun = _NOUNS[asked.call.path.split("/")[2]]
     name, key = asked.keys[-1], asked.keys[0] if len(asked.keys) > 1 else ""
@@ -94,7 +94,7 @@ def _address(noun: Resource, key: str) -> str:
     return workflow_url(key) if noun is WORKFLOWS else f"/dashboard/{noun.name}/{part(key)}"
 
 
-def _after(verb: Verb, key: str, document: Any) -> str:
+def _address_after(verb: Verb, key: str, document: Any) -> str:
     """The page that shows what came of it."""
     if verb is FORK:
         return f"{workflow_url(document['fork'])}?done={verb.name}"

@@ -39,7 +39,7 @@ def fields_of(document: Mapping[str, Any], path: str) -> list[Field] | None:
     media = content.get("application/json")
     if media is None:
         return [] if not content or set(content) == {"*/*"} else None
-    schema = _resolved(media.get("schema", _NOTHING), document)
+    schema = _resolve(media.get("schema", _NOTHING), document)
     members = schema.get("properties", _NOTHING)
     if not members and schema.get("type") == "object" and schema.get("additionalProperties") is False:
         return []
@@ -90,7 +90,7 @@ def _read(field: Field, text: str) -> Any:
 
 
 def _field(name: str, schema: Mapping[str, Any], document: Mapping[str, Any], required: bool) -> Field:
-    schema = _one_of(_resolved(schema, document), document)
+    schema = _one_of(_resolve(schema, document), document)
     label = str(schema.get("title") or name)
     about = str(schema.get("description") or "")
     choices = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
@@ -108,10 +108,10 @@ def _field(name: str, schema: Mapping[str, Any], document: Mapping[str, Any], re
 def _one_of(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a value may be beside null, where that is one thing."""
     several = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
-    return {**schema, **_resolved(several[0], document)} if len(several) == 1 else schema
+    return {**schema, **_resolve(several[0], document)} if len(several) == 1 else schema
 
 
-def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a reference leads to."""
     for _ in range(10):
         reference = schema.get("$ref")

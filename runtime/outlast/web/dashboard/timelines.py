@@ -88,7 +88,7 @@ class _Axis:
     """Maps times to places: stretches in which something ran in proportion, and folds between them."""
 
     def __init__(self, spans: Iterable[tuple[datetime, datetime]]) -> None:
-        busy = _merged(sorted(spans))
+        busy = _merge(sorted(spans))
         total_s = sum((end - begin).total_seconds() for begin, end in busy)
         idle_min_s = max(_IDLE_S, _IDLE_PART * total_s)
         gaps = sorted(
@@ -128,7 +128,7 @@ class _Axis:
         return 0.0
 
 
-def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+def _merge(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
     """Times in which something ran, in order, none touching another."""
     merged: list[tuple[datetime, datetime]] = []
     for begin, end in spans:

@@ -135,7 +135,7 @@ class Invoker:
         try:
             new, arguments = await self._identify(call, admitted, target, definition)
         except _Refused as refused:
-            return _attached(await self._taken_before(refused), definition)
+            return _attach(await self._find_taken(refused), definition)
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
@@ -150,9 +150,9 @@ class Invoker:
         if state is None:
             status = Status.ENQUEUED if new.waits else Status.PENDING
             return Begun(new.workflow_id, status, replayed=False)
-        return _attached(state, definition)
+        return _attach(state, definition)
 
-    async def _taken_before(self, refused: _Refused) -> WorkflowState:
+    async def _find_taken(self, refused: _Refused) -> WorkflowState:
         """The workflow of the very same call, which the function's code of then took. Raises why not now."""
         state = await self._engine.starts.look(refused.workflow_id)
         if state is None or state.fingerprint != refused.fingerprint:
@@ -269,7 +269,7 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
         raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
 
 
-def _attached(state: WorkflowState, definition: WorkflowDefinition) -> Begun:
+def _attach(state: WorkflowState, definition: WorkflowDefinition) -> Begun:
     """A call of a workflow that is there: of one that was attached to another, it is that other."""
     if state.status.ended:
         return Begun(state.workflow_id, state.status, replayed=True, _ended=state)
