@@ -68,6 +68,13 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["scratch"] = str(node.config.stash[_scratch])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def frozen_heap() -> None:
+    """Tests of many schedules collect often: what other files left is looked through once, no more."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a Postgres shared by all test processes, with the template databases."""

@@ -12,13 +12,8 @@ from outlast.testing.loop import SimulatedLoop
 
 
 @pytest.fixture(autouse=True, scope="module")
-def many_schedules() -> Iterator[None]:
-    """Each schedule ends with a collection, which need not look at all that other tests have left.
-
-    Nor need it look for the clocks of all modules.
-    """
-    gc.collect()
-    gc.freeze()
+def many_schedules(frozen_heap: None) -> Iterator[None]:
+    """The clocks of all modules are changed once. Each schedule ends with a collection."""
     with campaign_time():
         yield
     # A loop that the collector finds later warns that nobody closed it, in a test of something else.
