@@ -78,6 +78,8 @@ create table if not exists outlast.queues (
   round bigint not null default 0,
   last_key text collate "C",
   decided_at timestamptz not null default '-infinity',
+  askers jsonb not null default '{}',
+  left_at timestamptz,
   backlog bigint not null default 0,
   count_at timestamptz not null default '-infinity'
 );
@@ -87,6 +89,9 @@ comment on column outlast.queues.base is 'The limits that code declares.';
 comment on column outlast.queues.override is 'What operators have set in their place; it stays over deploys until it is reset.';
 comment on column outlast.queues.functions is 'The functions whose workflows it takes by itself.';
 comment on column outlast.queues.last_key is 'The key that had the last turn.';
+comment on column outlast.queues.askers is
+  'Which instances asked lately what may begin: `at`, and `short`, since when one has found no place though others hold more than their share.';
+comment on column outlast.queues.left_at is 'Since when places are left to instances that hold less than their share.';
 comment on column outlast.queues.backlog is 'How many wait, as counted last.';
 
 create table if not exists outlast.queue_keys (
@@ -345,6 +350,66 @@ as $$
     and w.status = 'PENDING'
 $$;
 
+create or replace function outlast.leave_places(
+  q outlast.queues,
+  me text,
+  functions text[],
+  most integer,
+  free integer,
+  out askers jsonb,
+  out left_at timestamptz,
+  out kept integer,
+  out again_s float8
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- How many of `free` places `me` leaves to others, so that all work at once and not one after the other: who asks may
+-- have an equal share of the `most` places. What is left is left for a moment, since nothing may wait where there is
+-- room: who should have it may be gone. The clock may jump: what it says of later is not believed.
+declare
+  clock constant timestamptz not null default clock_timestamp();
+  clock_s constant float8 not null default extract(epoch from clock);
+  moment_s constant float8 not null default 0.03;
+  left_s constant float8 default extract(epoch from clock - q.left_at);
+  others integer;
+  mine integer;
+  share integer;
+  serves boolean;
+  short_s float8;
+begin
+  kept := 0;
+  -- Who is gone, full, or has not the functions doesn't ask.
+  select coalesce(jsonb_object_agg(a.key, a.value), '{}'), count(*) into askers, others
+  from jsonb_each(q.askers) a
+  where a.key <> me and (a.value ->> 'at')::float8 between clock_s - 1.5 and clock_s;
+  select count(*) into mine from outlast.workflow_status w where w.queue = q.name and w.owner = me;
+  share := ceil(most::float8 / (others + 1));
+  serves := free > 0 or mine > 0 or (
+    select w.function = any(functions) from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
+    order by w.status limit 1);
+  if free <= 0 then
+    left_at := q.left_at;
+    if serves and mine < share and most - free - mine > others * share then
+      -- Others hold more than their shares: they will leave places for a moment, so it has to look often at first.
+      short_s := least(clock_s, coalesce((q.askers #>> array[me, 'short'])::float8, clock_s));
+      again_s := clock_s - short_s;
+    end if;
+  -- guard: places-left-for-ever = elsif true then
+  elsif (left_s between moment_s and 1) is not true then
+    kept := greatest(0, free - greatest(0, share - mine));
+    if kept > 0 then
+      left_at := case when left_s between 0 and 1 then q.left_at else clock end;
+      again_s := moment_s - extract(epoch from clock - left_at);
+    end if;
+  end if;
+  if serves then
+    askers := askers || jsonb_build_object(me, jsonb_build_object('at', clock_s, 'short', short_s));
+  end if;
+end
+$$;
+
 create or replace function outlast.claim_queue(
   name text,
   me text,
@@ -373,6 +438,7 @@ declare
   o jsonb;
   t timestamptz;
   slots integer;
+  places record;
   fresh integer;
   passes integer;
   keys text[];
@@ -439,6 +505,12 @@ begin
     -- guard: concurrency-passed = slots := least(slots, 100000 - (
     slots := least(slots, (o ->> 'concurrency')::integer - (
       select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner is not null));
+    select * into places from outlast.leave_places(q, me, functions, (o ->> 'concurrency')::integer, slots);
+    q.askers := places.askers;
+    q.left_at := places.left_at;
+    again_s := places.again_s;
+    -- guard: one-takes-all-places
+    slots := slots - places.kept;
   end if;
   if o ? 'per_instance' then
     -- guard: instance-share-passed = slots := least(slots, 100000 - (
@@ -696,12 +768,17 @@ begin
       order by w.claimable_at limit 1
     ) as w;
   end if;
+  if slots > 0 and claimed = '[]' then
+    -- Nothing here is for this one: no place is left to it.
+    q.askers := q.askers - me;
+  end if;
   if o ? 'rate' or o ? 'rate_per_key' then
     delete from outlast.queue_starts s
     where s.queue = claim_queue.name and s.at < t - make_interval(secs => 1 + greatest(
       (o #>> '{rate,per}')::float8, (o #>> '{rate_per_key,per}')::float8));
   end if;
-  update outlast.queues set round = q.round, last_key = q.last_key, decided_at = t
+  update outlast.queues
+  set round = q.round, last_key = q.last_key, decided_at = t, askers = q.askers, left_at = q.left_at
   where queues.name = claim_queue.name;
 end
 $$;
@@ -729,6 +806,7 @@ declare
   ended text[] := outlast.ended_batches();
   name text;
   found record;
+  looks integer not null default 0;
 begin
   claimed := '[]';
   more := false;
@@ -746,8 +824,14 @@ begin
     order by q.decided_at
   loop
     exit when room <= 0;
-    select * into found from outlast.claim_queue(
-      name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+    loop
+      select * into found from outlast.claim_queue(
+        name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+      -- Another one decides, which takes a moment.
+      exit when not found.taken or looks >= 10;
+      looks := looks + 1;
+      perform pg_sleep(0.001);
+    end loop;
     claimed := claimed || found.claimed;
     more := more or found.taken or found.more;
     again_s := least(again_s, found.again_s);
@@ -1135,7 +1219,7 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
-    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'claim_queue', 'claim_queued', 'enqueue'],
+    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'claim_queued', 'enqueue'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[
     'start(character varying, text, text, text, integer, interval, jsonb)',

@@ -31,6 +31,21 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_instances_share_counts_its_own_alone",
     ),
     Mutant(
+        "one-takes-all-places",
+        "Instances that ask share the places of a queue",
+        "store/test_queues_alike.py::test_places_are_shared_by_those_who_ask",
+    ),
+    Mutant(
+        "places-left-for-ever",
+        "Places that nobody else takes are left for a moment only",
+        "store/test_queues_alike.py::test_places_are_shared_by_those_who_ask",
+    ),
+    Mutant(
+        "memory-places-left-for-ever",
+        "The database in memory leaves them for a moment too",
+        "store/test_queues_alike.py::test_places_are_shared_by_those_who_ask",
+    ),
+    Mutant(
         "rate-passed",
         "No more begin in any window than the rate",
         "store/test_queue_decisions.py::test_a_rate_is_held_one_by_one_and_together",

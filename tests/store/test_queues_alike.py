@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def options_of(chance: random.Random) -> dict[str, Any]:
     return {**chosen, "key": "key"} if keyed else chosen
 
 
-async def story(stores: tuple[Any, Any], seed: int) -> list[Any]:
+async def story(stores: tuple[Any, Any], seed: int, nobody_asked: Callable[[], Awaitable[None]]) -> list[Any]:
     """What came of calls, claims and ends, drawn from the seed."""
     chance = random.Random(seed)
     options = options_of(chance)
@@ -58,6 +59,8 @@ async def story(stores: tuple[Any, Any], seed: int) -> list[Any]:
             entered = await store.queues.enqueue(new, number)
             told.append(("enters", new.workflow_id, entered.outcome, entered.target))
         elif draw < 0.8:
+            # Places are left to others for a moment only, which depends on how long the test takes.
+            await nobody_asked()
             # One by one: of several at once only how many they are is defined, not whose turn it is.
             claims = await store.instances.claim_queued(["f"], 1, 1)
             owned += [(store, each) for each in claims.workflows]
@@ -76,8 +79,101 @@ async def test_both_choose_the_same(database: str, first: int) -> None:
         for seed in range(first, first + 10):
             memory = Database(time.time, random.Random(1), Limits())  # noqa: TID251
             one, two = (MemoryStore(memory, DirectLink(memory), name) for name in "ab")
-            assert await story((one, two), seed) == await story((a, b), seed), seed
+
+            async def in_memory(memory: Database = memory) -> None:
+                memory.queue("q").askers.clear()
+
+            async def on_postgres() -> None:
+                await rows(database, "update outlast.queues set askers = '{}'")
+
+            expected = await story((one, two), seed, in_memory)
+            assert await story((a, b), seed, on_postgres) == expected, seed
             await forget(database)
+
+
+async def sharing(one: Any, two: Any, let_pass: Callable[[float], Awaitable[None]]) -> list[Any]:
+    """How many begin on the first or the second instance, and whether it asks again before the next tick."""
+    await one.queues.declare([DeclaredQueue("q", {"concurrency": 4}, ("f",))])
+    for number in range(30):
+        await one.queues.enqueue(NewWorkflow(f"w{number}", "f", "{}", queue="q"), number)
+    told: list[Any] = []
+    held: dict[int, list[Any]] = {id(one): [], id(two): []}
+
+    async def asks(store: Any, function: str = "f") -> None:
+        claims = await store.instances.claim_queued([function], 9, 1)
+        held[id(store)] += claims.workflows
+        told.append((len(claims.workflows), claims.again_s is not None))
+
+    async def ends(store: Any, count: int) -> None:
+        ended, held[id(store)] = held[id(store)][:count], held[id(store)][count:]
+        writes = [FencedWrite(x.workflow_id, x.epoch, [], Ending(Status.SUCCESS, output="1")) for x in ended]
+        assert len((await store.journal.commit(Batch(1000 + len(told), [], writes))).accepted) == count
+
+    await asks(one)
+    await asks(two)
+    await ends(one, 1)
+    await asks(one)
+    await asks(two)
+    await ends(one, 2)
+    await asks(one)
+    await asks(two)
+    await ends(two, 2)
+    await asks(one)
+    await let_pass(0.2)
+    await asks(one)
+    await ends(one, 4)
+    await asks(one)
+    await ends(one, 2)
+    await let_pass(3.0)
+    await asks(one)
+    await asks(two, "g")
+    await ends(one, 1)
+    await asks(two, "g")
+    await asks(one)
+    return told
+
+
+SHARED = [
+    (4, False),  # nobody else has asked
+    (0, True),  # short of places: the first one holds more than its share
+    (0, True),  # it leaves the place that is free
+    (1, False),
+    (1, True),  # up to its share of two
+    (1, False),
+    (0, True),  # the second one's two places are left to it
+    (2, False),  # but for a moment only
+    (2, True),
+    (4, False),  # it has not asked for long
+    (0, False),  # to who has not the function nothing is left
+    (0, False),
+    (1, False),
+]
+
+
+async def test_places_are_shared_by_those_who_ask(database: str) -> None:
+    now_s = 1_000_000.0
+    memory = Database(lambda: now_s, random.Random(1), Limits())
+
+    async def in_memory(length_s: float) -> None:
+        nonlocal now_s
+        now_s += length_s
+
+    async def on_postgres(length_s: float) -> None:
+        await rows(
+            database,
+            """
+            update outlast.queues set left_at = left_at - make_interval(secs => %s), askers = (
+              select jsonb_object_agg(a.key, jsonb_build_object('at', (a.value ->> 'at')::float8 - %s))
+              from jsonb_each(askers) a)
+            """,
+            length_s,
+            length_s,
+        )
+
+    one, two = (MemoryStore(memory, DirectLink(memory), name) for name in "ab")
+    assert await sharing(one, two, in_memory) == SHARED
+    async with store_of(database, "a") as a, store_of(database, "b") as b:
+        assert await sharing(a, b, on_postgres) == SHARED
 
 
 async def forget(url: str) -> None:

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = """
 from typing import Any
 
-from outlast import WorkflowHandle, map_, rows, start, start_all, step, transaction, workflow
+from outlast import (
+    Batch, Queue, WorkflowHandle, map_, rows, start, start_all, step, transaction, workflow
+)
 
 
 @step
@@ -57,7 +59,21 @@ def def_flow(n: int) -> float:
     return 1.0
 
 
+@workflow(queue=Queue("embed", batch=Batch(100, wait=0.5)))
+async def embed(texts: list[str]) -> list[float]:
+    return [1.0 for _ in texts]
+
+
+@workflow(queue=Queue("def_embed", batch=Batch(100, wait=0.5)))
+def def_embed(numbers: list[int]) -> list[float]:
+    return [1.0 for _ in numbers]
+
+
 async def caller() -> None:
+    reveal_type(await start(embed, "text"))
+    reveal_type(await start(def_embed, 1))
+    await start(def_embed, "wrong")
+    await start(embed, "wrong", "wrong")
     reveal_type(await start(flow, 1, loud=True))
     reveal_type(await start(def_flow, 1))
     reveal_type(await (await start(flow, 1)).result())
@@ -81,6 +97,8 @@ REVEALED = [
     "bool",
     "list[int]",
     "int",
+    "outlast.sdk.handles.WorkflowHandle[float]",
+    "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "float",

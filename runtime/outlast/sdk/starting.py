@@ -24,6 +24,7 @@ from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Item = TypeVar("Item")
 
 
 @overload
@@ -68,6 +69,11 @@ def start(
 def start(
     workflow: Workflow[..., R], /, *args: Any, attributes: Mapping[str, Any], **kwargs: Any
 ) -> Started[R]: ...
+# Of a queue with batches: who calls gives one item, and gets its result. No type tells which these are.
+@overload
+def start(workflow: Workflow[[list[Item]], Coroutine[Any, Any, list[R]]], item: Item, /) -> Started[R]: ...
+@overload
+def start(workflow: Workflow[[list[Item]], list[R]], item: Item, /) -> Started[R]: ...
 def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Start `workflow` with these arguments; its handle once its row is durable.
 

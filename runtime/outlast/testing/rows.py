@@ -122,6 +122,9 @@ class QueueRow:
     paused_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_key: str | None = None
     decided_at: float = float("-inf")
+    askers: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    """When each instance asked last, and since when it has been short of places."""
+    left_at: float = float("-inf")
     starts: list[tuple[float, str]] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
 

@@ -21,7 +21,7 @@ async def starter(request: Request) -> Any:
     if "key" in query:
         handle = await start_once(query["key"], double, int(query["n"]))
     elif "misfit" in query:
-        handle = await start(double, "no number")  # type: ignore[call-overload]
+        handle = await start(double, "no number")  # type: ignore[arg-type]
     elif "missing" in query:
         await send("nobody:1", 1)
         raise AssertionError("it was sent to nobody")

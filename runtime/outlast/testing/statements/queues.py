@@ -17,6 +17,9 @@ from outlast.testing.database import Database
 from outlast.testing.rows import QueueRow, Workflow
 from outlast.testing.statements.claiming import ClaimStatement
 
+ASKS_S, LEFT_S = 1.5, 0.03
+"""So long an instance that asked counts as one that would have places, and so long they are left to it."""
+
 
 class QueueStatements:
     """See core.ports.QueueStore."""
@@ -218,6 +221,8 @@ class QueueClaimStatement:
         """One after the other, each when those before it have begun."""
         options, now = queue.options, max(self._db.now(), queue.decided_at)
         self._expire(name, options, now)
+        room = self._places(name, queue, functions, room, waits)
+        idle = True
         for stage in (Status.PENDING, Status.ENQUEUED):
             while room > 0:
                 ready = self._ready(name, functions, stage, suspects, now)
@@ -233,7 +238,41 @@ class QueueClaimStatement:
                 if chosen is None:
                     break
                 room -= 1
+                idle = False
                 yield chosen
+        if room > 0 and idle:
+            queue.askers.pop(self._me, None)
+
+    def _places(
+        self, name: str, queue: QueueRow, functions: Collection[str], room: int, waits: list[float]
+    ) -> int:
+        """How many of `room` it may take: see `outlast.leave_places`."""
+        if "concurrency" not in queue.options or room <= 0:
+            return room
+        now, most = self._db.now(), queue.options["concurrency"]
+        owners = [row.owner for row in self._db.workflows.values() if row.owner and row.new.queue == name]
+        mine, free = owners.count(self._me), min(room, most - len(owners))
+        _, short_since = queue.askers.pop(self._me, (now, None))
+        queue.askers = {each: asked for each, asked in queue.askers.items() if 0 <= now - asked[0] <= ASKS_S}
+        others = len(queue.askers)
+        share = math.ceil(most / (others + 1))
+        due = sorted((row.status, row.new.function) for _, row in self._db.waiting(name) if _is_due(row, now))
+        serves = free > 0 or mine > 0 or bool(due and due[0][1] in functions)
+        kept, left_s, short = 0, now - queue.left_at, None
+        if free <= 0:
+            if serves and mine < share and len(owners) - mine > others * share:
+                short = min(now, now if short_since is None else short_since)
+                waits.append(now - short)
+        else:
+            # guard: memory-places-left-for-ever = True
+            if not LEFT_S <= left_s <= 1.0:
+                kept = max(0, free - max(0, share - mine))
+            queue.left_at = -math.inf if kept == 0 else queue.left_at if 0 <= left_s <= 1.0 else now
+            if kept > 0:
+                waits.append(LEFT_S - (now - queue.left_at))
+        if serves:
+            queue.askers[self._me] = (now, short)
+        return free - kept if kept > 0 else room if free > 0 else 0
 
     def _ready(
         self, name: str, functions: Collection[str], stage: Status, suspects: int, now: float
