@@ -362,7 +362,6 @@ create or replace function outlast.leave_places(
   out again_s float8
 )
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 -- How many of `free` places `me` leaves to others, so that all work at once and not one after the other: who asks may
 -- have an equal share of the `most` places. What is left is left for a moment, since nothing may wait where there is
