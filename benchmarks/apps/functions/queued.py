@@ -4,6 +4,7 @@ from outlast import Debounce, Queue, step, workflow
 
 free = Queue("free")
 limited = Queue("limited", concurrency=100)
+wider = Queue("wider", concurrency=400)
 keyed = Queue("keyed", key="key", concurrency=100)
 settled = Queue("settled", key="key", debounce=Debounce(quiet=2))
 
@@ -20,6 +21,11 @@ async def queued(n: int = 1) -> str:
 
 @workflow(queue=limited)
 async def bounded(n: int = 1) -> str:
+    return await one(n)
+
+
+@workflow(queue=wider)
+async def wide(n: int = 1) -> str:
     return await one(n)
 
 
