@@ -6,13 +6,27 @@ create table if not exists outlast.limit_uses (
   epoch bigint not null,
   step_id text not null,
   at timestamptz not null,
+  given_up boolean not null default false,
   primary key (name, workflow_id, step_id, epoch)
 );
 
 comment on table outlast.limit_uses is
-  'Which steps have begun under a limit. One holds its place until it is recorded, or its workflow is claimed anew.';
+  'Which steps have begun under a limit. One holds its place until it is recorded, or was given up and has ended, or its workflow is claimed anew.';
 
 create index if not exists limit_uses_at on outlast.limit_uses (name, at);
+
+create table if not exists outlast.limit_waits (
+  name text not null,
+  workflow_id text not null,
+  step_id text not null,
+  since timestamptz not null,
+  primary key (name, workflow_id, step_id)
+);
+
+comment on table outlast.limit_waits is 'Which steps wait for a place under a limit, and since when: it stays while their workflows are out of memory.';
+
+create index if not exists limit_waits_since on outlast.limit_waits (name, since);
+
 create or replace function outlast.take_limit(
   name text, options json, workflow_id text, epoch bigint, step_id text
 )
@@ -29,7 +43,9 @@ declare
   t timestamptz;
   n integer;
   per interval;
-  held_until timestamptz;
+  free_at timestamptz;
+  waits_since timestamptz;
+  before_it integer;
 begin
   -- guard: limit-taken-by-two
   perform pg_advisory_xact_lock(hashtextextended('outlast_limit:' || take_limit.name, 0));
@@ -38,9 +54,6 @@ begin
     insert into outlast.queues as u (name, base, declared_at) values (full_name, options, now())
     on conflict (name) do update set base = excluded.base, declared_at = excluded.declared_at
     returning u.* into q;
-  end if;
-  if q.paused_at is not null then
-    return 1;
   end if;
   if exists (
     select from outlast.limit_uses u
@@ -51,31 +64,32 @@ begin
   end if;
   o := outlast.queue_options(q.base, q.override);
   t := greatest(clock_timestamp(), q.decided_at);
-  n := (o #>> '{rate,n}')::integer;
-  per := make_interval(secs => coalesce((o #>> '{rate,per}')::float8, 0));
+  select r.n, r.per into n, per from outlast.limit_rate(o) r;
   -- What holds no place any more, and is out of the rate's sight.
   delete from outlast.limit_uses u
-  where u.name = take_limit.name and u.at < t - per and not outlast.holds_limit(u);
-  if (o ->> 'concurrency')::integer <= (
-    -- guard: limit-concurrency-passed = null
-    select count(*) from outlast.limit_uses u where u.name = take_limit.name and outlast.holds_limit(u)
-  ) then
-    return 0.2;
-  end if;
-  if n is not null then
-    if (o #>> '{rate,smooth}')::boolean then
-      per := per / n;
-      n := 1;
+  where u.name = take_limit.name and u.at < t - coalesce(per, '0') and not outlast.holds_limit(u);
+  if q.paused_at is not null or outlast.limit_room(take_limit.name, o, t) <= 0 then
+    insert into outlast.limit_waits as x (name, workflow_id, step_id, since)
+    values (take_limit.name, take_limit.workflow_id, take_limit.step_id, t)
+    on conflict (name, workflow_id, step_id) do update set since = x.since
+    returning x.since into waits_since;
+    if q.paused_at is null then
+      -- By the rate: when those that wait longer have begun, as else all would ask at once, and all but one in vain.
+      select count(*) into before_it from (
+        select from outlast.limit_waits x where x.name = take_limit.name and x.since < waits_since limit 1000
+      ) as s;
+      select u.at + per * (1 + before_it / n) into free_at from outlast.limit_uses u
+      where u.name = take_limit.name order by u.at desc offset n - 1 - before_it % n limit 1;
     end if;
-    select u.at + per into held_until from outlast.limit_uses u
-    where u.name = take_limit.name order by u.at desc offset n - 1 limit 1;
-    -- guard: limit-rate-passed = if false then
-    if held_until >= t then
-      return extract(epoch from held_until - t);
-    end if;
+    -- Where that is unknown it is woken by whoever frees the place, if that can. So it asks ever more seldom.
+    return coalesce(
+      extract(epoch from nullif(greatest(free_at, t), t) - t),
+      least(60, greatest(0.2, extract(epoch from t - waits_since) / 2)));
   end if;
   insert into outlast.limit_uses (name, workflow_id, epoch, step_id, at)
   values (take_limit.name, take_limit.workflow_id, take_limit.epoch, take_limit.step_id, t);
+  delete from outlast.limit_waits x
+  where x.name = take_limit.name and x.workflow_id = take_limit.workflow_id and x.step_id = take_limit.step_id;
   update outlast.queues set decided_at = t where queues.name = full_name;
   return null;
 end
@@ -86,7 +100,7 @@ returns boolean
 language sql
 stable
 as $$
-  select exists (
+  select not use.given_up and exists (
     select from outlast.workflow_status w
     where w.workflow_id = use.workflow_id and w.epoch = use.epoch and w.owner is not null
   ) and not exists (
@@ -95,9 +109,126 @@ as $$
   )
 $$;
 
+create or replace function outlast.limit_held(name text)
+returns integer
+language sql
+stable
+as $$
+  select count(*)::integer from outlast.limit_uses u where u.name = limit_held.name and outlast.holds_limit(u)
+$$;
+
+create or replace function outlast.limit_rate(options jsonb, out n integer, out per interval)
+language sql
+immutable
+as $$
+  -- Of a smooth rate one at a time; null without one.
+  select case when s.smooth then 1 else s.n end, make_interval(secs => case when s.smooth then s.per / s.n else s.per end)
+  from (
+    select (options #>> '{rate,n}')::integer as n, (options #>> '{rate,per}')::float8 as per,
+      coalesce((options #>> '{rate,smooth}')::boolean, false) as smooth
+  ) as s
+$$;
+
+create or replace function outlast.limit_room(name text, options jsonb, t timestamptz)
+returns integer
+language sql
+stable
+as $$
+  -- How many more may begin now.
+  select least(
+    1000,
+    -- guard: limit-concurrency-passed = 1000,
+    (options ->> 'concurrency')::integer - outlast.limit_held(limit_room.name),
+    -- guard: limit-rate-passed = (select 1000
+    (select r.n - count(*)
+      from outlast.limit_uses u where u.name = limit_room.name and u.at >= t - r.per))
+  from outlast.limit_rate(options) as r
+$$;
+
+create or replace function outlast.free_limits(
+  me text, given_up json, names text[], out here text[], out due boolean
+)
+language plpgsql
+as $$
+-- Gives back the places of what was given up. Then it wakes as many as have room, the longest waiting first: `here` are
+-- workflows in the memory of `me`, who ask again; `due`: others were made claimable. What is in the memory of another
+-- instance asks by itself.
+declare
+  limit_name text;
+  q outlast.queues;
+  woken record;
+begin
+  here := '{}';
+  due := false;
+  -- A statement that takes the place may be on its way still: it finds this row, and takes nothing.
+  insert into outlast.limit_uses as u (name, workflow_id, epoch, step_id, at, given_up)
+  select g.name, g.workflow_id, g.epoch, g.step_id, '-infinity', true
+  from json_to_recordset(free_limits.given_up) as g (name text, workflow_id text, epoch bigint, step_id text)
+  on conflict (name, workflow_id, step_id, epoch) do update set given_up = true;
+  delete from outlast.limit_waits x
+  using json_to_recordset(free_limits.given_up) as g (name text, workflow_id text, step_id text)
+  where x.name = g.name and x.workflow_id = g.workflow_id and x.step_id = g.step_id;
+  foreach limit_name in array names loop
+    select * into q from outlast.queues where queues.name = 'step:' || limit_name;
+    continue when not found or q.paused_at is not null;
+    select * into woken from outlast.wake_limit(
+      limit_name, me, outlast.limit_room(limit_name, outlast.queue_options(q.base, q.override), clock_timestamp()));
+    here := here || woken.here;
+    due := due or woken.due;
+  end loop;
+end
+$$;
+
+create or replace function outlast.wake_limit(
+  limit_name text, me text, most integer, out here text[], out due boolean
+)
+language plpgsql
+as $$
+-- Lets `most` of those that wait for places under a limit ask for them now: those in the memory of `me`, who are told by
+-- their ids, and those in nobody's memory, who are made claimable.
+declare
+  away text[];
+begin
+  -- What has ended waits no more.
+  delete from outlast.limit_waits x
+  using (
+    select o.workflow_id, o.step_id from outlast.limit_waits o
+    where o.name = limit_name order by o.since limit 100
+  ) as oldest
+  where x.name = limit_name and x.workflow_id = oldest.workflow_id and x.step_id = oldest.step_id
+    and not exists (
+      select from outlast.workflow_status w
+      where w.workflow_id = x.workflow_id and w.status = 'PENDING');
+  with longest as (
+    select w.workflow_id, w.owner
+    from outlast.limit_waits x
+    join outlast.workflow_status w on w.workflow_id = x.workflow_id
+    where x.name = limit_name and w.status = 'PENDING'
+      and (w.owner = me or (w.owner is null and (w.awaits -> 'limits')::jsonb ? limit_name))
+    order by x.since limit most
+  )
+  select coalesce(array_agg(l.workflow_id) filter (where l.owner is not null), '{}'),
+    array_agg(l.workflow_id) filter (where l.owner is null)
+  into here, away
+  from longest l;
+  due := away is not null;
+  -- guard: freed-places-wake-nobody = if false then
+  if due then
+    update outlast.workflow_status w
+    set claimable_at = now()
+    where w.workflow_id in (
+      select s.workflow_id from outlast.workflow_status s
+      where s.workflow_id = any(away) and s.owner is null and s.claimable_at > now()
+      for no key update skip locked);
+    perform outlast.tell_due();
+  end if;
+end
+$$;
+
 select outlast.take_rights(
   '20261128230100',
-  functions => array['take_limit', 'holds_limit'],
-  tables => array['limit_uses']);
+  functions => array[
+    'take_limit', 'limit_held', 'limit_rate', 'limit_room', 'free_limits', 'wake_limit', 'holds_limit'],
+  tables => array['limit_uses', 'limit_waits']);
 
 insert into outlast.schema_migrations (version) values ('20261128230100') on conflict do nothing;

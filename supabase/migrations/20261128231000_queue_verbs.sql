@@ -170,6 +170,9 @@ begin
       override_at = case when changed is not null then now() end,
       override_why = case when changed is not null then why end
   where queues.name = q.name;
+  if q.name like 'step:%' then
+    perform outlast.wake_limit(substr(q.name, 6), null, 10000);
+  end if;
   perform outlast.tell_due();
   return true;
 end
@@ -228,6 +231,9 @@ begin
   else
     delete from outlast.queue_keys k
     where k.queue = q.name and k.key = resume_queue.key;
+  end if;
+  if q.name like 'step:%' then
+    perform outlast.wake_limit(substr(q.name, 6), null, 10000);
   end if;
   perform outlast.tell_due();
   return true;

@@ -162,7 +162,7 @@ as $$
 declare
   q outlast.queues;
   o jsonb;
-  held bigint;
+  held integer;
 begin
   select x.* into q from outlast.queues x where x.name = 'step:' || limit_text.name;
   o := outlast.queue_options(coalesce(q.base, '{}'), q.override);
@@ -173,7 +173,7 @@ begin
   if not whole then
     return 'limit ' || name;
   end if;
-  select count(*) into held from outlast.limit_uses u where u.name = limit_text.name and outlast.holds_limit(u);
+  held := outlast.limit_held(limit_text.name);
   return 'limit ' || name || case
     when held >= (o ->> 'concurrency')::integer then ' ' || held || '/' || (o ->> 'concurrency')
     when o ? 'rate' then ' ' || (o #>> '{rate,n}') || '/' || trim_scale((o #>> '{rate,per}')::numeric) || ' s'

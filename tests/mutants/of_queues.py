@@ -111,6 +111,16 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_a_limits_rate_is_held",
     ),
     Mutant(
+        "given-up-keeps-its-place",
+        "A step that was given up gives its place under a limit back",
+        "engine/test_limits.py::test_a_step_that_was_given_up_gives_its_place_back",
+    ),
+    Mutant(
+        "freed-places-wake-nobody",
+        "Who waits for a place out of memory is woken when one is free",
+        "engine/test_limits_on_postgres.py::test_who_waits_in_vain_is_woken_by_a_free_place_long_before_it_would_ask",
+    ),
+    Mutant(
         "memory-concurrency-passed",
         "The database in memory holds limits too",
         "store/test_queues_alike.py::test_both_choose_the_same",

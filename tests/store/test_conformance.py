@@ -27,6 +27,8 @@ from outlast.core.records import (
     Ending,
     FencedWrite,
     InboxQuery,
+    LimitsFreed,
+    LimitUse,
     NewWorkflow,
     Ownership,
     StepRecord,
@@ -893,3 +895,34 @@ async def test_what_nobody_serves_is_held_and_ends_at_last(both: Both) -> None:
     assert (await look(both.a, {"g": "1"}, days=1e-9)).ended == 1
     found, _ = await both.a.workflows.states(["w"])
     assert (found["w"].status, json.loads(found["w"].error)["code"]) == (Status.ERROR, "function_missing")
+
+
+async def test_places_under_a_limit_are_taken_given_back_and_told_of(both: Both) -> None:
+    a, b, one = both.a, both.b, {"concurrency": 1}
+    await start(a, "w", "x")
+    await start(b, "y")
+    uses = {each: LimitUse("l", each, 1, "1") for each in "wxy"}
+    assert await a.queues.take_limit(uses["w"], one) is None
+    assert await a.queues.take_limit(uses["w"], one) is None, "asked again after a lost answer"
+    assert await b.queues.take_limit(uses["y"], one) == pytest.approx(0.2)
+    assert await a.queues.take_limit(uses["x"], one) == pytest.approx(0.2)
+    assert await a.queues.free_limits("a", [], ["l", "m"]) == LimitsFreed([], False), "none is free"
+    assert await a.queues.free_limits("a", [uses["w"]], ["l"]) == LimitsFreed(["x"], False)
+    assert await a.queues.free_limits("a", [uses["w"]], ["l"]) == LimitsFreed(["x"], False)
+    assert await a.queues.take_limit(uses["w"], one) is None, "it was given up: it takes nothing"
+    assert await b.queues.take_limit(uses["y"], one) is None
+    assert await write(b, of="y", end=Suspension(4e9, '{"mail":0,"topics":[],"limits":["l"]}'))
+    assert await a.queues.take_limit(uses["x"], one) is None, "who has left the memory has no place"
+    assert await b.queues.take_limit(LimitUse("l", "y", 2, "1"), one) == pytest.approx(0.2)
+    assert await write(a, step("1"), of="x", nonce=3)
+    assert await a.queues.free_limits("a", [], ["l"]) == LimitsFreed([], True)
+    assert [each.workflow_id for each in await claim(b)] == ["y"]
+
+
+async def test_whoever_waits_for_a_rate_is_told_its_own_time(both: Both) -> None:
+    rate = {"rate": {"n": 2, "per": 100}}
+    ids = [str(number) for number in range(7)]
+    await start(both.a, *ids)
+    waits = [await both.a.queues.take_limit(LimitUse("l", each, 1, "1"), rate) for each in ids]
+    assert waits[:2] == [None, None]
+    assert waits[2:] == pytest.approx([100, 100, 200, 200, 300], abs=5)

@@ -298,7 +298,7 @@ async def test_of_a_limit_its_steps_are_counted(
         assert one(connection, take, step_id) is None
     assert one(connection, take, "3") > 0
     (row,), _ = await workflows.listing(QUEUES, {"name": "step:api"}, None, 1)
-    assert (row["running"], row["ready"], row["waiting"]) == (2, 0, 0)
+    assert (row["running"], row["ready"], row["waiting"]) == (2, 0, 1)
     connection.execute("select outlast.set_queue('step:api', '{\"concurrency\": 3}')")
     assert one(connection, take, "3") is None
 

@@ -23,6 +23,8 @@ from outlast.core.records import (
     EventQuery,
     EventsFound,
     InboxQuery,
+    LimitsFreed,
+    LimitUse,
     NewWorkflow,
     RunningStep,
     StepRecord,
@@ -306,12 +308,18 @@ class QueueStore(Protocol):
     async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
 
-    async def take_limit(
-        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
-    ) -> float | None:
+    async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """Take a place for a step under a named limit: None; else in how many seconds to ask again.
 
         Raises Unreachable; then the same may be asked again.
+        """
+
+    async def free_limits(
+        self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
+    ) -> LimitsFreed:
+        """Give back what was given up, and wake as many as have room under these limits.
+
+        Raises Unreachable; then the same may be done again.
         """
 
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:

@@ -209,6 +209,22 @@ class Entered(NamedTuple):
     retry_s: float | None = None
 
 
+class LimitUse(NamedTuple):
+    """A step that has a place under a limit, or waits for one."""
+
+    name: str
+    workflow_id: str
+    epoch: int
+    step_id: str
+
+
+class LimitsFreed(NamedTuple):
+    """Who is to ask for a place again: workflows in memory `here`; `due`: others were made claimable."""
+
+    here: list[str]
+    due: bool
+
+
 class DeclaredQueue(NamedTuple):
     """A queue as code declares it: its options, and the functions that are in it by themselves."""
 

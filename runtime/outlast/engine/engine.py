@@ -42,6 +42,7 @@ from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
 from outlast.engine.waits.events import EventReading
+from outlast.engine.waits.limits import Limits
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 
@@ -89,12 +90,20 @@ class Engine:
             options.unserved_s,
             options.held_max_days,
         )
+        self._limits = Limits(
+            store.queues,
+            instance_id,
+            lambda each: self._executor.ask_again(each),
+            lambda: self._due(),
+            observe,
+        )
         services = Services(
             journal=self._journal,
             holds=self._holder,
             lease=self._lease,
             transactions=store.transactions,
             queues=store.queues,
+            limits=self._limits,
             maps=store.maps,
             clock=self.clock,
             observe=observe,
@@ -208,6 +217,7 @@ class Engine:
             *self._waits.loops,
             self._delivery.loop,
             self._events.loop,
+            self._limits.loop,
             self._consumer.loop,
             self._ticker.loop,
             self._bulks.loop,

@@ -91,6 +91,13 @@ class Executor:
         # guard: suspects-beside-each-other = True
         return all(each.recording.progressed or each.calls.pause for each in running)
 
+    def ask_again(self, workflow_id: str) -> None:
+        """If it runs here its steps that wait for places under limits ask for them now."""
+        if (execution := self.live.get(workflow_id)) is not None:
+            for call in list(execution.calls.values()):
+                if call.ask_again is not None:
+                    call.ask_again()
+
     def awaiting_here(self) -> AbstractContextManager[None]:
         """The step that runs here, if one does, waits for another workflow's end in this."""
         here = known_context()

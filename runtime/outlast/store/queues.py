@@ -9,7 +9,7 @@ from psycopg import errors
 from pydantic_core import to_json
 
 from outlast.core.ports import BadData
-from outlast.core.records import DeclaredQueue, Entered, NewWorkflow
+from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -33,20 +33,21 @@ class PostgresQueues:
             return Entered("exists")
         return Entered(rows[0]["outcome"], rows[0]["target"], rows[0]["retry_s"])
 
-    async def take_limit(
-        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
-    ) -> float | None:
+    async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """See QueueStore."""
-        parameters = {
-            "name": name,
-            "options": to_json(options).decode(),
-            "workflow_id": workflow_id,
-            "epoch": epoch,
-            "step_id": step_id,
-        }
+        parameters = {**use._asdict(), "options": to_json(options).decode()}
         (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters)
         wait_s: float | None = row["wait_s"]
         return wait_s
+
+    async def free_limits(
+        self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
+    ) -> LimitsFreed:
+        """See QueueStore."""
+        uses = to_json([each._asdict() for each in given_up]).decode()
+        parameters = {"me": instance_id, "given_up": uses, "names": list(names)}
+        (row,) = await rows_of(self._pool, _SQL["free_limits"], parameters)
+        return LimitsFreed(row["here"], row["due"])
 
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """See QueueStore."""

@@ -37,3 +37,6 @@ returning q.name
 -- name: take_limit
 select outlast.take_limit(
   %(name)s, %(options)s::json, %(workflow_id)s, %(epoch)s::bigint, %(step_id)s) as wait_s
+
+-- name: free_limits
+select here, due from outlast.free_limits(%(me)s, %(given_up)s::json, %(names)s::text[])

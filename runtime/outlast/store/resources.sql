@@ -28,10 +28,16 @@ cross join lateral (
       select from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null limit 1000
     ) as s) as ready,
-    (select count(*) from (
-      select from outlast.workflow_status w
-      where w.queue = q.name and w.owner is null and w.claimable_at is not null limit 1000
-    ) as s) as waiting,
+    case when q.name like 'step:%%'
+      then (select count(*) from (
+        select from outlast.limit_waits x
+        join outlast.workflow_status w on w.workflow_id = x.workflow_id and w.status in ('ENQUEUED', 'PENDING')
+        where x.name = substr(q.name, 6) limit 1000
+      ) as s)
+      else (select count(*) from (
+        select from outlast.workflow_status w
+        where w.queue = q.name and w.owner is null and w.claimable_at is not null limit 1000
+      ) as s) end as waiting,
     (select w.claimable_at from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null
       order by w.claimable_at limit 1) as ready_since

@@ -22,6 +22,7 @@ from outlast.testing.rows import (
     BulkRow,
     Instance,
     Letter,
+    LimitRow,
     Limits,
     QueueRow,
     Record,
@@ -48,7 +49,7 @@ class Database:
         """Who left the memory for which event: its workflow, its name, and the workflow that waits."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
-        self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
+        self.step_limits: dict[str, LimitRow] = {}
         self.attached: dict[str, tuple[str, NewWorkflow]] = {}
         """By id, the workflow that stands for a call, and the call."""
         self.schedules: dict[str, ScheduleRow] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from outlast.core.records import NewWorkflow, StepRecord
+from outlast.core.records import LimitUse, NewWorkflow, StepRecord
 from outlast.core.schedules import Schedule
 from outlast.core.status import LIVE, Status
 
@@ -79,6 +80,16 @@ def over_of_pause(held: str | None) -> str | None:
 def is_untold(row: Workflow) -> bool:
     """Whether those who wait for its end, or its children, are to be told of it yet."""
     return row.untold and (row.status not in LIVE or row.saga == "stopping")
+
+
+@dataclass(slots=True)
+class LimitRow:
+    """A limit of steps: who has begun under it, and who waits (workflow and step), since when."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    uses: dict[LimitUse, float] = field(default_factory=dict)
+    given_up: set[LimitUse] = field(default_factory=set)
+    waits: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
@@ -67,6 +67,10 @@ class PendingCall:
     """Whether it is recorded when the workflow leaves the memory."""
     saved = False
     """Whether that is recorded."""
+    limit: str | None = None
+    """The limit under which it has a place, or asks for one, until it is recorded."""
+    ask_again: Callable[[], None] | None = None
+    """Of one that waits for such a place: ask for it now."""
     waits: tuple[Wait, ...] = ()
     """What of other workflows it waits for."""
     places: tuple[int, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.origins import mark_step
 from outlast.core.patches import patch_record
 from outlast.core.places import place_of_definition
-from outlast.core.records import RunningStep, StepRecord, Suspension
+from outlast.core.records import LimitUse, RunningStep, StepRecord, Suspension
 from outlast.core.stops import (
     Broken,
     Diverged,
@@ -269,10 +270,29 @@ class Execution:
         if (task := call.end()) is not None:
             self.unwinding.add(task)
             task.add_done_callback(partial(self._call_ended, call))
+        elif call.limit is not None:
+            self._leave_limit(call)
 
     def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
         self.unwinding.discard(task)
         call.task = None  # its traceback refers back to the call
+        if call.limit is not None:
+            self._leave_limit(call)
+
+    def _leave_limit(self, call: PendingCall) -> None:
+        """It was given up, or the execution ends: its place is free once nothing of it runs any more."""
+        for thread in self.left_running:
+            thread.add_done_callback(lambda _: self._leave_limit_from_thread(call))
+            return
+        name, call.limit = call.limit, None
+        # What waits for a place, and only leaves the memory, keeps its turn.
+        if name is not None and (self.stopped is None or call.began is not None):
+            # guard: given-up-keeps-its-place
+            self.services.limits.leave(LimitUse(name, self.workflow_id, self.epoch, call.step_id))
+
+    def _leave_limit_from_thread(self, call: PendingCall) -> None:
+        with suppress(RuntimeError):  # the host's loop is closed
+            self.host.call_soon_threadsafe(self._leave_limit, call)
 
     def _unwind(self) -> None:
         if self._body is None:

@@ -93,6 +93,7 @@ class Recording:
         self._workflow_id = workflow_id
         self._epoch = epoch
         self._journal = services.journal
+        self._limits = services.limits
         self._clock = services.clock
         self._calls = calls
         self._stop = stop
@@ -144,6 +145,9 @@ class Recording:
         record = self.record_of(call, self.completions.take_place(), output, error, attempts, at_s)
         call.settled = True
         write = self.write(record)
+        if call.limit is not None:
+            self._limits.free_when(write, call.limit)
+            call.limit = None
         # guard: failed-in-doubt
         if certain:
             write.add_done_callback(partial(self._certain, call, record), context=NO_CONTEXT)

@@ -21,6 +21,7 @@ from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.events import EventReading
+from outlast.engine.waits.limits import Limits
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
@@ -115,6 +116,7 @@ class Services:
     lease: Lease
     transactions: TransactionStore
     queues: QueueStore
+    limits: Limits
     maps: MapStore
     clock: Clock
     observe: Observer

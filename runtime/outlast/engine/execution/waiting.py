@@ -15,7 +15,7 @@ class Waiting:
         self.calls: dict[str, PendingCall] = {}
         """By step id."""
         self._wakes: list[tuple[float, str]] = []
-        """A heap of when they are over. Calls that are over stay in it until they come first."""
+        """A heap of when they are over. What no longer holds stays in it until it comes first."""
         self._fresh: list[PendingCall] = []
         self.others: dict[str, PendingCall] = {}
         """Those of them that wait for messages, and for other workflows."""
@@ -36,9 +36,14 @@ class Waiting:
 
     def nearest_s(self) -> float:
         """When the first one is over. There must be one."""
-        while self._wakes[0][1] not in self.calls:
+        while not self._stands(*self._wakes[0]):
             heappop(self._wakes)
         return self._wakes[0][0]
+
+    def _stands(self, wake_s: float, step_id: str) -> bool:
+        """Whether that call still waits, and until then: what asks for a place again has another time."""
+        call = self.calls.get(step_id)
+        return call is not None and call.wake_s == wake_s
 
     def take_fresh(self) -> list[PendingCall]:
         """Those that still wait of what came since the last look."""

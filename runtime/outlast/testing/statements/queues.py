@@ -11,10 +11,10 @@ from outlast.core.claims import ClaimedWorkflow, QueueClaims
 from outlast.core.names import BATCH
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX, key_at
-from outlast.core.records import DeclaredQueue, Entered, NewWorkflow
+from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
-from outlast.testing.rows import QueueRow, Workflow
+from outlast.testing.rows import LimitRow, QueueRow, Workflow
 from outlast.testing.statements.claiming import ClaimStatement
 
 ASKS_S, LEFT_S = 1.5, 0.03
@@ -33,27 +33,66 @@ class QueueStatements:
             queue = self._db.queue(each.name)
             queue.base, queue.functions = dict(each.options), frozenset(each.functions)
 
-    def take_limit(
-        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
-    ) -> float | None:
+    def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """`take_limit`."""
-        uses = self._db.limit_uses.setdefault(name, {})
-        now = max([self._db.now(), *uses.values()])
-        if (workflow_id, epoch, step_id) in uses:
+        limit = self._db.step_limits.setdefault(use.name, LimitRow())
+        limit.options = options
+        begun = sorted(limit.uses.values())
+        now = max([self._db.now(), *begun])
+        if use in limit.uses:
             return None
-        if sum(map(self._holds, uses)) >= options.get("concurrency", math.inf):
-            return 0.2
-        held_until = _held_until(options.get("rate"), sorted(uses.values()), now)
-        if held_until > now:
-            return held_until - now
-        uses[workflow_id, epoch, step_id] = now
-        return None
+        waiter = (use.workflow_id, use.step_id)
+        if self._room(limit, now) > 0:
+            limit.uses[use] = now
+            limit.waits.pop(waiter, None)
+            return None
+        since = limit.waits.setdefault(waiter, now)
+        before = sum(each < since for each in limit.waits.values())
+        free_at = _turn_of(before, options.get("rate"), begun)
+        return free_at - now if free_at > now else min(60.0, max(0.2, (now - since) / 2))
 
-    def _holds(self, use: tuple[str, int, str]) -> bool:
-        workflow_id, epoch, step_id = use
-        row = self._db.workflows.get(workflow_id)
-        held = row is not None and row.owner is not None and row.epoch == epoch
-        return held and (workflow_id, step_id) not in self._db.records
+    def free_limits(
+        self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
+    ) -> LimitsFreed:
+        """`free_limits`."""
+        for use in given_up:
+            limit = self._db.step_limits.setdefault(use.name, LimitRow())
+            limit.given_up.add(use)
+            limit.uses.setdefault(use, -math.inf)
+            limit.waits.pop((use.workflow_id, use.step_id), None)
+        woken = [self._wake_limit(name, instance_id) for name in names if name in self._db.step_limits]
+        return LimitsFreed([each for here, _ in woken for each in here], any(due for _, due in woken))
+
+    def _wake_limit(self, name: str, me: str) -> tuple[list[str], bool]:
+        limit, now = self._db.step_limits[name], self._db.now()
+        here, due, room = [], False, self._room(limit, now)
+        for workflow_id, _ in sorted(limit.waits, key=lambda each: limit.waits[each]):
+            row = self._db.workflows.get(workflow_id)
+            if room <= 0:
+                break
+            if row is None or row.status is not Status.PENDING:
+                continue
+            if row.owner == me:
+                here.append(workflow_id)
+            elif row.owner is None and name in json.loads(row.awaits or "{}").get("limits", ()):
+                row.claimable_at, due = min(row.claimable_at or now, now), True
+            else:
+                continue
+            room -= 1
+        return here, due
+
+    def _room(self, limit: LimitRow, now: float) -> float:
+        most: float = limit.options.get("concurrency", math.inf)
+        free = most - sum(map(self._holds, limit.uses.keys() - limit.given_up))
+        if (rate := limit.options.get("rate")) is None:
+            return free
+        n, per = _window_of(rate)
+        return min(free, n - sum(each >= now - per for each in limit.uses.values()))
+
+    def _holds(self, use: LimitUse) -> bool:
+        row = self._db.workflows.get(use.workflow_id)
+        held = row is not None and row.owner is not None and row.epoch == use.epoch
+        return held and (use.workflow_id, use.step_id) not in self._db.records
 
     def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """`enqueue`: by the rules of the queue's door."""
@@ -352,10 +391,21 @@ class QueueClaimStatement:
 def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float) -> float:
     if rate is None:
         return now
-    n, per = rate["n"], rate["per"]
-    if rate.get("smooth"):
-        n, per = 1, per / n
+    n, per = _window_of(rate)
     return starts[-n] + per + 1e-6 if len(starts) >= n else now
+
+
+def _turn_of(before: int, rate: Mapping[str, Any] | None, starts: list[float]) -> float:
+    """When one may begin after so many others, by the rate alone."""
+    if rate is None:
+        return -math.inf
+    n, per = _window_of(rate)
+    at = before % n - n
+    return starts[at] + per * (1 + before // n) + 1e-6 if len(starts) >= -at else -math.inf
+
+
+def _window_of(rate: Mapping[str, Any]) -> tuple[int, float]:
+    return (1, rate["per"] / rate["n"]) if rate.get("smooth") else (rate["n"], rate["per"])
 
 
 def _is_due(row: Workflow, now: float) -> bool:

@@ -1,0 +1,62 @@
+"""Places under limits of steps: one loop that gives them back, and wakes who waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from outlast.core.background import Loop
+from outlast.core.observations import Observer
+from outlast.core.ports import QueueStore
+from outlast.core.records import LimitUse
+
+
+class Limits:
+    """Who waits longest is woken. Only what is in the memory of another instance asks by itself."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        instance_id: str,
+        ask_again: Callable[[str], None],
+        due: Callable[[], None],
+        observe: Observer,
+    ) -> None:
+        """`ask_again` lets a workflow here ask for its place; `due` is told that others are claimable."""
+        self._store = store
+        self._instance_id = instance_id
+        self._ask_again = ask_again
+        self._due = due
+        self._given_up: list[LimitUse] = []
+        self._freed: set[str] = set()
+        self.loop = Loop("limits", self._free, observe)
+
+    def leave(self, use: LimitUse) -> None:
+        """What had this place, or waited for it, was given up, and has ended."""
+        self._given_up.append(use)
+        self._free_soon(use.name)
+
+    def free_when(self, write: asyncio.Future[bool], name: str) -> None:
+        """A place under this limit is free when that record is written."""
+        write.add_done_callback(lambda _: self._free_soon(name))
+
+    def _free_soon(self, name: str) -> None:
+        self._freed.add(name)
+        self.loop.wake()
+
+    async def _free(self) -> float | None:
+        given_up, self._given_up = self._given_up, []
+        names, self._freed = self._freed, set()
+        if not names:
+            return None
+        try:
+            freed = await self._store.free_limits(self._instance_id, given_up, sorted(names))
+        except Exception:
+            self._given_up = given_up + self._given_up
+            self._freed |= names
+            raise
+        for workflow_id in freed.here:
+            self._ask_again(workflow_id)
+        if freed.due:
+            self._due()
+        return None
