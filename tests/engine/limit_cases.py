@@ -63,7 +63,8 @@ def limited(limit: Limit) -> tuple[Any, Any, Any]:
 
 async def test_a_step_that_was_given_up_gives_its_place_back(database: str) -> None:
     flows = short, _, gives_up = limited(Limit("api", concurrency=1))
-    async with engine_on(database, *flows) as one, engine_on(database, *flows) as two:
+    stays: dict[str, Any] = {"moment_s": 60.0}  # what leaves the memory has no place
+    async with engine_on(database, *flows, **stays) as one, engine_on(database, *flows, **stays) as two:
         first = await one.start(gives_up, "first")
         await one.until(lambda: holder.begun)
         second = await two.start(short, "second")

@@ -22,6 +22,7 @@ OTHERS = {
     "retries": "retrying",
     "bulks": "bulking",
     "attributes": "attributing",
+    "limits": "limiting",
 }
 """Runs that have more rules, and their modules."""
 

@@ -272,6 +272,7 @@ class Engine:
         await self._delivery.loop.close()
         await self._events.loop.close()
         await self._journal.close(2.0)
+        await self._limits.loop.close(LAST_ROUND_S)
         await self._membership.leave()
         await self._waits.close(gone)
         self._step_threads.shutdown(wait=False, cancel_futures=True)
