@@ -19,7 +19,7 @@ from outlast.core.records import LimitUse
 from outlast.core.status import Status
 from outlast.testing.rows import LimitRow
 from tests.simulation.network import PATIENCE_S
-from tests.simulation.plans import Plan
+from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.runs import Offered, Run, Runs, a_plan
 from tests.simulation.scenario import Instance
 
@@ -27,6 +27,7 @@ FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop")
 LASTS_S = 4.0
 GONE_S = 1.0
 """So soon a place is given back. Where statements get lost they are sent again after a while."""
+SETTLED_S = 3 * LEASE_S
 
 LIMITS = {
     "one": Limit("one", concurrency=1),
@@ -103,7 +104,13 @@ class Limiting(Run):
         self._begun: dict[str, dict[LimitUse, float]] = {name: {} for name in LIMITS}
         self._given_up = 0
         self._gone_since: dict[LimitUse, float] = {}
+        self._settled_at = 0.0
         self.network.when_executed = self._look
+
+    def fault(self, kind: str, at: Any = None) -> None:
+        """As before: what failed is tried again, ever more seldom."""
+        self._settled_at = self.world.now + SETTLED_S
+        super().fault(kind, at)
 
     def begin(self) -> None:
         """The calls, and a look for places that nobody uses now and then."""
@@ -117,7 +124,8 @@ class Limiting(Run):
         }
         self._gone_since = {use: self._gone_since.get(use, self.world.now) for use in gone}
         for use, since in self._gone_since.items():
-            if self.world.now - since > GONE_S + (PATIENCE_S if self.plan.weather.mishap else 0.0):
+            patience_s = GONE_S + (PATIENCE_S if self.plan.weather.mishap else 0.0)
+            if self.world.now - max(since, self._settled_at) > patience_s:
                 self.world.violation(f"{use} has a place, and was given up at {since}")
         if not self.over():
             self.world.at(0.05, self._look_for_gone)
