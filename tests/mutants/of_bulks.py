@@ -96,6 +96,16 @@ MUTANTS = (
         "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
     ),
     Mutant(
+        "attributes-set-again",
+        "A commit that arrives late sets no attributes again",
+        "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
+    ),
+    Mutant(
+        "memory-sets-attributes-again",
+        "The database in memory doesn't either",
+        "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
+    ),
+    Mutant(
         "attributes-only-recorded",
         "What a body sets is set in the commit of its record",
         "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",

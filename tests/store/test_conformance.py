@@ -837,6 +837,8 @@ async def test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_hol
     assert (await shown(), await shown("v")) == ({"a": "1", "b": 2}, {"c": True})
     assert await write(both.a, changed("1", '{"a": null, "c": "x"}'), changed("2", '{"c": "y"}'))
     assert await shown() == {"b": 2, "c": "y"}
+    # It was sent twice, and arrives once more.
+    assert not await write(both.a, changed("1", '{"a": null, "c": "x"}'))
     assert not await write(both.a, changed("3", '{"c": "z"}'), epoch=2)
     assert not await write(both.b, changed("3", '{"c": "z"}'))
     assert await shown() == {"b": 2, "c": "y"}

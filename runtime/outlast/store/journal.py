@@ -291,16 +291,22 @@ def _mark_sagas(batch: Batch, instance_id: str) -> list[Request]:
 
 def _set_attributes(batch: Batch, instance_id: str) -> list[Request]:
     """What bodies have set in this batch."""
-    set_by: dict[str, tuple[int, str]] = {}
+    set_by: dict[str, tuple[int, str, str]] = {}
     for write in batch.writes:
-        changes = [step.output or "{}" for step in write.steps if step.kind == kinds.ATTRIBUTES]
+        steps = [step for step in write.steps if step.kind == kinds.ATTRIBUTES]
         # guard: attributes-only-recorded
-        if changes:
-            set_by[write.workflow_id] = (write.epoch, all_changes(changes))
+        if steps:
+            changes = all_changes([step.output or "{}" for step in steps])
+            set_by[write.workflow_id] = (write.epoch, steps[0].step_id, changes)
     if not set_by:
         return []
-    epochs, changed = zip(*set_by.values(), strict=True)
-    parameters = {"ids": texts(list(set_by)), "epochs": numbers(epochs), "changes": texts(changed)}
+    epochs, step_ids, changed = zip(*set_by.values(), strict=True)
+    parameters = {
+        "ids": texts(list(set_by)),
+        "epochs": numbers(epochs),
+        "steps": texts(step_ids),
+        "changes": texts(changed),
+    }
     return [(_SQL["set_attributes"], {"instance": instance_id, **parameters})]
 
 

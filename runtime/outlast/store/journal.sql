@@ -196,13 +196,17 @@ where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instan
   and (w.saga is null or m.saga = 'undoing')
 
 -- name: set_attributes
--- In the commit of what bodies set, before what may leave the row nobody's.
+-- In the commit of what bodies set, before what may leave the row nobody's. A commit may arrive a second time, long after it
+-- was sent again: by then the record is there, and something else may have been set.
 update outlast.workflow_status w
 set attributes = outlast.merged_attributes('set_attributes', w.attributes, c.changes::json)
-from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(changes)s::text[]) as c (workflow_id, epoch, changes)
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(steps)s::text[], %(changes)s::text[])
+  as c (workflow_id, epoch, step_id, changes)
 where w.workflow_id = c.workflow_id
   -- guard: attributes-without-fence
   and w.epoch = c.epoch and w.owner = %(instance)s
+  -- guard: attributes-set-again
+  and not exists (select from outlast.operation_outputs o where o.workflow_id = c.workflow_id and o.step_id = c.step_id)
 
 -- name: replan
 discard plans

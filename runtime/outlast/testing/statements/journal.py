@@ -102,7 +102,8 @@ class JournalStatements:
         """`set_attributes`. Raises BadData."""
         row = self._db.workflows[write.workflow_id]
         for step in write.steps:
-            if step.kind == kinds.ATTRIBUTES:
+            # guard: memory-sets-attributes-again without 2
+            if step.kind == kinds.ATTRIBUTES and (write.workflow_id, step.step_id) not in self._db.records:
                 try:
                     row.attributes = merged(row.attributes, step.output or "{}")
                 except ValueError as error:
