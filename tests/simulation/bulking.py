@@ -105,10 +105,16 @@ class Bulking(Run):
             self.asked += 1
             self.ask(lambda each: each.engine.cancel(bulk_id))
             return
-        self.asked += 2
+        self.asked += 1
         self.ask(partial(self._act, PAUSE, bulk_id))
-        resume = partial(self.ask, partial(self._act, RESUME, bulk_id))
-        self.world.at(self.world.chance.uniform(0, 3), resume)
+        self.world.at(self.world.chance.uniform(0, 3), partial(self._resume, bulk_id))
+
+    def _resume(self, bulk_id: str) -> None:
+        """Again and again: a pause that got lost may be done after a resume."""
+        if self.database.workflows[bulk_id].status in LIVE:
+            self.asked += 1
+            self.ask(partial(self._act, RESUME, bulk_id))
+            self.world.at(3.0, partial(self._resume, bulk_id))
 
     async def _act(self, verb: Verb, key: str, instance: Instance) -> None:
         await instance.engine.act(verb, key, {}, "ann")
