@@ -20,10 +20,12 @@ create table if not exists outlast.limit_waits (
   workflow_id text not null,
   step_id text not null,
   since timestamptz not null,
+  asks_at timestamptz not null,
   primary key (name, workflow_id, step_id)
 );
 
-comment on table outlast.limit_waits is 'Which steps wait for a place under a limit, and since when: it stays while their workflows are out of memory.';
+comment on table outlast.limit_waits is
+  'Which steps wait for a place under a limit, since when, and when they ask again. They stay while their workflows are out of memory.';
 
 create index if not exists limit_waits_since on outlast.limit_waits (name, since);
 
@@ -46,6 +48,7 @@ declare
   free_at timestamptz;
   waits_since timestamptz;
   before_it integer;
+  wait_s float8;
 begin
   -- guard: limit-taken-by-two
   perform pg_advisory_xact_lock(hashtextextended('outlast_limit:' || take_limit.name, 0));
@@ -69,10 +72,9 @@ begin
   delete from outlast.limit_uses u
   where u.name = take_limit.name and u.at < t - coalesce(per, '0') and not outlast.holds_limit(u);
   if q.paused_at is not null or outlast.limit_room(take_limit.name, o, t) <= 0 then
-    insert into outlast.limit_waits as x (name, workflow_id, step_id, since)
-    values (take_limit.name, take_limit.workflow_id, take_limit.step_id, t)
-    on conflict (name, workflow_id, step_id) do update set since = x.since
-    returning x.since into waits_since;
+    select x.since into waits_since from outlast.limit_waits x
+    where x.name = take_limit.name and x.workflow_id = take_limit.workflow_id and x.step_id = take_limit.step_id;
+    waits_since := coalesce(waits_since, t);
     if q.paused_at is null then
       -- By the rate: when those that wait longer have begun, as else all would ask at once, and all but one in vain.
       select count(*) into before_it from (
@@ -82,9 +84,14 @@ begin
       where u.name = take_limit.name order by u.at desc offset n - 1 - before_it % n limit 1;
     end if;
     -- Where that is unknown it is woken by whoever frees the place, if that can. So it asks ever more seldom.
-    return coalesce(
+    wait_s := coalesce(
       extract(epoch from nullif(greatest(free_at, t), t) - t),
       least(60, greatest(0.2, extract(epoch from t - waits_since) / 2)));
+    insert into outlast.limit_waits as x (name, workflow_id, step_id, since, asks_at)
+    values (
+      take_limit.name, take_limit.workflow_id, take_limit.step_id, waits_since, t + make_interval(secs => wait_s))
+    on conflict (name, workflow_id, step_id) do update set asks_at = excluded.asks_at;
+    return wait_s;
   end if;
   insert into outlast.limit_uses (name, workflow_id, epoch, step_id, at)
   values (take_limit.name, take_limit.workflow_id, take_limit.epoch, take_limit.step_id, t);
@@ -189,21 +196,19 @@ as $$
 declare
   away text[];
 begin
-  -- What has ended waits no more.
+  -- What didn't ask when it should have waits no more: it has ended, or its body went on without it.
   delete from outlast.limit_waits x
   using (
     select o.workflow_id, o.step_id from outlast.limit_waits o
     where o.name = limit_name order by o.since limit 100
   ) as oldest
   where x.name = limit_name and x.workflow_id = oldest.workflow_id and x.step_id = oldest.step_id
-    and not exists (
-      select from outlast.workflow_status w
-      where w.workflow_id = x.workflow_id and w.status = 'PENDING');
+    and x.asks_at < now() - interval '1 minute';
   with longest as (
     select w.workflow_id, w.owner
     from outlast.limit_waits x
     join outlast.workflow_status w on w.workflow_id = x.workflow_id
-    where x.name = limit_name and w.status = 'PENDING'
+    where x.name = limit_name and w.status = 'PENDING' and w.held is null
       and (w.owner = me or (w.owner is null and (w.awaits -> 'limits')::jsonb ? limit_name))
     order by x.since limit most
   )

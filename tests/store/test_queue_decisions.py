@@ -215,6 +215,20 @@ def test_a_limit_counts_who_holds_it(owned: Decisions) -> None:
     assert taken(owned, "c", concurrency=2)
 
 
+def test_the_longest_waiting_is_woken_but_not_who_asks_no_more_or_is_held(owned: Decisions) -> None:
+    owned.enter("d")
+    assert owned.claim() == ["d"]
+    assert [taken(owned, each, concurrency=1) for each in "abcd"] == [True, False, False, False]
+    owned.end("a")
+    free = "select here from outlast.free_limits('i', '[]', '{l}')"
+    assert owned.connection.execute(free).fetchall() == [(["b"],)]
+    gone = "update outlast.limit_waits set asks_at = now() - interval '2 minutes' where workflow_id = 'b'"
+    owned.connection.execute(gone)
+    assert owned.connection.execute(free).fetchall() == [(["c"],)]
+    owned.connection.execute("update outlast.workflow_status set held = '{}' where workflow_id = 'c'")
+    assert owned.connection.execute(free).fetchall() == [(["d"],)]
+
+
 def test_a_limits_rate_is_held(owned: Decisions) -> None:
     rate = {"n": 2, "per": 600}
     assert [taken(owned, each, rate=rate) for each in "abc"] == [True, True, False]

@@ -84,12 +84,12 @@ def is_untold(row: Workflow) -> bool:
 
 @dataclass(slots=True)
 class LimitRow:
-    """A limit of steps: who has begun under it, and who waits (workflow and step), since when."""
+    """A limit of steps: who has begun under it, and who waits: workflow and step, since when, until when."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     uses: dict[LimitUse, float] = field(default_factory=dict)
     given_up: set[LimitUse] = field(default_factory=set)
-    waits: dict[tuple[str, str], float] = field(default_factory=dict)
+    waits: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -46,10 +46,12 @@ class QueueStatements:
             limit.uses[use] = now
             limit.waits.pop(waiter, None)
             return None
-        since = limit.waits.setdefault(waiter, now)
-        before = sum(each < since for each in limit.waits.values())
+        since, _ = limit.waits.get(waiter, (now, now))
+        before = sum(each < since for each, _ in limit.waits.values())
         free_at = _turn_of(before, options.get("rate"), begun)
-        return free_at - now if free_at > now else min(60.0, max(0.2, (now - since) / 2))
+        wait_s = free_at - now if free_at > now else min(60.0, max(0.2, (now - since) / 2))
+        limit.waits[waiter] = (since, now + wait_s)
+        return wait_s
 
     def free_limits(
         self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
@@ -66,11 +68,12 @@ class QueueStatements:
     def _wake_limit(self, name: str, me: str) -> tuple[list[str], bool]:
         limit, now = self._db.step_limits[name], self._db.now()
         here, due, room = [], False, self._room(limit, now)
+        limit.waits = {each: times for each, times in limit.waits.items() if times[1] >= now - 60.0}
         for workflow_id, _ in sorted(limit.waits, key=lambda each: limit.waits[each]):
             row = self._db.workflows.get(workflow_id)
             if room <= 0:
                 break
-            if row is None or row.status is not Status.PENDING:
+            if row is None or row.status is not Status.PENDING or row.held is not None:
                 continue
             if row.owner == me:
                 here.append(workflow_id)
