@@ -127,9 +127,10 @@ class Scheduling(Run):
         skipped = [each.nominal_at for each in noted if each.outcome == "skipped"]
         missed = sum(each.ticks for each in noted if each.outcome == "missed")
         waits = [] if row.waiting_at is None else [row.waiting_at]
-        until = (row.nominal_at or self._last(name)) - timedelta(microseconds=1)
-        if row.ended and row.nominal_at is None:
-            until = self._last(name)
+        # Without a next time the last one was decided about, or it waits still.
+        until = max([self._last(name), *waits])
+        if row.nominal_at is not None:
+            until = row.nominal_at - timedelta(microseconds=1)
         due = times_within(declared.schedule.timetable, row.since, until, 0).count
         found = len(ran) + len(skipped) + missed + len(waits)
         if found != due:
