@@ -49,8 +49,8 @@ def a_plan(
         return chance.choice([chance.expovariate(early), chance.uniform(0, lasts_s)])
 
     drawn = sorted((moment_s(), chance.choice(faults)) for _ in range(chance.choice(counts)))
-    moment = chance.choice([0.2, 0.2, 0.002])
     seed = int(name.partition(":")[0])
+    moment = random.Random(seed).choice([0.2, 0.2, 0.002])
     return Plan(name, seed, chance.choice(instances), [], weather, drawn, moment_s=moment)
 
 
