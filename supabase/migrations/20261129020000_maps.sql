@@ -232,11 +232,16 @@ declare
   more boolean := false;
 begin
   for id, on_fail in
-    select w.workflow_id, w.map ->> 'on_fail' from outlast.queues q
-    join outlast.workflow_status w on w.workflow_id = q.name
-    where position('/map.' in q.name) > 0 and outlast.is_map_stopped(w)
-    order by w.workflow_id
-    for no key update of w skip locked
+    -- From the queues, of which there are few, to their maps: a plain join may read all workflows.
+    select w.workflow_id, w.on_fail
+    from (select q.name from outlast.queues q where position('/map.' in q.name) > 0 order by q.name) as q
+    cross join lateral (
+      select w.workflow_id, w.map ->> 'on_fail' as on_fail
+      from outlast.workflow_status w
+      where w.workflow_id = q.name and outlast.is_map_stopped(w)
+      order by w.workflow_id limit 1
+      for no key update skip locked
+    ) as w
   loop
     update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
     where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
