@@ -156,6 +156,8 @@ $$;
 
 create or replace function outlast.tell_untold(out woken integer, out more boolean)
 language plpgsql
+-- A session keeps the plans that it made when the table was empty, and would read all of it for ever.
+set enable_seqscan = off
 as $$
 -- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled (though it
 -- has something to undo first), generation after generation, some thousands in one commit. What is left is seen to by

@@ -116,6 +116,8 @@ def end_all_that_waited(connection: psycopg.Connection[Any], waiting: str) -> No
     """All workflows wait in one way while the table is analyzed, and then end."""
     options = """{"concurrency": 5, "exclusive": true, "key": "k"}"""
     connection.execute("insert into outlast.queues (name, base) values ('q', %s)", (options,))
+    others = "insert into outlast.queues (name) select n from unnest(array['a', 'b', 'c', 'x/map.1']) n"
+    connection.execute(others)
     connection.execute(MAP)
     connection.execute(FILL, (ROWS,))
     connection.execute(f"update outlast.workflow_status set {WAITING[waiting]} where map is null".encode())
@@ -138,11 +140,25 @@ def scans_in_all(connection: psycopg.Connection[Any]) -> int:
 
 
 def scans_of(connection: psycopg.Connection[Any], query: str, given: dict[str, Any] | None = None) -> int:
-    """How often the query reads the whole table of workflows."""
-    counted = "select seq_scan from pg_stat_xact_user_tables where relname = 'workflow_status'"
+    """How often the query reads the whole table of workflows, by an index perhaps."""
+    counted = "select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'workflow_status'"
     with connection.transaction(force_rollback=True):
         # Those of earlier transactions that the server has not yet written down count too.
-        ((before,),) = connection.execute(counted).fetchall()
+        ((before, fetched_before),) = connection.execute(counted).fetchall()
         connection.execute(query.encode(), given)
-        ((after,),) = connection.execute(counted).fetchall()
-    return int(after - before)
+        ((after, fetched),) = connection.execute(counted).fetchall()
+    return int(after - before) + int(fetched - fetched_before) // (ROWS // 2)
+
+
+@pytest.mark.parametrize("poll", POLLS)
+def test_a_plan_of_when_the_table_was_empty_reads_no_more_later(database: str, poll: str) -> None:
+    """A session that asks from the beginning keeps the plans that it made then."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(WAKE.encode())
+        connection.execute("insert into outlast.queues (name) select 'q' || n from generate_series(1, 5) n")
+        for _ in range(10):
+            with connection.transaction(force_rollback=True):
+                connection.execute(poll.encode())
+        connection.execute(FILL, (ROWS,))
+        connection.execute(END)
+        assert scans_of(connection, poll) == 0
