@@ -281,7 +281,8 @@ class Execution:
 
     def _leave_limit(self, call: PendingCall) -> None:
         """It was given up, or the execution ends: its place is free once nothing of it runs any more."""
-        for thread in self.left_running:
+        thread = next(iter(self.left_running), None)
+        if thread is not None:
             thread.add_done_callback(lambda _: self._leave_limit_from_thread(call))
             return
         name, call.limit = call.limit, None
