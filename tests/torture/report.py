@@ -14,6 +14,7 @@ from tests.torture.run import Run
 _TAIL_LINES = 25
 _DETAILED = 5
 _ROW_CHARS = 1_200
+_LAST_CHARS = 300
 _NOT_IN_LOG = ("Task exception was never retrieved", "met what it didn't expect", "never awaited")
 _OUR_OWN = "misfortune"
 _STATUSES = ("SUCCESS", "ERROR", "CANCELLED", "EXHAUSTED")
@@ -119,14 +120,17 @@ async def conclude(run: Run) -> None:
     if not outcome.violations:
         say("no violation")
         return
-    say(f"VIOLATIONS: {dict(outcome.violations.counts)}")
-    for violation in outcome.violations.kept[:_DETAILED]:
-        await _show(run, violation.subject.split(" ")[0])
-    say("the last faults:\n  " + "\n  ".join(outcome.recent))
+    say("Postgres:\n  " + "\n  ".join(run.server.log_tail()))
     for slot in run.fleet.slots:
         tail = "\n  ".join(slot.said().splitlines()[-_TAIL_LINES:])
         say(f"{slot.name}, the end of {slot.log.name}:\n  {tail}")
-    say("Postgres:\n  " + "\n  ".join(run.server.log_tail()))
+    say("the last faults:\n  " + "\n  ".join(outcome.recent))
+    for violation in outcome.violations.kept[:_DETAILED]:
+        await _show(run, violation.subject.split(" ")[0])
+    # Last, as some logs keep the end alone.
+    for violation in outcome.violations.kept[:_DETAILED]:
+        say(f"VIOLATION {violation.what}: {violation.subject}\n    {violation.seen[:_LAST_CHARS]}")
+    say(f"VIOLATIONS: {dict(outcome.violations.counts)}")
 
 
 async def _show(run: Run, workflow_id: str) -> None:

@@ -21,11 +21,11 @@ from outlast.core.ports import BadData, Fence, Unreachable
 from outlast.core.records import NewWorkflow
 from outlast.core.status import Status
 from outlast.store.arrays import literals, texts
-from outlast.store.connections import AsyncConn, Database, as_unreachable, is_away
+from outlast.store.connections import CONFLICTS, AsyncConn, Database, as_unreachable, is_away
 from outlast.store.journal import ENTRIES
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import rows_of
+from outlast.store.repeatable import repeat, rows_of
 
 _SQL = load("maps.sql")
 READ_S = 10.0
@@ -49,15 +49,20 @@ class PostgresMaps:
         self._reader = _Reader(database)
 
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
-        """See MapStore. Both statements are one transaction."""
+        """See MapStore."""
+
+        async def keep_and_open(connection: AsyncConn) -> int | None:
+            async with connection.transaction():
+                total = await _keep(connection, new.map_id, items) if isinstance(items, Query) else items
+                if total != 0 and not await self._open(connection, fence, new, total):
+                    raise _Refused
+            return total
+
         known = await self.look(new.map_id)
         if known is not None:
             return known
         try:
-            async with as_unreachable(), self._pool.connection() as connection, connection.transaction():
-                total = await _keep(connection, new.map_id, items) if isinstance(items, Query) else items
-                if total != 0 and not await self._open(connection, fence, new, total):
-                    raise _Refused
+            total = await repeat(self._pool, keep_and_open)
         except _Refused:
             return None
         except errors.UniqueViolation:  # another try was committed this very moment
@@ -227,7 +232,7 @@ async def _keep(connection: AsyncConn, map_id: str, query: Query) -> int:
             parameters,
         )
     except psycopg.Error as error:
-        if is_away(error) or isinstance(error, errors.UniqueViolation):
+        if is_away(error) or isinstance(error, (*CONFLICTS, errors.UniqueViolation)):
             raise
         raise UsageError(f"map_ over rows(…): Postgres refuses the query: {str(error).strip()}") from error
     # guard: queries-without-bound

@@ -34,7 +34,7 @@ async def rows_of(pool: Pool, statement: SQL | Composed, parameters: dict[str, A
         await cursor.execute(statement, parameters)
         return await cursor.fetchall()
 
-    return await _repeat(pool, read)
+    return await repeat(pool, read)
 
 
 async def rows_within(
@@ -71,7 +71,7 @@ async def rows_within(
                 rows.append(row)
         return rows, False
 
-    return await _repeat(pool, read)
+    return await repeat(pool, read)
 
 
 @asynccontextmanager
@@ -92,11 +92,12 @@ async def one_by_one(
         await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def _repeat(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
+async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]]) -> T:
+    """What `do` comes to, which may be run several times. Raises as `rows_of`."""
     for attempt in range(1, TRIES + 1):
         try:
             async with as_unreachable(), pool.connection(WAIT_S) as connection, connection.with_settings():
-                return await read(connection)
+                return await do(connection)
         except CONFLICTS as error:
             if attempt == TRIES:
                 raise Unreachable(str(error)) from error
