@@ -98,6 +98,26 @@ async def journal_over(store: PostgresStore) -> AsyncIterator[Journal]:
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(("count", "commits"), [(1, [1]), (3, [3]), (4, [2, 2]), (9, [5, 4])])
+async def test_what_comes_together_after_a_rest_is_committed_in_two(
+    database: str, count: int, commits: list[int]
+) -> None:
+    """Else all of it would be with the database at once, with nothing to do here meanwhile."""
+    async with store_of(database) as store:
+        commit, sizes = store.journal.commit, []
+
+        async def counting(batch: Batch) -> Committed:
+            sizes.append(len(batch.starts))
+            return await commit(batch)
+
+        store.journal.commit = counting  # type: ignore[method-assign]
+        async with journal_over(store) as journal:
+            await asyncio.gather(*(journal.start(NewWorkflow(f"w{n}", "f", "{}")) for n in range(count)))
+            await asyncio.gather(*(journal.start(NewWorkflow(f"v{n}", "f", "{}")) for n in range(count)))
+    assert sizes == commits * 2
+
+
+@pytest.mark.postgres
 async def test_bad_data_fails_nobody_else(database: str) -> None:
     async with store_of(database) as store, journal_over(store) as journal:
         bad = NewWorkflow("bad", "f", "{}", idempotency_key="a\0b")

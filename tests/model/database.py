@@ -30,8 +30,8 @@ def fence_holds(row: Row | None, instance: Instance, epoch: int, guards: Guards)
     return owned and (row.epoch == epoch or not guards.epoch_checked)
 
 
-def commit_batch(db: Database, instance: Instance, write: Write, guards: Guards, fenced: bool) -> Done:
-    """journal.sql, commit_batch. `fenced`: whether the fence held when it was checked."""
+def write_batch(db: Database, instance: Instance, write: Write, guards: Guards, fenced: bool) -> Done:
+    """journal.sql, write_batch. `fenced`: whether the fence held when it was checked."""
     if write.start is not None:
         return _start(db, instance, write, guards)
     if not fenced or db.row is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.model.checker import Step
-from tests.model.database import bears_nonce, commit_batch, fence_holds
+from tests.model.database import bears_nonce, fence_holds, write_batch
 from tests.model.guards import Guards
 from tests.model.scenario import (
     fresh_nonce,
@@ -97,9 +97,7 @@ def _execute(
         return
     after, written = _committed(world, who, write, flight.checked, guards)
     answered = memory._replace(flight=flight._replace(answer=written, checked=None))
-    words = (
-        f"'s {_words(write)} is executed: {'written' if written else 'refused'} (journal.sql commit_batch)"
-    )
+    words = f"'s {_words(write)} is executed: {'written' if written else 'refused'} (journal.sql write_batch)"
     yield step(who, words, remember(after, who, answered))
 
 
@@ -116,7 +114,7 @@ def haunt_by_write(world: World, zombie: Zombie, guards: Guards) -> Iterator[Ste
         yield step(who, f"'s lost {_words(write)}: its fence is checked, unlocked", checked)
         return
     after, _ = _committed(laid(world, zombie), who, write, zombie.checked, guards)
-    yield step(who, f"'s lost {_words(write)} is executed late (journal.sql commit_batch)", after, fault=True)
+    yield step(who, f"'s lost {_words(write)} is executed late (journal.sql write_batch)", after, fault=True)
 
 
 def _waits_for_lock(world: World, write: Write, guards: Guards) -> bool:
@@ -128,7 +126,7 @@ def _committed(
     world: World, who: Instance, write: Write, checked: bool | None, guards: Guards
 ) -> tuple[World, bool]:
     fenced = checked if checked is not None else fence_holds(world.database.row, who, write.epoch, guards)
-    done = commit_batch(world.database, who, write, guards, fenced)
+    done = write_batch(world.database, who, write, guards, fenced)
     after = world._replace(database=done.database)
     return (lying(after, TRESPASS) if done.trespass else after), done.written
 

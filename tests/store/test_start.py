@@ -57,7 +57,7 @@ def test_json_is_weighed_by_the_same_rule(database: str) -> None:
 def test_a_statement_is_part_of_those_that_include_it() -> None:
     insert = load("start.sql")["insert"].as_string(None)
     for file, name in (
-        ("journal.sql", "commit_batch"),
+        ("journal.sql", "start_batch"),
         ("journal.sql", "enqueue_batch"),
         ("pgmq.sql", "consume"),
     ):

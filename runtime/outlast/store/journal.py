@@ -1,4 +1,4 @@
-"""The journal's statement: a batch of starts, steps and ends as arrays, one round trip, one commit."""
+"""The journal's statements: a batch of starts, steps and ends as arrays, one round trip, one commit."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
-_COMMIT_MANY = _SQL["commit_batch"]
-_COMMIT_ONE = for_one_row(_COMMIT_MANY)
-_ENQUEUE = _SQL["enqueue_batch"]
+_START, _ENQUEUE, _WRITE = (_SQL[name] for name in ("start_batch", "enqueue_batch", "write_batch"))
+_START_ONE, _WRITE_ONE = for_one_row(_START), for_one_row(_WRITE)
 _WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
@@ -50,7 +49,7 @@ def _ages(column: Sequence[float | None]) -> str:
     return numbers([0 if each is None else int((now - each) * 1e6) for each in column])
 
 
-def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Literal]:
+def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
     """The parameters of a statement that are columns of one kind of rows, in the order of their values."""
     return {
         name: texts if kind == "text" else numbers
@@ -59,10 +58,11 @@ def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Liter
     }
 
 
-ENTRIES = _columns("start_", _ENQUEUE)
+ENTRIES = _columns(_ENQUEUE, "start_")
 """The columns of rows that wait to be claimed, in the order of NewWorkflow's values."""
 
-_STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
+_STARTS = _columns(_START, "start_")
+_HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
 
@@ -159,7 +159,7 @@ class PostgresJournal:
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE, *_WAKES], _TIMEOUT_S)
+                await wire.prepare([_START_ONE, _START, _ENQUEUE, _WRITE_ONE, _WRITE, *_WAKES], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -176,9 +176,10 @@ def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> 
 
     The last row, without an id, says how many were woken by ends.
     """
-    last = results[0].ntuples - 1
-    told = last >= 0 and results[0].get_value(last, 0) is None
-    woken = woken or (told and results[0].get_value(last, 1) != b"0")
+    written = results[-1] if batch.writes else None
+    last = -1 if written is None else written.ntuples - 1
+    told = written is not None and last >= 0 and written.get_value(last, 0) is None
+    woken = woken or (written is not None and told and written.get_value(last, 1) != b"0")
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
     # Of all the same; starts come first.
@@ -217,28 +218,28 @@ def _crash_points(batch: Batch) -> list[str]:
 
 
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
-    """The statements and their parameters. Raises BadData for a text that Postgres can't hold."""
+    """The statements and their parameters; that of the writes is the last. Raises BadData for a text that
+    Postgres can't hold.
+    """
+    by = {"instance": instance_id, "nonce": str(batch.nonce)}
     entries = [start[: len(ENTRIES)] for start in batch.starts if start.waits]
     starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
     steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
-    lone = len(starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
+    lone = len(batch.writes) == 1 and len(steps) <= 1
     form = values if lone else literals
     try:
-        if starts or batch.writes or not entries:
-            parameters = {
-                "instance": instance_id,
-                "nonce": str(batch.nonce),
-                **form(_STARTS, starts),
-                **form(_HELD, held),
-                **form(_ENDS, ends),
-                **form(_STEPS, steps),
-            }
-            requests.append((_COMMIT_ONE if lone else _COMMIT_MANY, parameters))
+        if len(starts) == 1:
+            requests.append((_START_ONE, {**by, **values(_STARTS, starts)}))
+        elif starts:
+            requests.append((_START, {**by, **literals(_STARTS, starts)}))
         if entries:
-            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(ENTRIES, entries)}))
+            requests.append((_ENQUEUE, {**by, **literals(ENTRIES, entries)}))
+        if batch.writes:
+            written = {**form(_HELD, held), **form(_ENDS, ends), **form(_STEPS, steps)}
+            requests.append((_WRITE_ONE if lone else _WRITE, {**by, **written}))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests

@@ -1,10 +1,10 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
--- name: commit_batch
--- It returns a row for each start that was inserted (with `created_at`, which is now()), each fence that held, and
--- each step that was recorded. All `unnest` of one select list advance together (Postgres manual, "SQL Functions
--- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch.
--- For at most one row of each kind queries.py makes the same statement without `unnest`; a null id means no row.
+-- name: start_batch
+-- Starts whose workflows begin here. A row for each that was inserted, with `created_at`, which is now().
+-- All `unnest` of one select list advance together (Postgres manual, "SQL Functions Returning Sets"). In a FROM each
+-- would fill a tuple store, which is most of the cost of a small batch. For one row queries.py makes the same statement
+-- without `unnest`.
 with given as (
   select
     unnest(%(start_ids)s::text[]) as workflow_id,
@@ -32,10 +32,15 @@ with given as (
   -- include: start.sql parents
 ), new as (
   -- include: start.sql with_parents
-), started as (
-  -- include: start.sql insert
-  returning w.workflow_id
-), ended as (
+)
+-- include: start.sql insert
+returning w.workflow_id, extract(epoch from w.created_at)::float8
+
+-- name: write_batch
+-- Ends, suspensions and records of workflows that this instance owns. A row for each fence that held and each step that
+-- was recorded; the last one, without an id, says how many were woken. For at most one row of each kind see above; a
+-- null id means no row.
+with ended as (
   -- The update is itself the fence: it locks the row and checks owner and epoch. `is true` prevents a plan by the
   -- index of owners: one made while the table was empty would read all that this instance owns for each row.
   update outlast.workflow_status w
@@ -136,8 +141,7 @@ with given as (
       and o.name = excluded.name
   returning o.workflow_id
 )
-select workflow_id, extract(epoch from now())::float8 from started
-union all select workflow_id, null from fenced
+select workflow_id, null::bigint from fenced
 union all select workflow_id, null from recorded
 -- Last: all rows that this statement may have to wait for are locked by now.
 -- guard: ends-told-to-nobody = union all select null, null where false
