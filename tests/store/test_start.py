@@ -58,7 +58,6 @@ def test_a_statement_is_part_of_those_that_include_it() -> None:
     insert = load("start.sql")["insert"].as_string(None)
     for file, name in (
         ("journal.sql", "start_batch"),
-        ("journal.sql", "enqueue_batch"),
         ("pgmq.sql", "consume"),
     ):
         assert words(insert) in words(load(file)[name].as_string(None)), file

@@ -29,7 +29,6 @@ CHANGES = {
     ("start.sql", "insert"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "start_batch"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "write_batch"): {Change.SUSPEND},
-    ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "refuse_members"): {Change.FAIL, Change.FINISH, Change.SUSPEND},
     ("maps.sql", "start_block"): {Change.START, Change.ENQUEUE},
     ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},

@@ -24,7 +24,7 @@ from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
-_START, _ENQUEUE, _WRITE = (_SQL[name] for name in ("start_batch", "enqueue_batch", "write_batch"))
+_START, _WRITE = _SQL["start_batch"], _SQL["write_batch"]
 _START_ONE, _WRITE_ONE = for_one_row(_START), for_one_row(_WRITE)
 _WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _TIMEOUT_S = 35.0
@@ -58,10 +58,10 @@ def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
     }
 
 
-ENTRIES = _columns(_ENQUEUE, "start_")
-"""The columns of rows that wait to be claimed, in the order of NewWorkflow's values."""
-
 _STARTS = _columns(_START, "start_")
+NEW = dict(list(_STARTS.items())[:-1])
+"""The columns of new rows but their owner's, in the order of NewWorkflow's values."""
+
 _HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
@@ -159,7 +159,7 @@ class PostgresJournal:
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_START_ONE, _START, _ENQUEUE, _WRITE_ONE, _WRITE, *_WAKES], _TIMEOUT_S)
+                await wire.prepare([_START_ONE, _START, _WRITE_ONE, _WRITE, *_WAKES], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -222,8 +222,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     Postgres can't hold.
     """
     by = {"instance": instance_id, "nonce": str(batch.nonce)}
-    entries = [start[: len(ENTRIES)] for start in batch.starts if start.waits]
-    starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
+    starts = [(*start[: len(NEW)], None if start.waits else instance_id) for start in batch.starts]
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
@@ -235,8 +234,6 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
             requests.append((_START_ONE, {**by, **values(_STARTS, starts)}))
         elif starts:
             requests.append((_START, {**by, **literals(_STARTS, starts)}))
-        if entries:
-            requests.append((_ENQUEUE, {**by, **literals(ENTRIES, entries)}))
         if batch.writes:
             written = {**form(_HELD, held), **form(_ENDS, ends), **form(_STEPS, steps)}
             requests.append((_WRITE_ONE if lone else _WRITE, {**by, **written}))

@@ -1,33 +1,13 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
 -- name: start_batch
--- Starts whose workflows begin here. A row for each that was inserted, with `created_at`, which is now().
--- All `unnest` of one select list advance together (Postgres manual, "SQL Functions Returning Sets"). In a FROM each
--- would fill a tuple store, which is most of the cost of a small batch. For one row queries.py makes the same statement
--- without `unnest`.
+-- Starts: with an owner they begin here, without one they wait to be claimed. A row for each that was inserted, with
+-- `created_at`, which is now(). All `unnest` of one select list advance together (Postgres manual, "SQL Functions
+-- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch. For one row
+-- queries.py makes the same statement without `unnest`.
 with given as (
-  select
-    unnest(%(start_ids)s::text[]) as workflow_id,
-    unnest(%(start_functions)s::text[]) as function,
-    unnest(%(start_inputs)s::text[]) as input,
-    unnest(%(start_requests)s::text[]) as request,
-    unnest(%(start_keys)s::text[]) as idempotency_key,
-    unnest(%(start_fingerprints)s::text[]) as fingerprint,
-    unnest(%(start_subjects)s::text[]) as subject,
-    unnest(%(start_claims)s::text[]) as claims,
-    null as queue,
-    '' as queue_key,
-    0 as priority,
-    0 as delay,
-    null as tick,
-    unnest(%(start_versions)s::text[]) as version,
-    unnest(%(start_parents)s::text[]) as parent,
-    to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
-    unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
-    unnest(%(start_attributes)s::text[]) as attributes,
-    %(instance)s as owner,
-    %(nonce)s::bigint as nonce,
-    now() as at
+  -- include: start.sql rows
+  , unnest(%(start_owners)s::text[]) as owner
 ), parents as materialized (
   -- include: start.sql parents
 ), new as (
@@ -146,18 +126,6 @@ union all select workflow_id, null from recorded
 -- Last: all rows that this statement may have to wait for are locked by now.
 -- guard: ends-told-to-nobody = union all select null, null where false
 union all select null, outlast.tell_ends(t.ids) from (select array_agg(workflow_id) as ids from ended where told) as t where t.ids is not null
-
--- name: enqueue_batch
--- Starts that wait to be claimed, as their queues or their delays say.
-with given as (
-  -- include: start.sql waiting_rows
-), parents as materialized (
-  -- include: start.sql parents
-), new as (
-  -- include: start.sql with_parents
-)
--- include: start.sql insert
-returning w.workflow_id, extract(epoch from w.created_at)::float8
 
 -- name: refuse_members
 -- Those whose inputs are none for the function, of a batch that has succeeded without them.

@@ -22,7 +22,7 @@ from outlast.core.records import NewWorkflow
 from outlast.core.status import Status
 from outlast.store.arrays import literals, texts
 from outlast.store.connections import CONFLICTS, AsyncConn, Database, as_unreachable, is_away
-from outlast.store.journal import ENTRIES
+from outlast.store.journal import NEW
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import repeat, rows_of
@@ -145,7 +145,7 @@ class PostgresMaps:
         faults.reach("map.before_block")
         try:
             parameters = {
-                **literals(ENTRIES, [new[: len(ENTRIES)] for new in news]),
+                **literals(NEW, [new[: len(NEW)] for new in news]),
                 "nonce": fence.nonce,
                 **self._fence(fence, map_id),
                 "first": first,

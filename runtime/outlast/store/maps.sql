@@ -70,7 +70,8 @@ with fenced as (
     and not (w.map ->> 'stopped')::boolean
   for no key update
 ), given as (
-  -- include: start.sql waiting_rows
+  -- include: start.sql rows
+  , null as owner
 ), new as (
   select n.* from given n where exists (select from stands)
 ), started as (

@@ -26,8 +26,8 @@ where n.workflow_id is not null
 -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
 on conflict (workflow_id) do nothing
 
--- name: waiting_rows
--- Rows that wait to be claimed, as their queues or their delays say.
+-- name: rows
+-- Rows as arrays. Whose they are the surrounding statement adds, as one column more.
 select
   unnest(%(start_ids)s::text[]) as workflow_id,
   unnest(%(start_functions)s::text[]) as function,
@@ -47,7 +47,6 @@ select
   unnest(%(start_priorities)s::int[]) as priority,
   unnest(%(start_delays)s::float8[]) as delay,
   unnest(%(start_ticks)s::text[]) as tick,
-  null as owner,
   %(nonce)s::bigint as nonce,
   now() as at
 

@@ -24,7 +24,7 @@ class JournalStatements:
         self._me = instance_id
 
     def commit(self, batch: Batch) -> Committed:
-        """`start_batch`, `enqueue_batch` and `write_batch`. Raises BadData, Blocked."""
+        """`start_batch` and `write_batch`. Raises BadData, Blocked."""
         for write in batch.writes:
             if write.end is not None and self._owns(write):
                 self._db.wait_for_lock(write.workflow_id)
