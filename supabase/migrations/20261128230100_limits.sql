@@ -75,7 +75,7 @@ begin
     select x.since into waits_since from outlast.limit_waits x
     where x.name = take_limit.name and x.workflow_id = take_limit.workflow_id and x.step_id = take_limit.step_id;
     waits_since := coalesce(waits_since, t);
-    if q.paused_at is null then
+    if q.paused_at is null and n is not null then
       -- By the rate: when those that wait longer have begun, as else all would ask at once, and all but one in vain.
       select count(*) into before_it from (
         select from outlast.limit_waits x where x.name = take_limit.name and x.since < waits_since limit 1000

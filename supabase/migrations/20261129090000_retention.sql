@@ -32,6 +32,7 @@ alter table outlast.waits set (autovacuum_vacuum_scale_factor = 0.02, autovacuum
 alter table outlast.messages set (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
 alter table outlast.queue_starts set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 alter table outlast.limit_uses set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+alter table outlast.limit_waits set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 
 -- What tells of a workflow's tick goes with it.
 create index if not exists ticks_of_workflow on outlast.ticks (workflow_id) where workflow_id is not null;

@@ -100,6 +100,11 @@ def _teller(rng: random.Random) -> Body:
     return {"naps": [_nap(rng) for _ in range(rng.randint(1, 8))]}
 
 
+def _limited(rng: random.Random) -> Body:
+    pauses = [round(rng.uniform(0.0, 0.5), 3) for _ in range(rng.randint(1, 3))]
+    return {"pauses": pauses, "patience_s": round(rng.uniform(0.0, 1.0), 3)}
+
+
 def _fail(rng: random.Random) -> Body:
     return {"pause_s": _nap(rng)}
 
@@ -122,6 +127,7 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], Body]]] = {
     "lanes": (6, _lane),
     "alone": (6, _lane),
     "paced": (6, _lane),
+    "limited": (6, _limited),
 }
 KINDS = (*_KINDS, "leaf", "piece")
 

@@ -13,12 +13,14 @@ import random
 import secrets
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from outlast import (
+    Limit,
     Queue,
     Rate,
     Request,
@@ -76,6 +78,20 @@ async def act(label: str, pause_s: float = 0.0) -> Part:
 @step
 def act_in_thread(label: str) -> Part:
     """An effect outside, of a blocking function. It doesn't sleep: libfaketime breaks `time.sleep`."""
+    return _saw(label)
+
+
+@step(limit=Limit("narrow", concurrency=2))
+async def act_narrowly(label: str, pause_s: float) -> Part:
+    """Two at once."""
+    part = _saw(label)
+    await asyncio.sleep(pause_s)
+    return part
+
+
+@step(limit=Limit("slow", rate=Rate(4, per=1)))
+async def act_slowly(label: str) -> Part:
+    """So many in any second."""
     return _saw(label)
 
 
@@ -322,6 +338,16 @@ async def alone(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
 async def paced(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
     """So many in any second."""
     return await _naps(naps)
+
+
+@workflow
+async def limited(key: str, pauses: list[float], patience_s: float) -> dict[str, Any]:
+    """Steps under limits; one may be given up while it waits, or while it runs."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await act_narrowly("given up", pauses[0])
+    parts = [await act_narrowly(f"narrow{number}", pause_s) for number, pause_s in enumerate(pauses)]
+    return {"parts": _seen(*parts, await act_slowly("slow"))}
 
 
 @workflow(schedule=every(seconds=2, catchup="all", overlap="allow"))

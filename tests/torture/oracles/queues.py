@@ -1,4 +1,4 @@
-"""Limits of queues: never more at once, of a key and in a time than they allow. It looks all the time."""
+"""Limits of queues and of steps: never more at once, of a key and in a time than they allow."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ select queue, queue_key, count(*)::int from outlast.workflow_status
 where status = 'PENDING' and queue is not null group by queue, queue_key
 having count(*) > 1 and exists (
   select from outlast.queues q where q.name = queue and (q.base ->> 'exclusive')::boolean)
+union all
+select u.name, 'steps', count(*)::int
+from outlast.limit_uses u
+join outlast.workflow_status w on w.workflow_id = u.workflow_id and w.epoch = u.epoch
+where w.owner is not null and not u.given_up and not exists (
+  select from outlast.operation_outputs o where o.workflow_id = u.workflow_id and o.step_id = u.step_id)
+group by u.name
+having count(*) > (
+  select (q.base ->> 'concurrency')::int from outlast.queues q where q.name = 'step:' || u.name)
+union all
+select name, 'steps in a second', n from (
+  select u.name, (q.base #>> '{rate,n}')::int as most, count(*) over (
+    partition by u.name order by u.at range between interval '1 s' preceding and current row
+  )::int as n
+  from outlast.limit_uses u join outlast.queues q on q.name = 'step:' || u.name
+  where q.base::jsonb ? 'rate'
+) as uses
+where n > most
 """
 _PACED = """
 select queue, workflow_id as key, n from (
