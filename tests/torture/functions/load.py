@@ -345,7 +345,7 @@ async def limited(key: str, pauses: list[float], patience_s: float) -> dict[str,
     """Steps under limits; one may be given up while it waits, or while it runs."""
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_s):
-            await act_narrowly("given up", pauses[0])
+            await act_narrowly("given_up", pauses[0])
     parts = [await act_narrowly(f"narrow{number}", pause_s) for number, pause_s in enumerate(pauses)]
     return {"parts": _seen(*parts, await act_slowly("slow"))}
 

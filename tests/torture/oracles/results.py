@@ -141,7 +141,7 @@ def implied_by(records: list[Row]) -> dict[str, Any]:
             children.append((record["name"], output))
         elif record["name"] == "shaky" and record["error"] is not None:
             parts[f"try{int(record['step_id']) - 1}"] = None
-        elif isinstance(output, dict) and output.get("label") == "given up":
+        elif isinstance(output, dict) and output.get("label") == "given_up":
             pass  # it may have been recorded in the very moment
         elif isinstance(output, dict) and "token" in output:
             parts[output["label"]] = output["token"]
