@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 
@@ -98,11 +99,15 @@ async def journal_over(store: PostgresStore) -> AsyncIterator[Journal]:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize(("count", "commits"), [(1, [1]), (3, [3]), (4, [2, 2]), (9, [5, 4])])
-async def test_what_comes_together_after_a_rest_is_committed_in_two(
-    database: str, count: int, commits: list[int]
+@pytest.mark.parametrize(
+    ("busy", "count", "commits"), [(True, 3, [3]), (True, 4, [2, 2]), (True, 9, [5, 4]), (False, 9, [9])]
+)
+async def test_what_a_busy_host_writes_after_a_rest_is_committed_in_two(
+    database: str, monkeypatch: pytest.MonkeyPatch, busy: bool, count: int, commits: list[int]
 ) -> None:
     """Else all of it would be with the database at once, with nothing to do here meanwhile."""
+    hours = itertools.count(step=3_600.0 if busy else 0.0)
+    monkeypatch.setattr("outlast.engine.journal.worked", lambda: next(hours))
     async with store_of(database) as store:
         commit, sizes = store.journal.commit, []
 
@@ -112,9 +117,13 @@ async def test_what_comes_together_after_a_rest_is_committed_in_two(
 
         store.journal.commit = counting  # type: ignore[method-assign]
         async with journal_over(store) as journal:
-            await asyncio.gather(*(journal.start(NewWorkflow(f"w{n}", "f", "{}")) for n in range(count)))
-            await asyncio.gather(*(journal.start(NewWorkflow(f"v{n}", "f", "{}")) for n in range(count)))
-    assert sizes == commits * 2
+            await journal.start(NewWorkflow("first", "f", "{}"))
+            for each in ("v", "w"):
+                while not journal.writing.asleep:
+                    await asyncio.sleep(0)
+                news = [NewWorkflow(f"{each}{n}", "f", "{}") for n in range(count)]
+                await asyncio.gather(*(journal.start(new) for new in news))
+    assert sizes == [1, *commits, *commits]
 
 
 @pytest.mark.postgres

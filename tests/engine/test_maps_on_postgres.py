@@ -102,6 +102,18 @@ async def test_queries_that_can_not_be_are_told(database: str, query: str, told:
         assert told in error["failure"]["message"]
 
 
+async def test_a_query_that_conflicts_again_and_again_is_told(database: str) -> None:
+    async with engine_on(database, over_keys, describe) as bench:
+        await prepare(
+            bench,
+            "create function public.conflicts() returns text language plpgsql as"
+            " $$ begin raise exception using errcode = '40001', message = 'as ever'; end $$",
+        )
+        error = await bench.failure(await bench.start(over_keys, "select conflicts() as name, 1 as age"))
+        assert error["failure"]["type"] == "UsageError"
+        assert "as ever" in error["failure"]["message"]
+
+
 async def test_no_rows_are_no_map(database: str) -> None:
     async with engine_on(database, over_query, item) as bench:
         parent_id = await bench.start(over_query, "select 1 where false", [])

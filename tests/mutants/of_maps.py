@@ -26,6 +26,11 @@ MUTANTS = (
         "engine/test_maps_on_postgres.py::test_queries_that_can_not_be_are_told",
     ),
     Mutant(
+        "queries-conflict-for-ever",
+        "A map whose query conflicts again and again fails, and says so",
+        "engine/test_maps_on_postgres.py::test_a_query_that_conflicts_again_and_again_is_told",
+    ),
+    Mutant(
         "generators-without-bound",
         "A map over what a step yields has a million items at most",
         "engine/test_maps.py::test_a_generator_without_end_is_refused",

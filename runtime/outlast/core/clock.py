@@ -27,6 +27,9 @@ Only its differences mean anything, and never together with an event loop's cloc
 instance that wakes must see that its lease is over.
 """
 
+worked: Callable[[], float] = time.thread_time
+"""Seconds of processor time that this thread has used. Only its differences mean anything."""
+
 
 def age_s(reading: float | None, now: float) -> float:
     """How long before `now` a reading of `monotonic` was taken; None is now."""

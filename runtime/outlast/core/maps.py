@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from outlast.core.status import Status
 
 BLOCK = 1_000
-"""So many start in one commit."""
+"""So many start together."""
 
 LIST_MAX = 10_000
 """So many items a list may have: a body holds it, and makes it anew on each replay."""

@@ -1,9 +1,9 @@
-"""Group commit: all writes of all workflows of this instance, in order, as few commits as possible.
+"""Group commit: all writes of all workflows of this instance, in order, in few commits.
 
-A batch is what queued up while the last commit was on its way: no timer, no added delay. What comes after a
-rest goes out in two, so that this process works on one half while the database has the other. Whoever writes
-gets a future that the commit settles. Batches go out one after the other, so what is durable of a workflow is
-always a prefix of what it wrote.
+A batch is what queued up while the last commit was on its way: no timer, no added delay. Where this process
+and the database take turns at one large batch, it goes out in two, so that both can work at once. Whoever
+writes gets a future that the commit settles. Batches go out one after the other, so what is durable of a
+workflow is always a prefix of what it wrote.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from itertools import count, islice
 
 from outlast.core.background import Loop
-from outlast.core.clock import monotonic
+from outlast.core.clock import monotonic, worked
 from outlast.core.observations import JournalCommitted, JournalMoves, JournalStalled, LoopFailed, Observer
 from outlast.core.ports import BadData, Conflicted, JournalStore
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 
 HALVED_MIN = 4
-"""So many entries that came together after a rest are committed in two: else all of them are here or there at
-once, and so are those of their next round, while one of both sides waits."""
+HALVED_AT = 1.5
+"""So many entries that come together after a rest are committed in two, if this process has worked since the
+last commit so many times as long as the smallest one takes. Else all of them, and all of their next round,
+would be here or there at once. Where the database is far away, a commit more costs more than that brings."""
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
@@ -104,8 +106,12 @@ class Journal:
         self._on_their_way: list[_Part] = []
         self._in_flight = 0
         """How many entries these hold."""
-        self._rested = True
-        """Whether nothing waited when the last commit was answered."""
+        self._rested = False
+        """Whether nothing waited when what the last commit settled had gone on."""
+        self._quickest_s = float("inf")
+        """What a small commit takes. It rises with each one that takes longer: databases get slower too."""
+        self._worked_s = 0.0
+        """What this thread had worked when the last commit was answered (core.clock.worked)."""
         self._depth_max = depth_max
         self._nonces = count(secrets.randbits(62))
         self._drained = asyncio.Event()
@@ -222,7 +228,9 @@ class Journal:
         else:
             for entry in part.entries:
                 self._settle(entry, written)
-            self._observe(JournalCommitted(len(part.entries), len(self._entries), monotonic() - began))
+            took_s = monotonic() - began
+            self._quickest_s, self._worked_s = min(took_s, 1.01 * self._quickest_s), worked()
+            self._observe(JournalCommitted(len(part.entries), len(self._entries), took_s))
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
         self._moves += 1
@@ -263,7 +271,7 @@ class Journal:
         rows = chars = 0
         rested, self._rested = self._rested, False
         most = len(self._entries)
-        if rested and most >= HALVED_MIN:
+        if rested and most >= HALVED_MIN and worked() - self._worked_s >= HALVED_AT * self._quickest_s:
             most = (most + 1) // 2
         for entry in islice(self._entries.values(), most):
             rows += entry.rows

@@ -114,7 +114,7 @@ class Starts:
     async def start_block(
         self, news: Sequence[NewWorkflow], definition: WorkflowDefinition, token: CallerToken | None = None
     ) -> list[WorkflowState | None]:
-        """As `start_new` for each of them, in the journal's next commit. They have different ids."""
+        """As `start_new` for each of them, together in the journal. They have different ids."""
         if any(new.door for new in news):  # those come in one at a time
             return [await self.start_new(new, definition, None, token) for new in news]
         # A task for each would cost more than the start: those whose ids are new need none.

@@ -152,7 +152,7 @@ def start_all(
 ) -> Any:
     """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
 
-    `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000, a commit each.
+    `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000.
     In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a
     crash neither repeats nor skips one. All inputs are checked before the first one starts. `queue`,
     `priority`, `delay`, `attributes` and `detached` are those of `start`. At most 10,000 items. Raises as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from psycopg import errors
@@ -29,7 +29,7 @@ _START_ONE, _WRITE_ONE = for_one_row(_START), for_one_row(_WRITE)
 _WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
-"""Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
+"""Commits after which the statements are planned anew: a plan made while tables were empty must not stay."""
 _BAD_DATA = (
     errors.DataError,
     errors.IntegrityError,
@@ -59,8 +59,8 @@ def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
 
 
 _STARTS = _columns(_START, "start_")
-NEW = dict(list(_STARTS.items())[:-1])
-"""The columns of new rows but their owner's, in the order of NewWorkflow's values."""
+NEW = {name: literal for name, literal in _STARTS.items() if name != "start_owners"}
+"""The columns of new rows in the order of NewWorkflow's values; whose they are comes after them."""
 
 _HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
@@ -172,25 +172,29 @@ class PostgresJournal:
 
 
 def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> Committed:
-    """What the results say: a row for each start, each fence that held, each recorded step.
+    """What the results say: of starts a row for each, of writes one for each fence that held and each step.
 
-    The last row, without an id, says how many were woken by ends.
+    A last one of writes, without an id, says how many were woken by ends.
     """
-    written = results[-1] if batch.writes else None
-    last = -1 if written is None else written.ntuples - 1
-    told = written is not None and last >= 0 and written.get_value(last, 0) is None
-    woken = woken or (written is not None and told and written.get_value(last, 1) != b"0")
-    starts = [start.workflow_id for start in batch.starts]
-    rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
-    # Of all the same; starts come first.
-    created_s = next((at for each in results for _, at in _creation_times(each)), None) if starts else None
-    if sum(each.ntuples for each in results) - told == len(starts) + sum(rows.values()):
-        return Committed(frozenset(starts), frozenset(rows), created_s, woken)
-    done = Counter(workflow_id for each in results for workflow_id in _ids(each))
-    # A step that was there already belongs to another execution.
-    # guard: part-accepted = iter(rows)
-    accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
-    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s, woken)
+    started: Iterable[str] = ()
+    accepted: Iterable[str] = ()
+    created_s = None
+    if batch.starts:
+        found = results[0]
+        every = found.ntuples == len(batch.starts)
+        started = (start.workflow_id for start in batch.starts) if every else _ids(found)
+        created_s = next((at for _, at in _creation_times(found)), None)  # of all the same
+    if batch.writes:
+        found = results[-1]
+        last = found.ntuples - 1
+        told = last >= 0 and found.get_value(last, 0) is None
+        woken = woken or (told and found.get_value(last, 1) != b"0")
+        rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
+        done = rows if found.ntuples - told == sum(rows.values()) else Counter(_ids(found))
+        # A step that was there already belongs to another execution.
+        # guard: part-accepted = iter(rows)
+        accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
+    return Committed(frozenset(started), frozenset(accepted), created_s, woken)
 
 
 def _ids(result: PGresult) -> Iterator[str]:

@@ -1,4 +1,4 @@
--- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
+-- What the journal writes: starts, steps and ends of many workflows in one round trip, one commit.
 
 -- name: start_batch
 -- Starts: with an owner they begin here, without one they wait to be claimed. A row for each that was inserted, with

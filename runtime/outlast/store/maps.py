@@ -51,9 +51,14 @@ class PostgresMaps:
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """See MapStore."""
 
+        in_query = False
+
         async def keep_and_open(connection: AsyncConn) -> int | None:
+            nonlocal in_query
             async with connection.transaction():
+                in_query = isinstance(items, Query)
                 total = await _keep(connection, new.map_id, items) if isinstance(items, Query) else items
+                in_query = False
                 if total != 0 and not await self._open(connection, fence, new, total):
                     raise _Refused
             return total
@@ -65,6 +70,11 @@ class PostgresMaps:
             total = await repeat(self._pool, keep_and_open)
         except _Refused:
             return None
+        except Unreachable as error:
+            # guard: queries-conflict-for-ever
+            if in_query and isinstance(error.__cause__, CONFLICTS):
+                raise _refuse(error.__cause__) from error
+            raise
         except errors.UniqueViolation:  # another try was committed this very moment
             return await self.look(new.map_id)
         if total == 0:
@@ -234,11 +244,15 @@ async def _keep(connection: AsyncConn, map_id: str, query: Query) -> int:
     except psycopg.Error as error:
         if is_away(error) or isinstance(error, (*CONFLICTS, errors.UniqueViolation)):
             raise
-        raise UsageError(f"map_ over rows(…): Postgres refuses the query: {str(error).strip()}") from error
+        raise _refuse(error) from error
     # guard: queries-without-bound
     if kept.rowcount > ITEMS_MAX:
         raise UsageError(f"map_ takes at most {ITEMS_MAX:,} rows, and the query has more: give it a limit")
     return kept.rowcount
+
+
+def _refuse(error: BaseException) -> UsageError:
+    return UsageError(f"map_ over rows(…): Postgres refuses the query: {str(error).strip()}")
 
 
 def _doubles(before: int, after: int) -> bool:

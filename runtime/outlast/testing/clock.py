@@ -14,11 +14,14 @@ from outlast.sdk.durations import seconds_of
 
 _given: list[Callable[[], float]] = []
 _real = clock.monotonic
+_CLOCKS = "monotonic", "worked"
 
 
 @contextmanager
 def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
     """Let `monotonic` be the clock of all modules of this package, and `seed` what `random` begins with.
+
+    Who asks how much a thread has worked is told the same: to the test it works all the time.
 
     Within another one the inner clock counts.
     """
@@ -48,20 +51,23 @@ def _monotonic() -> float:
 
 @contextmanager
 def _patch(seed: float) -> Iterator[None]:
-    real, state = clock.monotonic, random.getstate()
-    _replace(real, _monotonic)
+    state = random.getstate()
+    real = {name: getattr(clock, name) for name in _CLOCKS}
+    for name, each in real.items():
+        _replace(name, each, _monotonic)
     random.seed(seed)
     try:
         yield
     finally:
-        _replace(_monotonic, real)  # also in what was imported meanwhile
+        for name, each in real.items():
+            _replace(name, _monotonic, each)  # also in what was imported meanwhile
         random.setstate(state)
 
 
-def _replace(former: Callable[[], float], by: Callable[[], float]) -> None:
+def _replace(clock_name: str, former: Callable[[], float], by: Callable[[], float]) -> None:
     for name, module in list(sys.modules.items()):
-        if name.startswith("outlast.") and getattr(module, "monotonic", None) is former:
-            module.monotonic = by  # type: ignore[attr-defined]
+        if name.startswith("outlast.") and getattr(module, clock_name, None) is former:
+            setattr(module, clock_name, by)
 
 
 def seconds_to_pass(duration: float | timedelta | None, units: dict[str, float]) -> float:

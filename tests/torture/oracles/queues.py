@@ -38,7 +38,7 @@ select name, 'steps in a second', n from (
     partition by u.name order by u.at range between interval '1 s' preceding and current row
   )::int as n
   from outlast.limit_uses u join outlast.queues q on q.name = 'step:' || u.name
-  where q.base::jsonb ? 'rate'
+  where q.base::jsonb ? 'rate' and isfinite(u.at)
 ) as uses
 where n > most
 """

@@ -78,7 +78,7 @@ class ExecutionHost(Host, Protocol):
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
     ) -> list[str]:
-        """Start workflows for another, whose places begin at `first`, in one commit; their ids."""
+        """Start workflows for another, whose places begin at `first`, together; their ids."""
 
     def new_map(self, operation: Map, children: Children) -> NewMap:
         """A map whose items are `children`. Raises UsageError."""
