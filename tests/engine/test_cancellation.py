@@ -269,3 +269,24 @@ async def test_a_step_begins_after_the_end_of_what_was_given_up(database: str) -
 
     async with engine_on(database, flow) as bench:
         assert await bench.run(flow) == ["cleaned up"]
+
+
+async def test_a_gather_that_was_cancelled_and_dropped_is_nobodys_error(database: str) -> None:
+    @step
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    @workflow
+    async def drops() -> str:
+        gathered = asyncio.gather(waits(), waits())
+        await asyncio.sleep(0)
+        gathered.cancel()
+        await asyncio.wait([gathered])
+        del gathered
+        return "dropped"
+
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with engine_on(database, drops) as bench:
+        assert await bench.run(drops) == "dropped"
+    assert told == []

@@ -299,8 +299,9 @@ class AsyncBody:
             self._execution.schedule()
 
     def report(self, context: dict[str, Any]) -> None:
-        """See BodyHost. What a stop leaves behind is nobody's error."""
+        """See BodyHost. What a stop leaves behind is nobody's error, nor what was cancelled."""
+        nobodys = Stopped, asyncio.CancelledError  # of a gather that was cancelled, and that nobody awaits
         if isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
             self._execution.services.observe(LoopInterrupted(repr(context["exception"])))
-        elif not (self._execution.stopped or self._leaves or isinstance(context.get("exception"), Stopped)):
+        elif not (self._execution.stopped or self._leaves or isinstance(context.get("exception"), nobodys)):
             self._execution.host.call_exception_handler(context)
