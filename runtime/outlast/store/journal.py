@@ -222,8 +222,9 @@ def _crash_points(batch: Batch) -> list[str]:
 
 
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
-    """The statements and their parameters; that of the writes is the last. Raises BadData for a text that
-    Postgres can't hold.
+    """The statements and their parameters: that of starts first, that of writes last.
+
+    Raises BadData for a text that Postgres can't hold.
     """
     by = {"instance": instance_id, "nonce": str(batch.nonce)}
     starts = [(*start[: len(NEW)], None if start.waits else instance_id) for start in batch.starts]
