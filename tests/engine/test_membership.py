@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from outlast import start, step, workflow
+from outlast.core.background import RETRY
 from outlast.core.claims import Claims, LostInstance
+from outlast.core.clock import monotonic
 from outlast.core.observations import DatabaseLost
 from tests.engine.harness import engine_on
 
@@ -206,3 +208,29 @@ async def test_who_beat_since_it_was_seen_gone_is_left_alone(database: str) -> N
         assert await other.store.instances.recover([seen]) == []
         assert (await bench.row(workflow_id))["epoch"] == 1
         assert await other.store.instances.recover([await gone()]) == [(workflow_id, "PENDING")]
+
+
+async def test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time(database: str) -> None:
+    """Such a round is never whole, but its renewal was: others took this instance for alive."""
+    failed_at: list[float] = []
+    pauses_s: list[float] = []
+
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing) as bench:
+        loop, instances = bench.engine._membership._loop, bench.store.instances
+
+        async def lose(*_: Any, **__: Any) -> Claims:
+            if failed_at:
+                pauses_s.append(loop.resumes_at - failed_at[-1])
+            try:
+                async with instances._leases.use(20.0) as connection:
+                    await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+            finally:
+                failed_at.append(monotonic())
+            raise AssertionError
+
+        instances.claim = lose  # type: ignore[method-assign]
+        await bench.until(lambda: len(pauses_s) >= 12)
+    assert max(pauses_s) < 2 * RETRY.backoff_s, pauses_s

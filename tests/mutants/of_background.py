@@ -36,6 +36,11 @@ MUTANTS = (
         "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
     ),
     Mutant(
+        "loop-that-never-relents",
+        "Pauses begin anew once a loop is told that what failed is over",
+        "unit/test_background.py::test_who_knows_that_what_failed_is_over_lets_pauses_grow_from_the_shortest_again",
+    ),
+    Mutant(
         "rounds-for-nothing",
         "A loop whose failed rounds are not to be repeated waits for a wake",
         "unit/test_background.py::test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same",

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "lost-in-use-untold",
+        "Who loses its session in use comes back as soon as who lost it idle",
+        "engine/test_membership.py::test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time",
+    ),
+    Mutant(
         "trust-from-the-answer",
         "The lease is trusted from the moment its renewal was sent",
         "engine/test_lease.py::test_trust_runs_from_the_sending_of_a_renewal_and_ends_before_the_lease",

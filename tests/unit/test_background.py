@@ -164,6 +164,27 @@ def test_failures_are_retried_at_once_and_then_ever_later_and_told_once(virtual:
     virtual(test())
 
 
+def test_who_knows_that_what_failed_is_over_lets_pauses_grow_from_the_shortest_again(virtual: Run) -> None:
+    rounds = Rounds(*[ValueError("x")] * 20)
+
+    async def test() -> None:
+        loop = rounds.loop()
+
+        async def found_again() -> None:
+            loop.relent()
+            raise ValueError("x")
+
+        rounds.plan[10:12] = [found_again, found_again]
+        await asyncio.sleep(60.0)
+        pauses = [after - before for before, after in zip(rounds.began, rounds.began[1:], strict=False)]
+        assert pauses[9] >= 1.0
+        assert all(0.05 - 1e-5 <= pause <= 0.1 + 1e-5 for pause in pauses[10:12])
+        assert pauses[19] >= 1.0
+        await loop.close()
+
+    virtual(test())
+
+
 def test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same(virtual: Run) -> None:
     began: list[float] = []
 

@@ -93,6 +93,11 @@ class Loop:
             self._wake_at = at
             self._end_sleep()
 
+    def relent(self) -> None:
+        """What failed before is over, though no round was whole: pauses grow from the shortest again."""
+        # guard: loop-that-never-relents
+        self._failures = min(self._failures, 1)
+
     async def _run(self) -> None:
         while not self.closing:
             # Before the round: what is asked for while it runs is for the next.

@@ -128,7 +128,7 @@ class InstanceStore(Protocol):
     """Leases, claims and recovery."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` on the event loop whenever the lease's session is seen to end while nothing uses it.
+        """Call `call` on the event loop whenever the lease's session is seen to end.
 
         It only makes things quicker: a store that can't tell needs never call.
         """

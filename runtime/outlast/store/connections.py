@@ -252,7 +252,7 @@ class SoleConnection:
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     def when_ended(self, call: Callable[[], None]) -> None:
-        """Call `call` when the connection is seen to end while nothing uses it."""
+        """Call `call` when the connection is seen to end."""
         self._ended = call
 
     def when_notified(self, call: Callable[[], None]) -> None:
@@ -272,6 +272,9 @@ class SoleConnection:
                     await self._listen(self._connection)
                 yield self._connection
         except BaseException as error:
+            # guard: lost-in-use-untold
+            if self._connection.broken:
+                self._ended()
             if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
                 await self.close()
             raise

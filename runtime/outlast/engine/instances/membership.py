@@ -205,6 +205,7 @@ class Membership:
         """The session by which others know this instance is gone: show them the next one."""
         self._beat_at = 0.0
         self._doubtful = True
+        self._loop.relent()  # it had come back, so that others took it for alive
         # With a pause between: whatever ends sessions may end each.
         self._forced_at = max(monotonic(), self._forced_at + RETRY.backoff_s)
         self._loop.wake(self._forced_at)
