@@ -52,7 +52,7 @@ select 'm:' || i, 'by_key', 'ENQUEUED', '{}', 'keyed', 'k' || lpad((i %% 10000):
 from generate_series(1, %s) i
 """
 _DECIDE = """
-select jsonb_array_length(claimed) from outlast.claim_queue(
+select cardinality(claimed) from outlast.claim_queue(
   'keyed', 'bench', array['by_key'], 200, 1, 3, 1000000000, true, 65536, 1000000000, true)
 """
 

@@ -231,7 +231,7 @@ end
 $$;
 
 create or replace function outlast.begin_batch(first_id text, me text, n integer, t timestamptz)
-returns jsonb
+returns json
 language plpgsql
 as $$
 -- Makes a batch, which is a workflow of `me`, of one that has just been claimed and of those that follow it: the same
@@ -282,7 +282,7 @@ begin
   from unnest(members) with ordinality as m (workflow_id, place)
   where x.workflow_id = m.workflow_id;
   return (
-    select jsonb_build_object(
+    select json_build_object(
       'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
       'claims', b.claims::text, 'deadline_s', extract(epoch from b.deadline)::float8,
       'created_s', extract(epoch from b.created_at)::float8, 'load_bytes', coalesce(b.load_bytes, 0),
@@ -421,7 +421,7 @@ create or replace function outlast.claim_queue(
   small bigint,
   large_bytes_left bigint,
   large_alone boolean,
-  out claimed jsonb,
+  out claimed json[],
   out taken boolean,
   out more boolean,
   out again_s float8
@@ -447,7 +447,7 @@ declare
   wrapped boolean;
   weighs boolean;
   chunk integer;
-  got jsonb;
+  got json[];
   got_count integer;
   in_circle integer;
   per_key integer;
@@ -457,7 +457,7 @@ declare
   batch_n integer;
   batch_wait interval;
 begin
-  claimed := '[]';
+  claimed := '{}';
   taken := false;
   more := false;
   -- guard: queue-decided-by-two = select * into q from outlast.queues where queues.name = claim_queue.name;
@@ -708,12 +708,12 @@ begin
         where stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key')
       )
       select
-        coalesce(jsonb_agg(jsonb_build_object(
+        coalesce(array_agg(json_build_object(
           'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
           'claims', b.claims, 'version', b.version, 'parent', b.parent, 'recovery_attempts', b.recovery_attempts,
           'deadline_s', b.deadline_s, 'created_s', b.created_s, 'load_bytes', b.load_bytes, 'due_s', b.due_s,
           'queue', claim_queue.name, 'tick', b.tick
-        ) order by b.place), '[]'),
+        ) order by b.place), '{}'),
         count(*),
         bytes_left - coalesce(sum(b.load_bytes) filter (where not b.large), 0),
         large_bytes_left - coalesce(sum(b.load_bytes) filter (where b.large), 0),
@@ -723,8 +723,8 @@ begin
       from begun b;
 
       if batch_n is not null and stage = 'ENQUEUED' and got_count > 0 then
-        select jsonb_agg(outlast.begin_batch(b.first ->> 'workflow_id', me, batch_n, t) order by b.place) into got
-        from jsonb_array_elements(got) with ordinality as b (first, place);
+        select array_agg(outlast.begin_batch(b.first ->> 'workflow_id', me, batch_n, t) order by b.place) into got
+        from unnest(got) with ordinality as b (first, place);
       end if;
       claimed := claimed || got;
       slots := slots - got_count;
@@ -748,7 +748,7 @@ begin
     exit when slots <= 0 and stage = 'PENDING';
   end loop;
   -- Where starts were left by the rate, the next look says until when.
-  more := more or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
+  more := more or (o ? 'rate' and fresh <= 0 and again_s is null and cardinality(claimed) > 0);
 
   if key_rate is not null and slots > 0 and not more then
     -- When the first of those that are held by their key's rate may begin.
@@ -767,7 +767,7 @@ begin
       order by w.claimable_at limit 1
     ) as w;
   end if;
-  if slots > 0 and claimed = '[]' then
+  if slots > 0 and cardinality(claimed) = 0 then
     -- Nothing here is for this one: no place is left to it.
     q.askers := q.askers - me;
   end if;
@@ -793,7 +793,7 @@ create or replace function outlast.claim_queued(
   small bigint,
   large_bytes_left bigint,
   large_alone boolean,
-  out claimed jsonb,
+  out claimed json[],
   out more boolean,
   out again_s float8
 )
@@ -807,7 +807,7 @@ declare
   found record;
   looks integer not null default 0;
 begin
-  claimed := '[]';
+  claimed := '{}';
   more := false;
   -- guard: members-outlive-their-batch = if false then
   if ended is not null then
@@ -834,9 +834,9 @@ begin
     claimed := claimed || found.claimed;
     more := more or found.taken or found.more;
     again_s := least(again_s, found.again_s);
-    room := room - jsonb_array_length(found.claimed);
-    if jsonb_array_length(found.claimed) > 0 then
-      bytes_left := bytes_left - (select sum((each ->> 'load_bytes')::bigint) from jsonb_array_elements(found.claimed) each);
+    room := room - cardinality(found.claimed);
+    if cardinality(found.claimed) > 0 then
+      bytes_left := bytes_left - (select sum((each ->> 'load_bytes')::bigint) from unnest(found.claimed) each);
       alone := false;
       large_alone := false;
       large_bytes_left := least(large_bytes_left, bytes_left);
