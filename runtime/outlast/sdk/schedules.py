@@ -25,6 +25,7 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.doing import do_with_host
 from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.running import line_here
+from outlast.sdk.starting import definition_of
 from outlast.sdk.workflows import Workflow
 
 Row = Mapping[str, Any]
@@ -54,17 +55,16 @@ class Schedules:
         The same again changes nothing; another schedule, or another workflow, replaces what was made by this
         name. What a function's file declares isn't changed.
         """
-        if not isinstance(workflow, Workflow):
-            raise UsageError(f"schedules.create takes a function decorated with @workflow, not {workflow!r}")
+        definition = definition_of("schedules.create", workflow)
         if not isinstance(schedule, Schedule):
             raise UsageError(f"schedules.create takes cron(…), every(…) or at(…), not {schedule!r:.100}")
         if schedule.name not in (None, name):
             raise UsageError(f"schedules.create gets the name {name!r}: leave name= out of the schedule")
         given = json.loads(schedule.input)
-        if workflow.definition.inputs.reads_json:
-            workflow.definition.inputs.take_json(schedule.input)
+        if definition.inputs.reads_json:
+            definition.inputs.take_json(schedule.input)
         arguments = {"name": name, **_arguments(schedule), "input": given}
-        return _do(CREATE_SCHEDULE, None, arguments, _nothing, workflow.definition)
+        return _do(CREATE_SCHEDULE, None, arguments, _nothing, definition)
 
     def delete(self, name: str) -> Awaitable[None]:
         """Delete a schedule that was made while running, or that no file declares any more."""

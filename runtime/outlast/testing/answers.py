@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -22,7 +21,7 @@ class ServerEvent(NamedTuple):
     id: str | None
 
 
-class Answer(Asked["Answer"]):
+class Answer(Asked):
     """An HTTP answer, whole. In an `async def` test it is known once it was awaited."""
 
     def __init__(self, world: World) -> None:
@@ -31,10 +30,6 @@ class Answer(Asked["Answer"]):
         self._status = 0
         self._headers = Headers()
         self._body = b""
-
-    def __await__(self) -> Generator[Any, Any, Answer]:
-        yield from self._wait()
-        return self
 
     @property
     def status(self) -> int:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, Self, TypeVar
 
 from outlast.core.errors import UsageError
 from outlast.core.places import place_of_caller
 from outlast.sdk.loops import on_a_loop
 
-T = TypeVar("T")
 
-
-class Asked(Awaitable[T], Generic[T]):
-    """What a call of the kit gives. Its subclasses hold what was found; `_wait` is their `__await__`."""
+class Asked:
+    """What a call of the kit gives, awaited in `async def` tests. Its subclasses hold what was found."""
 
     _asked = False
     _work: Callable[[], None] | None = None
@@ -37,12 +35,13 @@ class Asked(Awaitable[T], Generic[T]):
                 f"{file}:{line}: outlast.{self._name}(…) was not awaited: write `await` before it"
             )
 
-    def _wait(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, Self]:
         work, self._work = self._work, None
         if work is not None:
             assert self._asker is not None
             yield from self._asker.aside(work).__await__()
             self._asked = True
+        return self
 
     def __del__(self) -> None:
         if self._work is not None and not sys.is_finalizing():
@@ -52,27 +51,23 @@ class Asked(Awaitable[T], Generic[T]):
             warnings.warn_explicit(told, RuntimeWarning, file, line)
 
 
-class Done(Asked[None]):
+class Done(Asked):
     """What a call gives that has no result."""
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        yield from self._wait()
+    def __await__(self) -> Generator[Any, Any, None]:  # type: ignore[override]
+        _ = yield from super().__await__()
 
 
-class Proof(Asked["Proof"]):
+class Proof(Asked):
     """What was proved of a workflow: `print` tells how it ended, and how often it was tried."""
 
     text = ""
-
-    def __await__(self) -> Generator[Any, Any, Proof]:
-        yield from self._wait()
-        return self
 
     def __repr__(self) -> str:
         return self.text if self._asked else "<a proof that was not awaited>"
 
 
-A = TypeVar("A", bound=Asked[Any])
+A = TypeVar("A", bound=Asked)
 
 
 class Asker:

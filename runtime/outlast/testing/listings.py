@@ -39,45 +39,35 @@ from outlast.testing.statements.reasons import waiting_on
 ROLLOUT_S = 3600.0
 """So long a deploy may take, in which old code still begins workflows."""
 _MOMENT = timedelta(microseconds=1)
-_OTHERWISE = ("subject", "ascending")
+_OTHERWISE = {"subject", "ascending", "newest"}
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
 
 def shown(database: Database, row: Workflow) -> dict[str, Any]:
     """`show`."""
-    new = row.new
     return {
-        "workflow_id": new.workflow_id,
-        "function": new.function,
+        **_fields(row.new, "workflow_id", "function", "input", "request", "idempotency_key", "subject"),
+        **_fields(row.new, "version", "parent"),
+        **_fields(row, "output", "error", "response", "forked_from", "attributes", "owner", "epoch"),
+        **_fields(row, "generation", "recovery_attempts", "held"),
         "status": row.status.value,
-        "input": new.input,
-        "output": row.output,
-        "error": row.error,
-        "response": row.response,
-        "request": new.request,
         "large": None,
-        "idempotency_key": new.idempotency_key,
-        "subject": new.subject,
         "queue": None,
         "priority": 0,
-        "version": new.version,
-        "parent": new.parent,
-        "forked_from": row.forked_from,
-        "attributes": row.attributes,
-        "owner": row.owner,
-        "epoch": row.epoch,
-        "generation": row.generation,
-        "recovery_attempts": row.recovery_attempts,
         "claimable_at": _date(row.claimable_at),
         "waiting_on": waiting_on(database, row),
-        "deadline": _date(new.deadline_s),
+        "deadline": _date(row.new.deadline_s),
         "created_at": _date(row.created_at),
         "started_at": _date(row.created_at),
         "updated_at": _date(row.updated_at),
         "completed_at": None if row.status in LIVE else _date(row.updated_at),
-        "held": row.held,
     }
+
+
+def _fields(row: Any, *names: str) -> dict[str, Any]:
+    """Those columns that are fields of a row."""
+    return {name: getattr(row, name) for name in names}
 
 
 def listed(
@@ -88,7 +78,7 @@ def listed(
     limit: int | None,
 ) -> Page:
     """A page of a resource, in its order."""
-    rows = list(_ROWS[resource.name](database, given))
+    rows = [row for row in _ROWS[resource.name](database, given) if _passes(resource, given, row)]
     newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
     newest_first = newest_first or bool(given.get("newest"))
 
@@ -106,11 +96,8 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
     """`steps_after`."""
     rows: list[dict[str, Any]] = [
         {
-            "step_id": step.step_id,
-            "name": step.name,
-            "kind": step.kind,
+            **_fields(step, "step_id", "name", "kind", "completion_order"),
             "succeeded": step.error is None,
-            "completion_order": step.completion_order,
             "completed_at": _moment(database, record, step.ended),
             "value": step.output if step.kind == kinds.PUBLISH else None,
         }
@@ -121,21 +108,23 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
     return Page(rows[:limit], len(rows) > limit)
 
 
+def _passes(resource: Resource, given: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a row passes the filters, and has the key that is asked for."""
+    filters = {each.name for each in resource.filters} - _OTHERWISE
+    return all(
+        value is None or (_fits(name, value, row) if name in filters else row.get(name, value) == value)
+        for name, value in given.items()
+        if name not in _OTHERWISE
+    )
+
+
 def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    columns = {column.name for column in WORKFLOWS.columns} - {"error"}
     for row in database.workflows.values():
-        fields = shown(database, row)
-        fields["error_code"], fields["error_message"] = _read_error(row.error, given.get("subject"))
-        if all(
-            value is None or _fits(name, value, fields)
-            for name, value in given.items()
-            if name not in _OTHERWISE
-        ) and given.get("subject") in (None, row.new.subject):
-            columns = {column.name for column in WORKFLOWS.columns} - {"error"}
-            yield {
-                name: value
-                for name, value in fields.items()
-                if name in columns or name in ("error_code", "error_message")
-            }
+        if given.get("subject") in (None, row.new.subject):
+            fields = {name: value for name, value in shown(database, row).items() if name in columns}
+            code, message = _read_error(row.error, given.get("subject"))
+            yield {**fields, "error_code": code, "error_message": message}
 
 
 def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
@@ -149,19 +138,31 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
         case "has_parent":
             return bool((row["parent"] is not None) == value)
         case "since" | "completed_since":
-            at = row["created_at" if name == "since" else "completed_at"]
-            return at is not None and bool(at >= value)
+            at = _time(row, name)
+            return at is not None and at >= value
         case "until" | "completed_until":
-            at = row["created_at" if name == "until" else "completed_at"]
-            return at is not None and bool(at < value)
+            at = _time(row, name)
+            return at is not None and at < value
         case "held":
             reason = None if row["held"] is None else from_json(row["held"])["reason"]
             return reason is not None and value in ("any", reason)
         case "attribute":
             found = from_json(row["attributes"] or "{}")
             return all(key in found and attribute_text(found[key]) == wanted for key, wanted in value)
+        case "paused":
+            return (row["paused_at"] is not None) == bool(value)
+        case "workflow" | "queue" | "schedule" if "noun" in row:
+            return (row["noun"], row["name"]) == (name, value)
         case _:
             return bool(row[name] == value)
+
+
+def _time(row: Mapping[str, Any], name: str) -> datetime | None:
+    """That which a filter bounds: of an act when it was done, of a workflow when it was created or ended."""
+    at: datetime | None = (
+        row["completed_at"] if name.startswith("completed") else row.get("created_at", row.get("at"))
+    )
+    return at
 
 
 def attribute_text(value: Any) -> str:
@@ -189,22 +190,13 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
     over_at = shown(database, database.workflows[workflow_id])["completed_at"]
     for record in database.records_of(workflow_id).values():
         step = record.step
-        if given.get("step_id") not in (None, step.step_id):
-            continue
         yield {
-            "step_id": step.step_id,
-            "name": step.name,
-            "kind": step.kind,
-            "output": step.output,
-            "error": step.error,
-            "attempts": step.attempts,
-            "completion_order": step.completion_order,
+            **_fields(step, "step_id", "name", "kind", "output", "error", "attempts", "completion_order"),
+            **_fields(record, "settled", "instance"),
             "started_at": _moment(database, record, step.began),
             "completed_at": _moment(database, record, step.ended),
             "place": _LAST if step.completion_order is None else step.completion_order,
             "over_at": over_at,
-            "settled": record.settled,
-            "instance": record.instance,
             "output_bytes": None,
         }
 
@@ -213,7 +205,7 @@ def _events(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
     for record in database.records_of(given["workflow_id"]).values():
         step = record.step
         event = event_of(step.name, step.kind)
-        if event is not None and given.get("event") in (None, event):
+        if event is not None:
             yield {
                 "number": step.completion_order,
                 "event": event,
@@ -229,7 +221,7 @@ def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
             row.claimable_at or 0.0 for row in waiting if (row.claimable_at or 0.0) <= database.now()
         )
         running = sum(row.owner is not None and row.new.queue == name for row in database.workflows.values())
-        row = {
+        yield {
             "name": name,
             "functions": sorted(queue.functions),
             "base": _json(queue.base),
@@ -248,8 +240,6 @@ def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
             "waiting": min(len(waiting), COUNTED_MAX),
             "ready_since": _date(due[0] if due else None),
         }
-        if given.get("name") in (None, name) and given.get("paused") in (None, queue.paused is not None):
-            yield row
 
 
 def _noted(what: str, noted: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -264,45 +254,31 @@ def _bulks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
     for bulk_id, bulk in database.bulks.items():
         row = database.workflows[bulk_id]
         outcomes = [each.outcome for each in bulk.items]
-        fields = {
+        yield {
+            **_fields(bulk, "verb", "fixed", "rate", "expect", "by", "why"),
             "bulk_id": bulk_id,
-            "verb": bulk.verb,
             "status": row.status.value,
             "total": len(bulk.items),
-            "fixed": bulk.fixed,
             **{each: outcomes.count(each) for each in ("done", "refused", "failed")},
-            "rate": bulk.rate,
-            "expect": bulk.expect,
             "filter": _json(bulk.filter),
             "arguments": _json(bulk.arguments),
-            "by": bulk.by,
-            "why": bulk.why,
             "created_at": _date(row.created_at),
             "completed_at": None if row.status in LIVE else _date(row.updated_at),
         }
-        fits = given.get("bulk_id") in (None, bulk_id) and given.get("verb") in (None, bulk.verb)
-        if fits and row.status in (given.get("status") or [row.status]):
-            yield fields
 
 
 def _bulk_items(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for place, item in enumerate(database.bulks[given["bulk_id"]].items, 1):
-        if given.get("outcome") in (None, item.outcome):
-            yield {
-                "place": place,
-                "workflow_id": item.workflow_id,
-                "outcome": item.outcome,
-                "reason": item.reason,
-                "answer": None,
-                "at": None,
-            }
+        yield {
+            "place": place,
+            **_fields(item, "workflow_id", "outcome", "reason"),
+            "answer": None,
+            "at": None,
+        }
 
 
 def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, row in database.schedules.items():
-        fields = _schedule(name, row)
-        if all(value is None or fields[each] == value for each, value in given.items() if each != "subject"):
-            yield fields
+    return (_schedule(name, row) for name, row in database.schedules.items())
 
 
 def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
@@ -312,21 +288,18 @@ def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
     upcoming = itertools.islice(timetable.times(row.nominal_at - _MOMENT), 5) if row.nominal_at else ()
     known = {
         "name": name,
-        "function": row.function,
         "state": state,
         "next_at": row.next_at if state == "active" else None,
         "upcoming": to_json([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in upcoming]).decode(),
-        "last_at": row.last_at,
         "cron": timetable.expression if isinstance(timetable, Cron) else None,
         "tz": timetable.zone if isinstance(timetable, Cron) else "UTC",
         "every_s": timetable.seconds if isinstance(timetable, Every) else None,
         "at": timetable.when if isinstance(timetable, At) else None,
         "input": row.schedule.input,
         **asdict(policies),
-        "waiting_at": row.waiting_at,
+        **_fields(row, "function", "last_at", "waiting_at", "fault"),
         "owner": "code" if row.declared else "dynamic",
         "paused_why": row.paused,
-        "fault": row.fault,
         "created_at": row.since,
     }
     counted = dict.fromkeys(("started", "skipped", "missed"), 0)
@@ -335,7 +308,7 @@ def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
 
 def _ticks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for number, tick in enumerate(database.ticks, 1):
-        if tick.schedule == given["name"] and given.get("outcome") in (None, tick.outcome):
+        if tick.schedule == given["name"]:
             yield {
                 "number": number,
                 "nominal_at": tick.nominal_at,
@@ -349,15 +322,7 @@ def _ticks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
 
 def _acts(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for number, act in reversed([*enumerate(database.acts, 1)]):
-        at = _date(act.at)
-        assert at is not None
-        if (
-            all(given.get(noun) is None or (act.noun, act.name) == (noun, given[noun]) for noun in _NOUNS)
-            and given.get("verb") in (None, act.verb)
-            and (given.get("since") is None or at >= given["since"])
-            and (given.get("until") is None or at < given["until"])
-        ):
-            yield {**act._asdict(), "number": number, "at": at}
+        yield {**act._asdict(), "number": number, "at": _date(act.at)}
 
 
 def _patches(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -365,10 +330,7 @@ def _patches(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str,
     for (workflow_id, _), record in database.records.items():
         if record.step.kind == PATCH:
             answers.setdefault(patch_of(record.step.name), {})[workflow_id] = record
-    for name, asked in answers.items():
-        row = _patch(database, name, asked)
-        if given.get("safe") in (None, row["safe"]):
-            yield row
+    return (_patch(database, name, asked) for name, asked in answers.items())
 
 
 def _patch(database: Database, name: str, asked: Mapping[str, Record]) -> dict[str, Any]:
@@ -395,8 +357,6 @@ def _patch(database: Database, name: str, asked: Mapping[str, Record]) -> dict[s
         "asked_at": _date(first),
     }
 
-
-_NOUNS = ("workflow", "queue", "schedule")
 
 _ROWS = {
     WORKFLOWS.name: _workflows,

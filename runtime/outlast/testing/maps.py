@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable
 
 from outlast.core.maps import MapCounts
 from outlast.core.records import StepRecord
-from outlast.core.status import LIVE, Status
+from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.rows import QueueRow, Record, Workflow
-
-FAILED = (Status.ERROR, Status.CANCELLED, Status.EXHAUSTED)
 
 
 class Maps:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from outlast.core import kinds
 from outlast.testing.asking import Asked
@@ -44,7 +43,7 @@ class Figures:
     steps: int
 
 
-class Report(Asked["Report"]):
+class Report(Asked):
     """What came of it. In an `async def` test it is known once it was awaited."""
 
     def __init__(self, name: str) -> None:
@@ -55,10 +54,6 @@ class Report(Asked["Report"]):
         self._findings: list[Finding] = []
         self._end = ""
         self._remarks: list[Finding] = []
-
-    def __await__(self) -> Generator[Any, Any, Report]:
-        yield from self._wait()
-        return self
 
     @property
     def crashes(self) -> int:

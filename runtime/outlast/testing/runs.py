@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -51,17 +50,13 @@ class Emitted(NamedTuple):
     data: Any
 
 
-class Run(Asked["Run"]):
+class Run(Asked):
     """A workflow of the test. In an `async def` test it is known once it was awaited."""
 
     def __init__(self, world: World, workflow_id: str = "") -> None:
         super().__init__()
         self._world = world
         self._workflow_id = workflow_id
-
-    def __await__(self) -> Generator[Any, Any, Run]:
-        yield from self._wait()
-        return self
 
     @property
     def workflow_id(self) -> str:

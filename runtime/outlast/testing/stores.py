@@ -117,13 +117,13 @@ class MemoryStore:
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.bulks: BulkStore = Linked(link, BulkStatements(database))
         self.retention: RetentionStore = Linked(link, RetentionStatements(database))
-        self.message_queues: MessageQueueStore = NoQueues()
+        self.message_queues: MessageQueueStore = Linked(link, None)
 
 
 class Linked:
-    """The async face of some statements: each goes over a link under its own name."""
+    """The async face of some statements: each goes over a link under its own name. None: there are none."""
 
-    def __init__(self, link: Link, statements: object, **others: Callable[..., Any]) -> None:
+    def __init__(self, link: Link, statements: object | None, **others: Callable[..., Any]) -> None:
         """`others` are no statements."""
         for name in dir(statements):
             if not name.startswith("_"):
@@ -133,24 +133,6 @@ class Linked:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
-
-
-class NoQueues:
-    """See MessageQueueStore. The programs consume none."""
-
-    async def consume(
-        self,
-        queue: str,
-        function: str,
-        room: int,
-        version: str | None = None,
-        timeout_s: float | None = None,
-        *,
-        waits: bool = False,
-        key: str | None = None,
-    ) -> list[ClaimedWorkflow]:
-        """See MessageQueueStore."""
-        raise AssertionError(queue)
 
 
 class MemoryConnection:

@@ -8,9 +8,8 @@ from outlast.core.errors import UsageError
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.ports import Fence
 from outlast.core.records import NewWorkflow
-from outlast.core.status import Status
+from outlast.core.status import FAILED, Status
 from outlast.testing.database import Database
-from outlast.testing.maps import FAILED
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.retrying import Retrying
 
