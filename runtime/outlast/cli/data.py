@@ -49,3 +49,6 @@ def header_key(ctx: click.Context, param: click.Parameter, value: str | None) ->
     raise click.BadParameter(
         "a key has 1 to 255 ASCII characters, none of them a control character", ctx, param
     )
+
+
+key_option = click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")

@@ -11,7 +11,7 @@ from outlast.cli.filters import filter_options
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import compact, plain_text, say
 from outlast.cli.tables import print_listing
-from outlast.core.resources import EVENTS, WORKFLOWS
+from outlast.core.resources import EVENTS, WORKFLOWS, path_of
 
 
 @click.command(cls=Command, help=EVENTS.command_help)
@@ -26,7 +26,6 @@ def events(item: str, follows: bool, host: Host, **filters: Any) -> None:
     if not follows:
         print_listing(EVENTS, host, item, **filters)
         return
-    from outlast.cli.remote import path_of
     from outlast.cli.streams import follow_stream
 
     given = {name: value for name, value in filters.items() if value}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from outlast.cli.failures import CommandFailed
-from outlast.cli.remote import ANSWER_MARGIN_S, Remote, is_temporary, path_of
+from outlast.cli.remote import ANSWER_MARGIN_S, Remote, is_temporary
 from outlast.core.clock import monotonic
-from outlast.core.resources import WORKFLOWS
+from outlast.core.resources import WORKFLOWS, path_of
 from outlast.core.status import LIVE
 
 POLL_S = 60.0

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from outlast.cli.command import Command, Host, host_options
-from outlast.cli.data import header_key, read_data
+from outlast.cli.data import key_option, read_data
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
 from outlast.core.clock import monotonic
@@ -81,7 +81,7 @@ class _FunctionName(click.ParamType[str]):
     callback=read_data,
     help="The body: JSON, @FILE for a file's, - for standard input's.",
 )
-@click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
+@key_option
 @click.option(
     "--async", "no_wait", is_flag=True, help="Don't wait: print the workflow id once it is durable."
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -212,12 +211,6 @@ def is_from_proxy(answer: Answer) -> bool:
     """Whether a proxy answers for a host that is away."""
     ours = "idempotency-replayed" in answer.headers or problem_document(answer) is not None
     return answer.status in _GATEWAY_STATUSES and not ours
-
-
-def path_of(template: str, *values: str) -> str:
-    """A template of `core.resources` or `core.verbs` with these in its places, in their order."""
-    given = iter(values)
-    return re.sub(r"\{\w+\}", lambda _: quote(next(given), safe=""), template)
 
 
 def problem_document(answer: Answer) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from outlast.cli.filters import filter_options, given_filters
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import is_terminal, plain_text, print_json, print_pairs, print_table
 from outlast.cli.verbs import verb_command
-from outlast.core.resources import RESOURCES, Resource
+from outlast.core.resources import RESOURCES, Resource, path_of
 from outlast.core.verbs import VERBS
 
 LIMIT_MAX = 10_000
@@ -66,8 +66,6 @@ def print_listing(
     resource: Resource, host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any
 ) -> None:
     """The rows of a resource, or of what belongs to `item`, that pass the filters."""
-    from outlast.cli.remote import path_of
-
     rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given_filters(filters))
     if host.as_json:
         print_json({resource.name: rows})
@@ -79,8 +77,6 @@ def show_command(resource: Resource) -> click.Command:
     """The command that shows one row."""
 
     def run(host: Host, item: str) -> None:
-        from outlast.cli.remote import path_of
-
         print_row(resource, host.connect().get(path_of(resource.item_path, item)).document(), host)
 
     command = key_argument(resource)(host_options(run))

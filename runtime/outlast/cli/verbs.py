@@ -14,7 +14,7 @@ from outlast.cli.filters import Decorator, filter_options, given_filters
 from outlast.cli.keys import KeyOf, key_argument
 from outlast.cli.kinds import kind_of, sent
 from outlast.cli.screen import Column, plain_text, print_json, print_table, say
-from outlast.core.resources import FOUND_BY, Kind
+from outlast.core.resources import FOUND_BY, Kind, path_of
 from outlast.core.verbs import BULK, Argument, Verb
 
 
@@ -85,8 +85,6 @@ def _options_of_bulks(command: Callable[..., None]) -> Callable[..., None]:
 
 def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> None:
     """Do it, and say so."""
-    from outlast.cli.remote import path_of
-
     answer = host.connect().send(verb.method, path_of(verb.paths[0], item), arguments)
     document = answer.document()
     if host.as_json:

@@ -9,36 +9,31 @@ import click
 from outlast.cli.cells import status_text, time_between
 from outlast.cli.check import export
 from outlast.cli.command import Command, Host, host_options
-from outlast.cli.data import header_key, read_data
+from outlast.cli.data import key_option, read_data
 from outlast.cli.events import events
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
 from outlast.cli.tables import print_row, resource_commands
 from outlast.cli.times import ago, moment
 from outlast.core.clock import Clock, monotonic
-from outlast.core.resources import WORKFLOWS
+from outlast.core.resources import WORKFLOWS, path_of
 from outlast.core.verbs import SEND
 
 WAIT_MAX_S = 7 * 86_400
 
 
-workflow_argument = key_argument(WORKFLOWS)
-
-
 @click.command(cls=Command)
-@workflow_argument
+@key_argument(WORKFLOWS)
 @host_options
 def show(item: str, host: Host) -> None:
     """Show a workflow: its status, times, input, and output or error."""
-    from outlast.cli.remote import path_of
-
     print_row(
         WORKFLOWS, host.connect().get(path_of(WORKFLOWS.item_path, item)).document(), host, _print_workflow
     )
 
 
 @click.command(cls=Command)
-@workflow_argument
+@key_argument(WORKFLOWS)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -63,7 +58,7 @@ def wait(item: str, timeout_s: int | None, host: Host) -> None:
 
 
 @click.command(cls=Command)
-@workflow_argument
+@key_argument(WORKFLOWS)
 @click.option("--topic", help="The topic. Default: the one without a name.")
 @click.option(
     "--data",
@@ -72,12 +67,10 @@ def wait(item: str, timeout_s: int | None, host: Host) -> None:
     callback=read_data,
     help="The message: JSON, @FILE for a file's, - for standard input's.",
 )
-@click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
+@key_option
 @host_options
 def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> None:
     """Send a message to a workflow. The same key sends it once."""
-    from outlast.cli.remote import path_of
-
     remote = host.connect()
     path = path_of(SEND.paths[1], item, topic) if topic else path_of(SEND.paths[0], item)
     headers = {"content-type": "application/json", "idempotency-key": key}

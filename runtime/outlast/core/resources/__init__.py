@@ -11,7 +11,7 @@ from __future__ import annotations
 from outlast.core.resources.acts import ACTS, BULK_ITEMS, BULKS
 from outlast.core.resources.overviews import CATALOG, ERRORS, HELD, INSTANCES, PATCHES
 from outlast.core.resources.queues import QUEUES, SCHEDULES, TICKS
-from outlast.core.resources.resource import COUNTED_MAX, Column, Filter, Kind, Resource
+from outlast.core.resources.resource import COUNTED_MAX, Column, Filter, Kind, Resource, path_of
 from outlast.core.resources.workflows import (
     EVENTS,
     FOUND_BY,
@@ -35,5 +35,5 @@ MANAGED = tuple(each.path for each in RESOURCES if each.of is None)
 __all__ = [
     "ACTS", "BULKS", "BULK_ITEMS", "CATALOG", "COUNTED_MAX", "ERRORS", "EVENTS", "FOUND_BY", "HELD",
     "INSTANCES", "LOGS", "MANAGED", "MESSAGES", "PATCHES", "QUEUES", "RESOURCES", "SCHEDULES", "STEPS",
-    "TICKS", "WAITS", "WORKFLOW", "WORKFLOWS", "Column", "Filter", "Kind", "Resource",
+    "TICKS", "WAITS", "WORKFLOW", "WORKFLOWS", "Column", "Filter", "Kind", "Resource", "path_of",
 ]  # fmt: skip

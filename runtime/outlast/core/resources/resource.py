@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
+from urllib.parse import quote
 
 COUNTED_MAX = 1000
 """How far counts go that would take long for many rows: this number stands for itself and all above."""
@@ -130,6 +132,12 @@ class Resource(NamedTuple):
 def nullable(name: str, kind: Kind, about: str = "", *, value: bool = False) -> Column:
     """A column that may be null."""
     return Column(name, kind, about, nullable=True, value=value)
+
+
+def path_of(template: str, *keys: str) -> str:
+    """A path of a resource or a verb with these in its places, in their order."""
+    given = iter(keys)
+    return re.sub(r"\{\w+\}", lambda _: quote(next(given), safe=""), template)
 
 
 OF_FUNCTION = Filter("function", Kind.TEXT, "Of this function.", "Only this function's.")

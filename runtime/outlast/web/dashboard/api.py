@@ -66,8 +66,7 @@ class Api:
         headers: Iterable[tuple[str, str]] = (),
     ) -> Answered:
         """Do a verb: `body` is sent as JSON, bytes as they are. Raises as `get`, and for viewers always."""
-        if not viewer.may_act:
-            raise ProblemError(viewer_refused("do this"))
+        viewer.check_may("do this")
         sent = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
         fields = [(name.lower().encode(), value.encode()) for name, value in headers]
         got = await self._ask(_request(call, viewer, method, path, body=sent, headers=fields))

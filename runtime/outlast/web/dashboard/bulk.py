@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from outlast.core.resources import FOUND_BY, WORKFLOWS, Kind
+from outlast.core.resources import FOUND_BY, Kind, path_of
 from outlast.core.verbs import BULK, VERBS, Verb
 from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.doing import read_arguments
-from outlast.web.dashboard.forms import form_of
-from outlast.web.dashboard.viewers import viewer_refused
+from outlast.web.dashboard.forms import form_of, unfit
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -45,7 +44,7 @@ class Wanted(NamedTuple):
 
 async def ask(asked: Asked) -> Sendable:
     """The form: for a filter with what it would do, tried on ten of them."""
-    _check(asked)
+    asked.viewer.check_may("do this")
     wanted = _read_wanted(asked.query)
     tried, refused = None, None
     if wanted.chosen:
@@ -60,7 +59,7 @@ async def ask(asked: Asked) -> Sendable:
 
 async def do(asked: Asked) -> Sendable:
     """Do it: to the chosen one by one, to a filter by a bulk."""
-    _check(asked)
+    asked.viewer.check_may("do this")
     form = await form_of(asked.call)
     wanted = _read_wanted(form)
     if wanted.chosen:
@@ -69,9 +68,7 @@ async def do(asked: Asked) -> Sendable:
     expect = form.get("expect", [""])[-1].strip()
     try:
         if not expect.isdecimal():
-            raise ProblemError(
-                Problem("invalid_input", "say how many you expect: a whole number", status=422)
-            )
+            raise ProblemError(unfit("say how many you expect: a whole number"))
         body = {**_body(wanted), "expect": int(expect)}
         answered = await asked.do("POST", _BULK_PATH, body)
     except ProblemError as error:
@@ -81,7 +78,7 @@ async def do(asked: Asked) -> Sendable:
 
 
 async def _do_one(asked: Asked, wanted: Wanted, workflow_id: str) -> Outcome:
-    path = wanted.verb.paths[0].replace(f"{{{WORKFLOWS.key}}}", part(workflow_id))
+    path = path_of(wanted.verb.paths[0], workflow_id)
     try:
         await asked.do(wanted.verb.method, path, wanted.arguments)
     except ProblemError as error:
@@ -91,35 +88,24 @@ async def _do_one(asked: Asked, wanted: Wanted, workflow_id: str) -> Outcome:
     return Outcome(workflow_id, None)
 
 
-def _check(asked: Asked) -> None:
-    if not asked.viewer.may_act:
-        raise ProblemError(viewer_refused("do this"))
-
-
 def _read_wanted(fields: Mapping[str, list[str]]) -> Wanted:
     """Raises ProblemError (422)."""
     name = (fields.get("verb") or ["retry"])[-1]
     verb = next((each for each in VERBS if each.bulk and each.name == name), None)
     if verb is None:
         known = ", ".join(each.name for each in VERBS if each.bulk)
-        raise ProblemError(Problem("invalid_input", f"no bulk does {name!r}; use {known}", status=422))
+        raise ProblemError(unfit(f"no bulk does {name!r}; use {known}"))
     to_filter = (fields.get("to") or ["chosen"])[-1] == "filter"
     chosen = [] if to_filter else list(dict.fromkeys(each for each in fields.get("id", []) if each))
     if not to_filter and not chosen:
-        raise ProblemError(
-            Problem(
-                "invalid_input", "nothing is chosen: go back and tick the runs that are meant", status=422
-            )
-        )
+        raise ProblemError(unfit("nothing is chosen: go back and tick the runs that are meant"))
     if len(chosen) > CHOSEN_MAX:
-        raise ProblemError(
-            Problem("invalid_input", f"{CHOSEN_MAX} can be chosen at once; use a filter", status=422)
-        )
+        raise ProblemError(unfit(f"{CHOSEN_MAX} can be chosen at once; use a filter"))
     last = {name: values[-1] for name, values in fields.items()}
     try:
         arguments = read_arguments(verb.arguments, last)
     except ValueError as error:
-        raise ProblemError(Problem("invalid_input", str(error), status=422)) from None
+        raise ProblemError(unfit(str(error))) from None
     return Wanted(verb, chosen, _filter(fields), arguments, last)
 
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from outlast.core.resources import WORKFLOWS, Filter, Kind
+from outlast.core.resources import WORKFLOWS, Filter, Kind, path_of
 from outlast.core.verbs import CANCEL, Argument, Verb
-from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.http.calls import Sendable
 
@@ -38,7 +37,7 @@ async def show_list(asked: Asked) -> Sendable:
 
 def of_run(base: str, workflow_id: str) -> list[Command]:
     """Looking at a workflow."""
-    path = f"{base}{WORKFLOWS.path}/{part(workflow_id)}"
+    path = base + path_of(WORKFLOWS.item_path, workflow_id)
     literal = _literal(workflow_id)
     return [
         Command("curl", f"curl -s {_KEY} {shlex.quote(path)}\ncurl -s {_KEY} {shlex.quote(f'{path}/steps')}"),
@@ -76,8 +75,7 @@ def of_list(base: str, query: Mapping[str, Sequence[str]]) -> list[Command]:
 
 def of_verb(base: str, verb: Verb, key: str, given: Mapping[str, Any]) -> list[Command]:
     """Doing a verb."""
-    template = verb.paths[0]
-    path = base + template.replace(f"{{{verb.noun.key}}}", part(key))
+    path = base + path_of(verb.paths[0], key)
     body = json.dumps(given, ensure_ascii=False)
     data = f' -H "content-type: application/json" -d {shlex.quote(body)}' if given else ""
     by_name = {each.name: each for each in verb.arguments}

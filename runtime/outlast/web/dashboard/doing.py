@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource
+from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource, path_of
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
 from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
-from outlast.web.dashboard.forms import form_of
+from outlast.web.dashboard.forms import form_of, unfit
 from outlast.web.dashboard.typed import read_typed
-from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -33,8 +32,8 @@ async def do(asked: Asked) -> Sendable:
     try:
         given = read_arguments(verb.arguments, fields)
     except ValueError as error:
-        return _page(asked, verb, key, fields, Problem("invalid_input", str(error), status=422))
-    path = verb.paths[0].replace(f"{{{verb.noun.key}}}", part(key))
+        return _page(asked, verb, key, fields, unfit(str(error)))
+    path = path_of(verb.paths[0], key)
     try:
         answered = await asked.do(verb.method, path, given)
     except ProblemError as error:
@@ -59,8 +58,7 @@ def _find_verb(asked: Asked) -> tuple[Verb, str]:
     """The verb and the key that a path names. Raises ProblemError."""
     noun = _NOUNS[asked.call.path.split("/")[2]]
     name, key = asked.keys[-1], asked.keys[0] if len(asked.keys) > 1 else ""
-    if not asked.viewer.may_act:
-        raise ProblemError(viewer_refused("do this"))
+    asked.viewer.check_may("do this")
     for verb in VERBS:
         if verb.noun is noun and verb.name == name and verb not in (SEND, BULK) and verb.of_one == bool(key):
             return verb, key

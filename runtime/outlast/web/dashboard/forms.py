@@ -18,9 +18,9 @@ CSRF_HEADER = b"x-csrf-token"
 """The header field of what scripts send."""
 
 
-async def form_of(call: Call, bytes_max: int = FORM_BYTES_MAX) -> dict[str, list[str]]:
+async def form_of(call: Call) -> dict[str, list[str]]:
     """The fields of a form and their values, without the token. Raises ProblemError."""
-    fields = await read_fields(call, bytes_max)
+    fields = await read_fields(call)
     fields.pop(CSRF, None)
     return fields
 
@@ -40,3 +40,8 @@ async def read_fields(call: Call, bytes_max: int = FORM_BYTES_MAX) -> dict[str, 
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return fields
+
+
+def unfit(why: str) -> Problem:
+    """422: the form as it is can't be sent."""
+    return Problem("invalid_input", why, status=422)

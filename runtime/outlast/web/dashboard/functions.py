@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from outlast.core.resources import CATALOG, WORKFLOWS
 from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.forms import form_of
+from outlast.web.dashboard.forms import form_of, unfit
 from outlast.web.dashboard.inputs import Field, fields_of, read_input
-from outlast.web.dashboard.listed import render_listed
+from outlast.web.dashboard.listed import listing
 from outlast.web.dashboard.queues import BESIDE
-from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -21,9 +20,7 @@ from outlast.web.http.routes import FUNCTIONS
 KEY = "idempotency_key"
 
 
-async def show(asked: Asked) -> Sendable:
-    """All of them."""
-    return await render_listed(asked, "functions.html", CATALOG)
+show = listing("functions.html", CATALOG)
 
 
 async def show_one(asked: Asked) -> Sendable:
@@ -33,14 +30,13 @@ async def show_one(asked: Asked) -> Sendable:
 
 async def call(asked: Asked) -> Sendable:
     """Call it by the public API, and show its run. What is refused is told on the form."""
-    if not asked.viewer.may_act:
-        raise ProblemError(viewer_refused("call functions"))
+    asked.viewer.check_may("call functions")
     (function,) = asked.keys
     given = {name: values[-1] for name, values in (await form_of(asked.call)).items()}
     try:
         body = read_input(await _fields(asked, function), given)
     except ValueError as error:
-        return await _page(asked, given, Problem("invalid_input", str(error), status=422))
+        return await _page(asked, given, unfit(str(error)))
     sent = {"idempotency-key": given.get(KEY, ""), "prefer": "respond-async"}
     path = f"{FUNCTIONS}{'/'.join(map(part, function.split('/')))}"
     try:

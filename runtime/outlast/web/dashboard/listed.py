@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from outlast.core.resources import Resource
@@ -36,9 +37,11 @@ async def listed(asked: Asked, resource: Resource, path: str | None = None, **mo
     return Listed(found[resource.name], cursor_in(found), None, filtered)
 
 
-async def render_listed(
-    asked: Asked, template: str, resource: Resource, path: str | None = None, **values: Any
-) -> Answer:
-    """The page of a view that shows nothing but one listing."""
-    found = await listed(asked, resource, path)
-    return asked.render(template, found.status, found=found, **values)
+def listing(template: str, resource: Resource, **values: Any) -> Callable[[Asked], Awaitable[Answer]]:
+    """A view that shows nothing but a page of a resource."""
+
+    async def show(asked: Asked) -> Answer:
+        found = await listed(asked, resource)
+        return asked.render(template, found.status, found=found, **values)
+
+    return show

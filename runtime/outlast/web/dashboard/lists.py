@@ -11,7 +11,7 @@ from outlast.core.resources import ACTS, ERRORS, HELD, INSTANCES, WAITS, WORKFLO
 from outlast.core.status import Status
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.listed import listed, render_listed
+from outlast.web.dashboard.listed import listed, listing
 from outlast.web.http.calls import Sendable
 
 BULK_VERBS = tuple(
@@ -31,15 +31,14 @@ PERIODS = {
 """Of errors."""
 USUAL = "7d"
 
-VERB_NAMES = tuple(sorted({each.name for each in VERBS}))
-
 
 async def show_runs(asked: Asked) -> Sendable:
     """Workflows by the filters of the address, the newest first."""
-    return await render_listed(
-        asked,
+    found = await listed(asked, WORKFLOWS)
+    return asked.render(
         "runs.html",
-        WORKFLOWS,
+        found.status,
+        found=found,
         statuses=[each.value for each in Status],
         waits=WAITS,
         reasons=list(REASONS),
@@ -56,14 +55,11 @@ async def show_errors(asked: Asked) -> Sendable:
     return asked.render("errors.html", found.status, found=found, periods=list(PERIODS), period=period)
 
 
-async def show_held(asked: Asked) -> Sendable:
-    """What doesn't go on, by function and reason, with what is recorded beside what the code calls."""
-    return await render_listed(asked, "held.html", HELD, reasons=REASONS)
+show_held = listing("held.html", HELD, reasons=REASONS)
+"""What doesn't go on, by function and reason, with what is recorded beside what the code calls."""
 
-
-async def show_acts(asked: Asked) -> Sendable:
-    """What people did, when and why, and what stood before: the newest first."""
-    return await render_listed(asked, "acts.html", ACTS, verbs=VERB_NAMES)
+show_acts = listing("acts.html", ACTS, verbs=sorted({each.name for each in VERBS}))
+"""What people did, when and why, and what stood before: the newest first."""
 
 
 async def show_instances(asked: Asked) -> Sendable:

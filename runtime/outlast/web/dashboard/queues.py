@@ -5,16 +5,14 @@ from __future__ import annotations
 from outlast.core.resources import ACTS, QUEUES, WORKFLOWS
 from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.listed import render_listed
+from outlast.web.dashboard.listed import listing
 from outlast.web.http.calls import Sendable
 
 BESIDE = 20
 """Rows of what is shown beside one."""
 
 
-async def show(asked: Asked) -> Sendable:
-    """All of them."""
-    return await render_listed(asked, "queues.html", QUEUES)
+show = listing("queues.html", QUEUES)
 
 
 async def show_one(asked: Asked) -> Sendable:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlast.core.lines import LINES_MAX
-from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, WORKFLOW, WORKFLOWS, Resource
+from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, STEPS, WORKFLOW, WORKFLOWS, path_of
 from outlast.core.status import LIVE, Status
-from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.allowed import allowed_verbs
 from outlast.web.dashboard.asked import Asked, cursor_in
 from outlast.web.dashboard.hidden import HIDDEN
 from outlast.web.dashboard.shown import decoded, loose
-from outlast.web.dashboard.steps import steps_page, steps_path
+from outlast.web.dashboard.steps import steps_page
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import ProblemError
 
@@ -28,8 +27,7 @@ FEW = 20
 async def show(asked: Asked) -> Sendable:
     """The page of one workflow; with `step` also that step, in the panel."""
     (workflow_id,) = asked.keys
-    path = f"{WORKFLOWS.path}/{part(workflow_id)}"
-    run = await asked.get(path, brief=True)
+    run = await asked.get(path_of(WORKFLOWS.item_path, workflow_id), brief=True)
     steps, step, parts = await asyncio.gather(
         steps_page(asked, workflow_id), _step(asked, workflow_id), _parts(asked, workflow_id)
     )
@@ -49,11 +47,11 @@ async def show(asked: Asked) -> Sendable:
 async def _parts(asked: Asked, workflow_id: str) -> dict[str, dict[str, Any]]:
     """The first of what belongs to it, by name: `rows`, and whether there are `more`."""
     asking: dict[str, tuple[str, dict[str, Any]]] = {
-        "events": (_of(EVENTS, workflow_id), {}),
-        "messages": (_of(MESSAGES, workflow_id), {}),
+        "events": (path_of(EVENTS.path, workflow_id), {}),
+        "messages": (path_of(MESSAGES.path, workflow_id), {}),
         "workflows": (WORKFLOWS.path, {"parent": workflow_id}),
         "acts": (ACTS.path, {"workflow": workflow_id}),
-        "logs": (_of(LOGS, workflow_id), {"limit": LINES_MAX}),
+        "logs": (path_of(LOGS.path, workflow_id), {"limit": LINES_MAX}),
     }
     pages = await asyncio.gather(
         *(_optional(asked, path, {"limit": FEW, **query}) for path, query in asking.values())
@@ -79,12 +77,12 @@ async def _step(asked: Asked, workflow_id: str) -> dict[str, Any] | None:
     step_id = asked.one("step")
     if not step_id:
         return None
-    found = await asked.get(steps_path(workflow_id), step_id=step_id)
+    found = await asked.get(path_of(STEPS.path, workflow_id), step_id=step_id)
     if not found["steps"]:
         return {**_NEVER, "step_id": step_id, "name": "", "gone": True}
     lines: dict[str, Any] = {"logs": []}
     if asked.viewer.sees_values:
-        lines = await asked.get(_of(LOGS, workflow_id), step_id=step_id)
+        lines = await asked.get(path_of(LOGS.path, workflow_id), step_id=step_id)
     return {**_NEVER, **found["steps"][0], "gone": False, "lines": lines["logs"]}
 
 
@@ -95,7 +93,3 @@ def _large(run: Mapping[str, Any]) -> Mapping[str, Any]:
         return {}
     found: dict[str, Any] = decoded(large)
     return found
-
-
-def _of(resource: Resource, workflow_id: str) -> str:
-    return resource.path.replace(f"{{{WORKFLOWS.key}}}", part(workflow_id))

@@ -5,16 +5,11 @@ from __future__ import annotations
 from outlast.core.resources import ACTS, SCHEDULES
 from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.listed import render_listed
+from outlast.web.dashboard.listed import listing
 from outlast.web.dashboard.queues import BESIDE
 from outlast.web.http.calls import Sendable
 
-STATES = ("active", "paused", "orphaned", "ended", "unusable")
-
-
-async def show(asked: Asked) -> Sendable:
-    """All of them."""
-    return await render_listed(asked, "schedules.html", SCHEDULES, states=STATES)
+show = listing("schedules.html", SCHEDULES, states=("active", "paused", "orphaned", "ended", "unusable"))
 
 
 async def show_one(asked: Asked) -> Sendable:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlast.core.resources import STEPS, WORKFLOWS
-from outlast.web.dashboard.addresses import part
+from outlast.core.resources import STEPS, path_of
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.timelines import Timeline, timeline
 from outlast.web.http.calls import Sendable
@@ -37,7 +36,7 @@ async def show(asked: Asked) -> Sendable:
 
 async def steps_page(asked: Asked, workflow_id: str) -> StepsPage:
     """The block of steps that `from` names, of a run. Raises ProblemError."""
-    path = steps_path(workflow_id)
+    path = path_of(STEPS.path, workflow_id)
     given = asked.one("from")
     first = (
         min(int(given), _PLACE_MAX - 1) if given.isdecimal() and given.isascii() and len(given) < 11 else 1
@@ -55,8 +54,3 @@ async def steps_page(asked: Asked, workflow_id: str) -> StepsPage:
         orders = (each["completion_order"] or 0 for each in newest["steps"])
         last = max(last, *orders) if newest["steps"] else last
     return StepsPage(first, last, more, steps)
-
-
-def steps_path(workflow_id: str) -> str:
-    """Where the API has the steps of a run."""
-    return STEPS.path.replace(f"{{{WORKFLOWS.key}}}", part(workflow_id))

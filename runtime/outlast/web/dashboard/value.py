@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from outlast.core.resources import WORKFLOWS
-from outlast.web.dashboard.addresses import part
+from outlast.core.resources import STEPS, WORKFLOWS, path_of
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.shown import pretty, visible
-from outlast.web.dashboard.steps import steps_path
 from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import NO_STORE, Answer
 from outlast.web.http.calls import Sendable
@@ -22,10 +20,10 @@ async def show(asked: Asked) -> Sendable:
     if not asked.viewer.sees_values:
         raise ProblemError(viewer_refused("see values"))
     if member == "step":
-        steps = (await asked.get(steps_path(workflow_id), step_id=asked.one("step")))["steps"]
+        steps = (await asked.get(path_of(STEPS.path, workflow_id), step_id=asked.one("step")))["steps"]
         found = steps[0]["output"] if steps else None
     elif member in _MEMBERS:
-        found = (await asked.get(f"{WORKFLOWS.path}/{part(workflow_id)}"))[member]
+        found = (await asked.get(path_of(WORKFLOWS.item_path, workflow_id)))[member]
     else:
         raise ProblemError(
             Problem("NOT_FOUND", f"there is no value {member!r}; use {', '.join(_MEMBERS)} or step")

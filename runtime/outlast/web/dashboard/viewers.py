@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from outlast.web.http.answers import Pairs
-from outlast.web.http.problems import Problem
+from outlast.web.http.problems import Problem, ProblemError
 
 Role = Literal["operator", "viewer"]
 
@@ -35,6 +35,11 @@ class Viewer:
     def may_act(self) -> bool:
         """Whether they may do verbs and call functions."""
         return self.role == "operator"
+
+    def check_may(self, what: str) -> None:
+        """Raises ProblemError (403) for who may only look."""
+        if not self.may_act:
+            raise ProblemError(viewer_refused(what))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,8 @@ from outlast.web.dashboard import (
     value,
 )
 from outlast.web.dashboard.asked import Asked
+from outlast.web.dashboard.safety import DASHBOARD as DASHBOARD
 from outlast.web.http.calls import Sendable
-
-DASHBOARD = "/dashboard"
 
 
 class View(NamedTuple):
