@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from outlast.cli.command import Command, env_file_option, json_option, read_settings
+from outlast.cli.command import Command, env_file_option, functions_option, json_option, read_settings
 from outlast.cli.db import open_database
 from outlast.cli.screen import one_line, print_json, say
 from outlast.core.printable import escape
@@ -41,9 +41,7 @@ _sample = click.option(
 @click.option(
     "--from", "bundle", type=click.Path(path_type=Path), help="A file of `outlast workflows export`."
 )
-@click.option(
-    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
-)
+@functions_option
 @_sample
 @click.option(
     "--open",

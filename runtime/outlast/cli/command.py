@@ -83,6 +83,9 @@ env_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Read settings from this file instead of .env.",
 )
+functions_option = click.option(
+    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
+)
 url_option = click.option(
     "--url", help="Where the host is. Default: OUTLAST_URL, else http://127.0.0.1 at PORT, else 8000."
 )

@@ -12,6 +12,7 @@ import click
 from outlast.cli.command import CommandGroup, env_file_option, json_option, read_settings
 from outlast.cli.embedded import psql, reset, url
 from outlast.cli.failures import CommandFailed
+from outlast.cli.files import print_written, write_new
 from outlast.cli.screen import Column, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -184,8 +185,7 @@ def _copy(folder: Path, as_json: bool) -> None:
     """Copy what `folder` lacks. Never overwrites: what is there may have been applied."""
     from outlast.store.migrations import migrations
 
-    written: list[tuple[Path, bytes]] = []
-    unchanged: list[tuple[Path, bytes]] = []
+    wanted: dict[Path, bytes] = {}
     for migration in migrations():
         target = folder / migration.path.name
         others = [each for each in folder.glob(f"{migration.version}_*.sql") if each != target]
@@ -196,23 +196,9 @@ def _copy(folder: Path, as_json: bool) -> None:
                 f"{others[0] if others else target} has the timestamp of one of Outlast's migrations and is "
                 "another file: rename it",
             )
-        (unchanged if target.exists() else written).append((target, text))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for target, text in written:
-            with target.open("xb") as file:
-                file.write(text)
-    except OSError as error:
-        raise CommandFailed("not_written", f"{folder} can't be written to: {error.strerror}") from error
-    if as_json:
-        print_json(
-            {"written": [str(each) for each, _ in written], "unchanged": [str(each) for each, _ in unchanged]}
-        )
-        return
-    for target, _ in written:
-        click.echo(f"wrote {target}")
-    for target, _ in unchanged:
-        click.echo(f"{target} is there already")
+        wanted[target] = text
+    written = [target for target, text in wanted.items() if write_new(target, text)]
+    print_written(written, [each for each in wanted if each not in written], as_json=as_json)
 
 
 def _name(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from outlast.cli.command import Command, env_file_option, json_option
+from outlast.cli.command import Command, env_file_option, functions_option, json_option
 from outlast.cli.screen import one_line, print_json
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option(
-    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
-)
+@functions_option
 @env_file_option
 @json_option
 def doctor(functions: Path | None, env_file: Path | None, as_json: bool) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from outlast.cli.failures import CommandFailed
+from outlast.cli.files import write_new
 
 DOCKERFILE = Template("""\
 # syntax=docker/dockerfile:1
@@ -75,7 +76,7 @@ def write_image(folder: Path) -> tuple[list[Path], list[Path]]:
         )
     folders = [each for each in ("functions", "supabase") if (folder / each).is_dir()] or ["functions"]
     copied = "\nCOPY ".join(f"{each} {each}" for each in folders)
-    texts = {
+    files = {
         dockerfile: DOCKERFILE.substitute(version="${PYTHON_VERSION}", folders="@").replace(
             "@ ./", copied, 1
         ),
@@ -83,13 +84,5 @@ def write_image(folder: Path) -> tuple[list[Path], list[Path]]:
         folder / "requirements.txt": f"outlast=={version('outlast')}\n",
         folder / "wheels" / "README": _WHEELS,
     }
-    written: list[Path] = []
-    try:
-        for path, text in texts.items():
-            if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-                written.append(path)
-    except OSError as error:
-        raise CommandFailed("not_written", f"{folder} can't be written to: {error.strerror}") from error
-    return written, [path for path in texts if path not in written]
+    written = [path for path, text in files.items() if write_new(path, text.encode())]
+    return written, [path for path in files if path not in written]

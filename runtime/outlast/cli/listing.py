@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from outlast.cli.command import Command, env_file_option, json_option, read_settings
+from outlast.cli.command import Command, env_file_option, functions_option, json_option, read_settings
+from outlast.cli.files import relative
 from outlast.cli.screen import Column, one_line, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list", cls=Command)
-@click.option(
-    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
-)
+@functions_option
 @env_file_option
 @json_option
 def list_functions(functions: Path | None, env_file: Path | None, as_json: bool) -> None:
@@ -57,7 +56,7 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "name": file.name,
-            "path": _relative_path(file.path),
+            "path": str(relative(file.path)),
             "version": file.version,
             "serves": sorted(file.served),
             "versions": _versions(file),
@@ -91,11 +90,6 @@ def _serves(row: dict[str, Any]) -> str:
     names = sorted({*row["serves"], *versions})
     told = [name + "".join(f" (version {each})" for each in versions.get(name, ())) for name in names]
     return ", ".join([*told, *(f"{each} (former name)" for each in row["aliases"])])
-
-
-def _relative_path(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 _COLUMNS = (

@@ -13,6 +13,7 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.failures import CommandFailed
+from outlast.cli.files import print_written, relative, write_new
 from outlast.cli.screen import print_json
 from outlast.core.names import is_function_name
 
@@ -118,16 +119,16 @@ def new(
         print_json(
             {
                 "name": name,
-                "path": str(_relative(path)),
+                "path": str(relative(path)),
                 "test": None if test is None else str(test),
                 "curl": curl,
             }
         )
         return
-    folder = _relative(path.parent)
+    folder = relative(path.parent)
     beside = "" if test is None else f"wrote {test}, its test: run it by `pytest {folder}`\n"
     next_ = "Start the host with `outlast serve --reload`, then call it:"
-    click.echo(f"wrote {_relative(path)}\n{beside}\n{next_}\n\n  {curl}")
+    click.echo(f"wrote {relative(path)}\n{beside}\n{next_}\n\n  {curl}")
 
 
 def _write_image(name: str | None, as_json: bool) -> None:
@@ -135,16 +136,9 @@ def _write_image(name: str | None, as_json: bool) -> None:
 
     if name is not None:
         raise click.UsageError("--dockerfile takes no NAME", click.get_current_context())
-    written, there = write_image(Path.cwd())
-    if as_json:
-        shown = [[str(_relative(each)) for each in paths] for paths in (written, there)]
-        print_json({"written": shown[0], "unchanged": shown[1]})
-        return
-    for path in written:
-        click.echo(f"wrote {_relative(path)}")
-    for path in there:
-        click.echo(f"{_relative(path)} is there already")
-    click.echo("\nBuild the image with `docker build -t NAME .`; docs/deploy.md says how to run it")
+    print_written(*write_image(Path.cwd()), as_json=as_json)
+    if not as_json:
+        click.echo("\nBuild the image with `docker build -t NAME .`; docs/deploy.md says how to run it")
 
 
 def _text(name: str, auth: str | None) -> str:
@@ -168,7 +162,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     imports = f"{ours}\n\n{own}" if plain else f"from importlib import import_module\n\n{ours}"
     text = _TEST.substitute(
         name=name,
-        folder=_relative(path.parent),
+        folder=relative(path.parent),
         imports=imports,
         found="" if plain else f'\n{identifier} = import_module("{module}").{identifier}\n',
         user=_AS_USER if auth == "user" else "",
@@ -176,14 +170,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
         given=identifier if auth == "user" else f'{identifier}, name="Ada"',
         greeted="ada@example.com" if auth == "user" else "Ada",
     ).replace("    \n", "")
-    try:
-        with test.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        return None
-    except OSError as error:
-        raise CommandFailed("not_written", f"{_relative(test)} can't be written: {error.strerror}") from error
-    return _relative(test)
+    return relative(test) if write_new(test, text.encode()) else None
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:
@@ -194,23 +181,16 @@ def _credentials(auth: str | None, settings: Settings) -> list[str]:
         return ['-H "Authorization: Bearer <token of a signed-in user>"']
     key = "$SUPABASE_PUBLISHABLE_KEY" if auth == "apikey" else "$SUPABASE_SECRET_KEY"
     if auth is None and settings.secret_key is None and settings.db_url is None:
-        key = f"$(cat {shlex.quote(str(_relative(settings.home / 'secret_key')))})"
+        key = f"$(cat {shlex.quote(str(relative(settings.home / 'secret_key')))})"
     return [f'-H "apikey: {key}"']
 
 
 def _write(path: Path, text: str) -> None:
     """Write a new file; never over another. Raises CommandFailed."""
-    for there in (path.with_suffix("") / "index.py", path):
-        if there.exists():
-            raise CommandFailed(
-                "function_exists", f"{_relative(there)} is there already: choose another name"
-            )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise CommandFailed("not_written", f"{_relative(path)} can't be written: {error.strerror}") from error
+    index = path.with_suffix("") / "index.py"
+    if index.exists() or not write_new(path, text.encode()):
+        there = relative(index if index.exists() else path)
+        raise CommandFailed("function_exists", f"{there} is there already: choose another name")
 
 
 def _identifier(name: str) -> str:
@@ -218,8 +198,3 @@ def _identifier(name: str) -> str:
     identifier = name.replace("-", "_")
     taken = keyword.iskeyword(identifier) or identifier in _TAKEN
     return f"{identifier}_workflow" if taken else identifier
-
-
-def _relative(path: Path) -> Path:
-    """`path` as seen from here, where it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

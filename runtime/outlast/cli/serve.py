@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from outlast.cli.command import Command, env_file_option
+from outlast.cli.command import Command, env_file_option, functions_option
 
 
 @click.command(cls=Command)
-@click.option(
-    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
-)
+@functions_option
 @click.option("--host", help="The address to listen on. Default: 127.0.0.1, this machine alone.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The port. Default: PORT, else 8000; 0 takes a free one."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from outlast.cli.failures import CommandFailed
+from outlast.cli.files import write_new
 
 _NAME = "outlast_wake"
 
@@ -26,10 +26,4 @@ def write_wake(url: str, every_s: int, folder: Path) -> tuple[Path, bool]:
     newest = max(int(each.version) for each in [*there, *migrations()])
     version = max(int(Clock().now().strftime("%Y%m%d%H%M%S")), newest + 1)
     path = folder / f"{version:014}_{_NAME}.sql"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise CommandFailed("not_written", f"{path} can't be written: {error.strerror}") from error
-    return path, True
+    return path, write_new(path, text.encode())

@@ -1,0 +1,41 @@
+"""Files that commands write: never over another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from outlast.cli.failures import CommandFailed
+from outlast.cli.screen import print_json
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Write a file and the folders above it; False where it is there already. Raises CommandFailed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            return False
+        raise CommandFailed("not_written", f"{relative(path)} can't be written: {error.strerror}") from error
+    return True
+
+
+def print_written(written: Iterable[Path], unchanged: Iterable[Path], *, as_json: bool) -> None:
+    """Which files were written, and which were there."""
+    shown = {"written": [*map(relative, written)], "unchanged": [*map(relative, unchanged)]}
+    if as_json:
+        print_json({kind: [*map(str, paths)] for kind, paths in shown.items()})
+        return
+    for path in shown["written"]:
+        click.echo(f"wrote {path}")
+    for path in shown["unchanged"]:
+        click.echo(f"{path} is there already")
+
+
+def relative(path: Path) -> Path:
+    """`path` as seen from here, where it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
