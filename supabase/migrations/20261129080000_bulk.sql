@@ -200,10 +200,8 @@ begin
 end
 $$;
 
-comment on function outlast.find_workflows(
-  text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text[],
-  boolean, text, timestamptz, text, bigint, boolean, text, text, text
-) is 'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
+comment on function outlast.find_workflows is
+  'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
 
 create or replace function outlast.set_workflow(
   workflow_id text, attributes jsonb, why text default null, by text default null

@@ -4,10 +4,6 @@ alter table outlast.workflow_status add column if not exists removing boolean;
 comment on column outlast.workflow_status.removing is
   'Whether it is on its way out, with more descendants than go in one batch: nothing is done to it any more.';
 
--- The oldest ended ones: of a live workflow it costs nothing.
-create index if not exists workflow_status_completed on outlast.workflow_status (completed_at, workflow_id)
-  where completed_at is not null;
-
 create table if not exists outlast.retentions (
   function text primary key,
   keep_s float8,
