@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from outlast.web.http.calls import Call
 
+K = TypeVar("K")
 KEY_PREFIX = "sb_"
 
 
@@ -27,20 +28,30 @@ class KnownKey(NamedTuple):
     name: str
 
 
-class ApiKeys:
+class KnownKeys(Generic[K]):
+    """Keys, and what each of them stands for."""
+
+    def __init__(self, known: Iterable[tuple[str, K]]) -> None:
+        """An empty text is no key."""
+        self._known = [(_digest(key), each) for key, each in known if key]
+
+    def find(self, presented: str) -> K | None:
+        """What `presented` stands for. All are compared, so that the time doesn't tell which one it was."""
+        digest = _digest(presented)
+        matches = [each for known, each in self._known if hmac.compare_digest(digest, known)]
+        return matches[0] if matches else None
+
+
+class ApiKeys(KnownKeys[KnownKey]):
     """The project's keys by name; the legacy ones, which are JWTs, are among them."""
 
     def __init__(self, secret: Mapping[str, str], publishable: Mapping[str, str]) -> None:
-        self._known: list[tuple[bytes, KnownKey]] = [
-            *((_digest(key), KnownKey("secret", name)) for name, key in secret.items() if key),
-            *((_digest(key), KnownKey("publishable", name)) for name, key in publishable.items() if key),
-        ]
-
-    def find(self, presented: str) -> KnownKey | None:
-        """The key that `presented` is. All are compared, so that the time doesn't tell which one it was."""
-        digest = _digest(presented)
-        matches = [known for each, known in self._known if hmac.compare_digest(digest, each)]
-        return matches[0] if matches else None
+        super().__init__(
+            [
+                *((key, KnownKey("secret", name)) for name, key in secret.items()),
+                *((key, KnownKey("publishable", name)) for name, key in publishable.items()),
+            ]
+        )
 
     def strongest(self, credentials: Credentials) -> KnownKey | None:
         """The key that opens most: a secret one, if one is presented."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from outlast.web.callers.credentials import KnownKeys
 from outlast.web.http.answers import Pairs
 from outlast.web.http.problems import Problem, ProblemError
 
@@ -56,7 +56,7 @@ class Key:
         return "viewer key" if self.role == "viewer" else f"secret key {self.name}"
 
 
-class Keys:
+class Keys(KnownKeys[Key]):
     """The keys that open the dashboard: the secret ones, and the viewer's."""
 
     def __init__(self, secret: Mapping[str, str], viewer: str | None) -> None:
@@ -65,13 +65,7 @@ class Keys:
         self._asking = self._keys[0].text
         if viewer:
             self._keys.append(Key("viewer", "viewer", viewer))
-        self._digests = [(_digest(each.text), each) for each in self._keys]
-
-    def find(self, presented: str) -> Key | None:
-        """The key that `presented` is. All are compared, so that the time doesn't tell which one it was."""
-        digest = _digest(presented)
-        matches = [key for each, key in self._digests if hmac.compare_digest(digest, each)]
-        return matches[0] if matches else None
+        super().__init__((each.text, each) for each in self._keys)
 
     def marked(self, session_id: str, mark: bytes) -> Key | None:
         """The key by which a session was begun; None if it is none of the keys any more."""
@@ -87,10 +81,6 @@ class Keys:
 def mark_of(key: Key, session_id: str) -> bytes:
     """What ties a session to its key. Nobody learns either from it."""
     return hmac.digest(session_id.encode(), key.text.encode("utf-8", "surrogateescape"), "sha256")
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def viewer_refused(what: str) -> Problem:
