@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -231,6 +231,19 @@ def timetable_of(cron: str | None, zone: str | None, every_s: float | None, at: 
         return Every(int(every_s))
     assert at is not None
     return At(at)
+
+
+def columns_of(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as the columns of its row: its timetable, policies and input."""
+    when = schedule.timetable
+    return {
+        "input": schedule.input,
+        "cron": when.expression if isinstance(when, Cron) else None,
+        "tz": when.zone if isinstance(when, Cron) else "UTC",
+        "every_s": when.seconds if isinstance(when, Every) else None,
+        "at": when.when if isinstance(when, At) else None,
+        **asdict(schedule.policies),
+    }
 
 
 @dataclass(frozen=True, slots=True)

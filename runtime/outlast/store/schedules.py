@@ -22,9 +22,10 @@ from outlast.core.schedules import (
     ScheduleWork,
     Ticked,
     Unusable,
+    columns_of,
     timetable_of,
 )
-from outlast.core.timetables import At, BadTimetable, Cron, Every, Timetable
+from outlast.core.timetables import BadTimetable, Timetable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -110,23 +111,11 @@ def orders_json(orders: Sequence[Order]) -> str:
 
 def declared_json(declared: Sequence[Declared]) -> str:
     """Declarations as outlast.declare_schedules takes them; alike for those that are alike."""
-    return to_json([_row_of(each) for each in sorted(declared, key=lambda each: each.name)]).decode()
-
-
-def _row_of(each: Declared) -> dict[str, Any]:
-    schedule, policies = each.schedule, each.schedule.policies
-    when = schedule.timetable
-    return {
-        "name": each.name,
-        "function": each.function,
-        "version": each.version,
-        "input": schedule.input,
-        "cron": when.expression if isinstance(when, Cron) else None,
-        "tz": when.zone if isinstance(when, Cron) else "UTC",
-        "every_s": when.seconds if isinstance(when, Every) else None,
-        "at": when.when if isinstance(when, At) else None,
-        **asdict(policies),
-    }
+    rows = [
+        {"name": each.name, "function": each.function, "version": each.version, **columns_of(each.schedule)}
+        for each in sorted(declared, key=lambda each: each.name)
+    ]
+    return to_json(rows).decode()
 
 
 def _due(row: Mapping[str, Any]) -> DueSchedule:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,8 +29,8 @@ from outlast.core.resources import (
     WORKFLOWS,
     Resource,
 )
+from outlast.core.schedules import columns_of
 from outlast.core.status import FAILED, LIVE
-from outlast.core.timetables import At, Cron, Every
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
@@ -282,7 +281,7 @@ def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[st
 
 
 def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
-    timetable, policies = row.schedule.timetable, row.schedule.policies
+    timetable = row.schedule.timetable
     states = {"unusable": row.fault, "orphaned": row.orphaned, "paused": row.paused, "ended": row.ended}
     state = next((each for each, value in states.items() if value not in (None, False)), "active")
     upcoming = itertools.islice(timetable.times(row.nominal_at - _MOMENT), 5) if row.nominal_at else ()
@@ -291,12 +290,7 @@ def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
         "state": state,
         "next_at": row.next_at if state == "active" else None,
         "upcoming": to_json([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in upcoming]).decode(),
-        "cron": timetable.expression if isinstance(timetable, Cron) else None,
-        "tz": timetable.zone if isinstance(timetable, Cron) else "UTC",
-        "every_s": timetable.seconds if isinstance(timetable, Every) else None,
-        "at": timetable.when if isinstance(timetable, At) else None,
-        "input": row.schedule.input,
-        **asdict(policies),
+        **columns_of(row.schedule),
         **_fields(row, "function", "last_at", "waiting_at", "fault"),
         "owner": "code" if row.declared else "dynamic",
         "paused_why": row.paused,
