@@ -291,7 +291,7 @@ async def look_at_held(database: Database, bounds: Bounds) -> list[Finding]:
     async with connection:
         row = await (await connection.execute(_SQL["server"])).fetchone()
     assert row is not None
-    return list(check_server(Examined("direct", 0.0, row[0]), bounds))
+    return list(check_server(Examined(0.0, row[0]), bounds))
 
 
 # --- settings, files, keys ---------------------------------------------------------------------------------

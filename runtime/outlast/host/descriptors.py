@@ -21,7 +21,7 @@ class TooFewDescriptors(OutlastError):
     code = "start_refused"
 
 
-def connections_max(chosen: int | None, db_connections: int, descriptors_max: int | None = None) -> int:
+def connections_max(chosen: int | None, db_connections: int) -> int:
     """How many callers' connections one process may hold.
 
     By default what its descriptors (`RLIMIT_NOFILE`) leave beside the database's connections, files, health
@@ -30,7 +30,7 @@ def connections_max(chosen: int | None, db_connections: int, descriptors_max: in
     """
     import resource  # not where Windows only runs tests
 
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if descriptors_max is None else descriptors_max
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return chosen or CONNECTIONS_MAX
     free = limit - db_connections - PROBED_MAX - _FILES

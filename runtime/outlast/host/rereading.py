@@ -24,23 +24,20 @@ _Stamp = tuple[tuple[str, int, int], ...]
 class Rereading:
     """A background loop that looks at the project's migrations and seed, and at the file of settings."""
 
-    def __init__(
-        self, settings: Settings, database: Database, project: Path, observe: Observer, look_s: float = LOOK_S
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, project: Path, observe: Observer) -> None:
         """What lies there now counts as applied."""
         self.loop = Loop("reread", self._look, observe)
         self._settings = settings
         self._database = database
         self._project = project
         self._observe = observe
-        self._look_s = look_s
         self._seen = self._done = _stamp(project)
         self._told: list[str] = []
 
     async def _look(self) -> float:
         await self._look_at_project()
         await asyncio.to_thread(self._look_at_settings)
-        return self._look_s
+        return LOOK_S
 
     async def _look_at_project(self) -> None:
         """Apply new files where the database is this project's own. What is still being written waits."""

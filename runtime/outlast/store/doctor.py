@@ -20,7 +20,6 @@ _DROPPED = re.compile(r"^drop index if exists outlast\.(\w+);$", re.MULTILINE)
 class Examined:
     """The documents of doctor.sql by name, and what of the schema is missing or unknown."""
 
-    pooler: str
     skew_s: float
     """How far the database's clock is ahead of this machine's, as far as the way there lets one tell."""
     server: dict[str, Any]
@@ -48,7 +47,7 @@ async def examine(database: Database) -> Examined:
         before = Clock().now_s()
         server = await found("server")
         between = (before + Clock().now_s()) / 2
-        examined = Examined(connection.kind.value, server["now_s"] - between, server)
+        examined = Examined(server["now_s"] - between, server)
         if server["hidden"]:
             examined.tables = await found("tables")
             return examined  # what it would see is nothing

@@ -194,7 +194,7 @@ def _compare_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Findin
             yield Finding(
                 f"{workflow_id} ends in another way: {describe_end(found)}, "
                 f"without a crash {describe_end(end)}",
-                _last_place(trial, workflow_id, found), _mutations(calm), SAME, where=trial.where,
+                _last_place(trial, workflow_id), _mutations(calm), SAME, where=trial.where,
             )  # fmt: skip
 
 
@@ -232,9 +232,8 @@ def _comparable_end(end: tuple[Status, str | None, str | None], values: bool) ->
     return status, output if values else None, document
 
 
-def _last_place(trial: Trial, workflow_id: str, end: tuple[Status, str | None, str | None]) -> Place | None:
+def _last_place(trial: Trial, workflow_id: str) -> Place | None:
     """The last thing that its body did before it ended so."""
-    del end
     for life in reversed(trial.seen.lives):
         if calls := life.calls.get(workflow_id):
             return calls[-1].place

@@ -33,16 +33,11 @@ class Shares:
     """
 
     def __init__(
-        self,
-        limits: CallerLimits,
-        runs_here: Callable[[str], bool],
-        stored: Stored | None = None,
-        clock: Callable[[], float] = monotonic,
+        self, limits: CallerLimits, runs_here: Callable[[str], bool], stored: Stored | None = None
     ) -> None:
         self._limits = limits
         self._runs_here = runs_here
         self._stored = stored
-        self._clock = clock
         self._second = 0
         self._requests: Counter[str] = Counter()
         self._calls: Counter[str] = Counter()
@@ -55,7 +50,7 @@ class Shares:
         """Count a request. Raises ProblemError (429) if there are too many in one second."""
         if admitted.secret:
             return
-        second = int(self._clock())
+        second = int(monotonic())
         if second != self._second:
             self._second = second
             self._requests.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode
 
@@ -63,13 +63,11 @@ class Api:
         method: str,
         path: str,
         body: Any = None,
-        headers: Iterable[tuple[str, str]] = (),
     ) -> Answered:
         """Do a verb: `body` is sent as JSON, bytes as they are. Raises as `get`, and for viewers always."""
         viewer.check_may("do this")
         sent = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
-        got = await self._ask(_request(call, viewer, method, path, body=sent, headers=fields))
+        got = await self._ask(_request(call, viewer, method, path, body=sent))
         document = from_json(got.body) if got.body else None
         return Answered(got.status, document, got.header(b"location"))
 

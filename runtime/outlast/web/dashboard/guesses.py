@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import NamedTuple
 
 from outlast.core.clock import monotonic
@@ -25,8 +24,7 @@ class _Tries(NamedTuple):
 class Guesses:
     """Counts wrong keys by address. It remembers the last ADDRESSES_MAX of them."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._tries: OrderedDict[str, _Tries] = OrderedDict()
 
     def check(self, call: Call) -> None:
@@ -34,7 +32,7 @@ class Guesses:
         tries = self._current(caller_address(call.scope))
         # guard: keys-guessed-without-end
         if tries.wrong >= WRONG_MAX:
-            wait_s = max(1, math.ceil(tries.began_s + WINDOW_S - self._clock()))
+            wait_s = max(1, math.ceil(tries.began_s + WINDOW_S - monotonic()))
             raise ProblemError(
                 Problem(
                     "rate_limited",
@@ -54,6 +52,6 @@ class Guesses:
             self._tries.popitem(last=False)
 
     def _current(self, address: str) -> _Tries:
-        now_s = self._clock()
+        now_s = monotonic()
         tries = self._tries.get(address)
         return tries if tries is not None and now_s - tries.began_s < WINDOW_S else _Tries(now_s, 0)
