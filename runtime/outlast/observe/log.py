@@ -81,6 +81,7 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "%(function)s: a callback's link can't be answered: its answers must fit %(type)s, which %(file)s "
         "has no more; give it that name again, and keep it until the links have expired",
     ),
+    facts.HeldFreed: (INFO, "other code came: %(count)d workflows that were held go on"),
     facts.FunctionDisabled: (INFO, "%(function)s is not served: supabase/config.toml disables it"),
     facts.FunctionDoubtful: (WARNING, "function %(function)s: %(advice)s"),
     facts.BodyReads: (
@@ -185,10 +186,6 @@ def _log_held(fact: facts.WorkflowHeld) -> None:
     _logger.warning("%s is held: %s", fact.workflow_id, side_by_side(fact.detail))
 
 
-def _log_fitting(fact: facts.HeldFreed) -> None:
-    _logger.info("other code came: %d workflows that were held go on", fact.count)
-
-
 def _log_lost(fact: facts.InstanceLost) -> None:
     text = "instance %s is gone: recovering %d of its workflows"
     if ", " in fact.instance_id:
@@ -289,7 +286,6 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.WorkflowsClaimed: _log_claims,
     facts.WorkflowStopped: _log_leave,
     facts.WorkflowHeld: _log_held,
-    facts.HeldFreed: _log_fitting,
     facts.WorkflowEnded: _log_end,
     facts.InstanceLost: _log_lost,
     facts.InstanceStopping: _log_stopping,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.events import event_of
@@ -84,6 +85,10 @@ class Database:
         for workflow_id, row in self.workflows.items():
             if row.new.queue == queue and row.owner is None and row.claimable_at is not None:
                 yield workflow_id, row
+
+    def date(self) -> datetime:
+        """Its time, in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC)
 
     def insert_waiting(self, new: NewWorkflow, nonce: int) -> None:
         """A row that waits to be claimed."""

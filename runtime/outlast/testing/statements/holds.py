@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from outlast.core.holds import FUNCTION_MISSING, PAUSED, HeldNow, Hold, HoldsSeen
@@ -102,7 +102,7 @@ class HoldStatements:
         )
 
     def _missing(self, row: Workflow) -> dict[str, Any]:
-        since = datetime.fromtimestamp(self._db.now(), UTC).isoformat(timespec="seconds")
+        since = self._db.date().isoformat(timespec="seconds")
         text = f"no instance serves {row.new.function}"
         return {"reason": FUNCTION_MISSING, "since": since, "message": text}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.ports import NoSuchRow, Unacceptable
@@ -34,7 +33,7 @@ class QueueVerbs:
         if queue is None:
             raise NoSuchRow
         key = given.get("key")
-        noted = {"at": datetime.fromtimestamp(self._db.now(), UTC), "by": by, "why": given.get("why")}
+        noted = {"at": self._db.date(), "by": by, "why": given.get("why")}
         if verb is SET_QUEUE:
             _set(queue, settings, noted, reset=given.get("reset", False))
         elif verb is DRAIN_QUEUE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
@@ -56,7 +56,7 @@ class ScheduleStatements:
 
     def due(self) -> ScheduleWork:
         """`due`."""
-        now, rows = self._now(), self._db.schedules
+        now, rows = self._db.date(), self._db.schedules
         ready = [
             self._due(name, row)
             for name, row in sorted(rows.items())
@@ -77,7 +77,7 @@ class ScheduleStatements:
         """Whether something is to be decided about it now."""
         if row.waiting_at is not None and not self._live(name):
             return True
-        return row.waiting_at is None if row.next_at is None else row.next_at <= self._now()
+        return row.waiting_at is None if row.next_at is None else row.next_at <= self._db.date()
 
     def _due(self, name: str, row: ScheduleRow) -> DueSchedule:
         schedule = row.schedule
@@ -87,7 +87,7 @@ class ScheduleStatements:
             schedule.timetable,
             schedule.policies,
             row.nominal_at,
-            self._now(),
+            self._db.date(),
             row.since,
             row.ticked,
         )
@@ -148,7 +148,7 @@ class ScheduleStatements:
         self, name: str, row: ScheduleRow, nominal: datetime, workflow_id: str | None = None
     ) -> tuple[str | None, str | None]:
         """The id of the workflow, or why its queue didn't take it."""
-        times = {"nominal": nominal, "actual": self._now(), "previous": row.last_at}
+        times = {"nominal": nominal, "actual": self._db.date(), "previous": row.last_at}
         tick = {"schedule": name, **{each: at and at.isoformat() for each, at in times.items()}}
         queue = next((q for q, known in self._db.queues.items() if row.function in known.functions), None)
         new = NewWorkflow(
@@ -238,7 +238,7 @@ class ScheduleStatements:
         if row is None or (row.function, row.schedule) != (given["function"], schedule):
             revision = 1 if row is None else row.revision + 1
             self._db.schedules[name] = ScheduleRow(
-                given["function"], schedule, self._now(), revision=revision
+                given["function"], schedule, self._db.date(), revision=revision
             )
         return {"created": name}
 
@@ -258,14 +258,14 @@ class ScheduleStatements:
             raise NotNow(f"no function's file declares {name!r} any more")
         if row.paused is not None:
             row.paused, row.nominal_at, row.next_at = None, None, None
-            row.since = self._now()
+            row.since = self._db.date()
             row.revision += 1
         return {"resumed": name}
 
     def _trigger(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
         key = given.get("idempotency_key") or f"{self._db.chance.getrandbits(64):x}"
         workflow_id = f"schedule:{name}:now:{key}"
-        _, refusal = self._start(name, row, self._now(), workflow_id)
+        _, refusal = self._start(name, row, self._db.date(), workflow_id)
         if refusal is not None:
             raise NotNow(refusal)
         return {"workflow_id": workflow_id}
@@ -274,7 +274,7 @@ class ScheduleStatements:
         span, dry_run = (given["after"], given["until"]), given.get("dry_run", False)
         if span[0] >= span[1]:
             raise Unacceptable("until is later than after, by at most 366 days")
-        if span[1] > self._now():
+        if span[1] > self._db.date():
             raise Unacceptable("until is in the future, and its ticks will come by themselves")
         if not dry_run and row.backfill is None:
             row.backfill = span
@@ -335,8 +335,9 @@ class ScheduleStatements:
     def _declare(self, declared: Declared) -> tuple[str, str] | None:
         name, schedule = declared.name, declared.schedule
         row = self._db.schedules.get(name)
+        made = ScheduleRow(declared.function, schedule, self._db.date(), declared=True)
         if row is None:
-            self._db.schedules[name] = ScheduleRow(declared.function, schedule, self._now(), declared=True)
+            self._db.schedules[name] = made
             return name, "declared"
         if not row.declared:
             return name, "taken"
@@ -347,7 +348,7 @@ class ScheduleStatements:
             and former.timetable == schedule.timetable
             and _when(former.policies) == _when(schedule.policies)
         )
-        fresh = replace(row) if same else ScheduleRow(declared.function, schedule, self._now(), declared=True)
+        fresh = replace(row) if same else made
         fresh.schedule, fresh.revision, fresh.ticked, fresh.last_at = (
             schedule,
             row.revision + 1,
@@ -357,9 +358,6 @@ class ScheduleStatements:
         fresh.paused, fresh.waiting_at = row.paused, row.waiting_at
         self._db.schedules[name] = fresh
         return None if same else (name, "changed")
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._db.now(), UTC)
 
 
 def _when(policies: object) -> tuple[object, ...]:

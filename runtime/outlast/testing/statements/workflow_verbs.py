@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core import kinds
@@ -79,7 +78,7 @@ class WorkflowVerbs:
             row.held = json.dumps(
                 {
                     "reason": "paused",
-                    "since": self._now().isoformat(),
+                    "since": self._db.date().isoformat(),
                     "by": by,
                     "why": given.get("why"),
                     "instance": row.owner,
@@ -213,7 +212,7 @@ class WorkflowVerbs:
             completion_order=former.completion_order or last + 1,
             at_s=former.at_s or max([self._db.now(), *(each.at_s or 0.0 for each in records.values())]),
         )
-        settled = {"by": by, "at": self._now().isoformat(), "why": given.get("why")}
+        settled = {"by": by, "at": self._db.date().isoformat(), "why": given.get("why")}
         self._db.records[workflow_id, step.step_id] = Record(
             step, -1, self._db.now(), settled, row.status not in LIVE
         )
@@ -262,9 +261,6 @@ class WorkflowVerbs:
 
     def _records(self, workflow_id: str) -> dict[str, StepRecord]:
         return {step_id: each.step for step_id, each in self._db.records_of(workflow_id).items()}
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._db.now(), UTC)
 
 
 def _asked(given: Mapping[str, Any]) -> str | None:
