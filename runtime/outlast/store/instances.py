@@ -17,6 +17,7 @@ from outlast.core.budget import SMALL_BYTES
 from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
 from outlast.core.records import Beat, RunningStep
+from outlast.core.storable import unstorable
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
@@ -218,4 +219,4 @@ class PostgresInstances:
 
 def _running_json(running: Sequence[RunningStep]) -> str:
     """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
-    return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()
+    return to_json([each._asdict() for each in running if unstorable(each.name) is None]).decode()
