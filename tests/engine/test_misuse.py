@@ -14,7 +14,6 @@ import pytest
 
 from outlast import (
     UsageError,
-    WorkflowHandle,
     context,
     publish,
     receive,

@@ -73,8 +73,8 @@ async def test_a_row_that_nobody_can_read_says_so_and_holds_up_no_other(database
 async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(database: str) -> None:
     async with engine_on(database, tidy) as bench:
         await bench.rows(
-            """insert into outlast.queues (name, functions, override) values ('q', '{other}', '{"drop": {"n": "x"}}')
-            returning name"""
+            "insert into outlast.queues (name, functions, override)"
+            """ values ('q', '{other}', '{"drop": {"n": "x"}}') returning name"""
         )
         await bench.rows("select outlast.schedule('bad', 'other', every => '1 second', overlap => 'allow')")
         await bench.rows(GOOD)

@@ -96,6 +96,16 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
     ),
     Mutant(
+        "limits-asked-once",
+        "A limit that can't be asked is asked again",
+        "engine/test_limits_on_postgres.py::test_a_step_asks_again_where_its_limit_could_not_be_read",
+    ),
+    Mutant(
+        "one-limit-stops-all",
+        "A limit that can't be read keeps no other from waking who waits",
+        "engine/test_limits_on_postgres.py::test_a_limit_that_cannot_be_read_keeps_no_other_from_waking",
+    ),
+    Mutant(
         "limit-taken-by-two",
         "One at a time takes a place under a limit",
         "store/test_queue_decisions.py::test_one_takes_a_limit_at_a_time",

@@ -27,6 +27,7 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, DeclaredQueue
+from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution
@@ -39,6 +40,9 @@ from outlast.engine.lease import Lease
 JITTER = 0.05
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
+
+PAUSE_PART = 1 / 6
+"""Of the lease: no longer is a pause after a failed round, whatever failed in it."""
 
 STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
 """In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
@@ -121,7 +125,10 @@ class Membership:
         self._told_due = False
         self.told: Callable[[], None] = lambda: None
         """Called whenever somebody says that there may be work."""
-        self._loop = Loop("lease", self._do_round, observe, tells_absence=True)
+        # guard: pauses-outlast-the-lease = RETRY.backoff_max_s
+        longest_s = min(RETRY.backoff_max_s, lease.ttl_s * PAUSE_PART)
+        retry = RetryPolicy(backoff_s=RETRY.backoff_s, backoff_max_s=longest_s)
+        self._loop = Loop("lease", self._do_round, observe, retry=retry, tells_absence=True)
         self.loops = (self._loader.loop, self._loop)
         store.when_lost(self._beat_now)
         store.when_due(self._look_now)

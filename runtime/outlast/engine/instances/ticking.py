@@ -105,7 +105,7 @@ class Ticker:
             except Unreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - kept in `failures`, or met again alone
-                # guard: one-schedule-stops-all = if False:
+                # guard: one-schedule-stops-all = False
                 if len(batch) > 1:
                     batches = [[each] for each in batch]
                 else:
