@@ -178,7 +178,9 @@ language sql
 stable
 as $$
   -- Whether it is to be counted what waits in it.
-  select q.count_at <= now() and (q.backlog > 0 or (
+  -- A date that no count gives is of a clock that was set back.
+  -- guard: counted-by-the-old-clock = select q.count_at <= now() and (q.backlog
+  select q.count_at not between now() and now() + interval '1 hour' and (q.backlog > 0 or (
     select true from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null
     order by w.claimable_at limit 1
@@ -469,8 +471,15 @@ begin
   -- guard: paused-queue-goes-on
   if q.paused_at is not null then return; end if;
   o := outlast.queue_options(q.base, q.override);
-  -- Never earlier than the last decision, whatever the clock does.
-  t := greatest(clock_timestamp(), q.decided_at);
+  -- Never earlier than the last decision, unless the clock was set back by more than a moment: then what began by the old
+  -- one began just now.
+  t := clock_timestamp();
+  -- guard: clock-set-back = if false then
+  if q.decided_at > t + interval '1 s' then
+    update outlast.queue_starts s set at = t where s.queue = claim_queue.name and s.at > t;
+  else
+    t := greatest(t, q.decided_at);
+  end if;
 
   with due as (
     select w.workflow_id from outlast.workflow_status w
@@ -955,6 +964,11 @@ begin
     select s.at into since from outlast.queue_starts s
     where s.queue = enqueue.queue || '/calls'
     order by s.at desc offset (o #>> '{drop,n}')::integer - 1 limit 1;
+    -- guard: clock-set-back-at-the-door = if false then
+    if since > t + interval '1 s' then
+      since := t;
+      update outlast.queue_starts s set at = t where s.queue = enqueue.queue || '/calls' and s.at > t;
+    end if;
     -- guard: drop-passed = if false then
     if since is not null then
       outcome := 'rate_limited';

@@ -96,6 +96,26 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
     ),
     Mutant(
+        "clock-set-back",
+        "A queue goes on in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_what_began_by_a_clock_that_was_set_back_began_just_now",
+    ),
+    Mutant(
+        "clock-set-back-at-the-door",
+        "A drop ends in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_a_drop_by_a_clock_that_was_set_back_ends_in_time",
+    ),
+    Mutant(
+        "clock-set-back-under-a-limit",
+        "A limit's rate is free in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_a_limit_used_by_a_clock_that_was_set_back_is_free_in_time",
+    ),
+    Mutant(
+        "counted-by-the-old-clock",
+        "What waits is counted though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_what_waits_is_counted_though_the_clock_was_set_back",
+    ),
+    Mutant(
         "limits-asked-once",
         "A limit that can't be asked is asked again",
         "engine/test_limits_on_postgres.py::test_a_step_asks_again_where_its_limit_could_not_be_read",

@@ -254,3 +254,45 @@ def test_many_keys_that_nobody_serves_hold_up_no_other(q: Decisions, status: str
     )
     q.enter("a", key="z")
     assert ["a"] in [q.claim() for _ in range(10)]
+
+
+def set_back(q: Decisions, column: str = "queue_starts set at = at") -> None:
+    """Let all that was decided be of a clock that went a day ahead, and goes right again."""
+    q.set("queues set decided_at = decided_at + interval '1 day', count_at = now() + interval '1 day'")
+    q.set(f"{column} + interval '1 day'")
+
+
+def test_what_began_by_a_clock_that_was_set_back_began_just_now(q: Decisions) -> None:
+    q.declare(rate={"n": 1, "per": 600}, start_within=60)
+    q.enter("a")
+    assert q.claim() == ["a"]
+    set_back(q)
+    q.enter("b")
+    assert q.claim() == []
+    q.set("queue_starts set at = at - interval '601 s'")
+    assert q.claim() == ["b"]
+
+
+def test_a_drop_by_a_clock_that_was_set_back_ends_in_time(q: Decisions) -> None:
+    q.declare(drop={"n": 1, "per": 600})
+    assert q.enter("a") == ["started"]
+    set_back(q)
+    assert q.enter("b") == ["rate_limited"]
+    q.set("queue_starts set at = at - interval '601 s'")
+    assert q.enter("b") == ["started"]
+
+
+def test_a_limit_used_by_a_clock_that_was_set_back_is_free_in_time(owned: Decisions) -> None:
+    rate = {"n": 1, "per": 600}
+    assert taken(owned, "a", rate=rate)
+    set_back(owned, "limit_uses set at = at")
+    assert not taken(owned, "b", rate=rate)
+    owned.set("limit_uses set at = at - interval '601 s'")
+    assert taken(owned, "b", rate=rate)
+
+
+def test_what_waits_is_counted_though_the_clock_was_set_back(q: Decisions) -> None:
+    q.declare()
+    q.enter("a")
+    set_back(q)
+    assert q.connection.execute("select outlast.count_due(q) from outlast.queues q").fetchall() == [(True,)]
