@@ -6,7 +6,7 @@ import pytest
 
 from outlast import sleep, step, workflow
 from outlast.core.errors import NotRecordable
-from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped
 from tests.engine.harness import Bench, engine_on
 
 pytestmark = pytest.mark.postgres
@@ -64,7 +64,7 @@ PICKY = """
 create function picky() returns trigger language plpgsql as $$
 begin
   if new.workflow_id like '%%picked%%' then
-    raise exception 'not on my watch';
+    raise exception 'not on my watch' using errcode = '{}';
   end if;
   return new;
 end $$;
@@ -85,7 +85,7 @@ async def counts() -> int:
 async def test_a_start_that_a_trigger_refuses_is_told_so(database: str) -> None:
     """Only its caller: nothing else waits."""
     async with engine_on(database, counts) as bench:
-        await bench.rows(PICKY.format("workflow_status"))
+        await bench.rows(PICKY.format("P0001", "workflow_status"))
         other = await bench.start(counts)
         with pytest.raises(NotRecordable, match="refused to store this call: not on my watch"):
             await bench.start(counts, workflow_id="picked")
@@ -93,10 +93,27 @@ async def test_a_start_that_a_trigger_refuses_is_told_so(database: str) -> None:
         assert await bench.run(counts) == 1
 
 
-async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database: str) -> None:
+@pytest.mark.parametrize("code", ["P0001", "P0002", "PT403", "U0001", "23514"])
+async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database: str, code: str) -> None:
     async with engine_on(database, counts) as bench:
-        await bench.rows(PICKY.format("operation_outputs"))
+        await bench.rows(PICKY.format(code, "operation_outputs"))
         failure = await bench.failure(await bench.start(counts, workflow_id="picked"))
         assert failure["code"] == "not_recordable"
         assert "not on my watch" in failure["message"]
         assert await bench.run(counts) == 1
+
+
+@pytest.mark.parametrize("code", ["XX000", "42501", "54001", "58030"])
+async def test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over(
+    database: str, code: str
+) -> None:
+    async with engine_on(database, counts) as bench:
+        await bench.rows(PICKY.format(code, "operation_outputs"))
+        picked = [await bench.start(counts, workflow_id=f"picked{n}") for n in range(3)]
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        for _ in range(5):
+            assert await bench.run(counts) == 1
+        assert sorted(bench.live) == picked
+        await bench.rows("drop trigger picky on outlast.operation_outputs")
+        assert [await bench.result(each) for each in picked] == [1, 1, 1]
+        assert bench.engine._journal._aside == {}

@@ -82,7 +82,10 @@ class JournalStore(Protocol):
     """Where the journal writes."""
 
     async def commit(self, batch: Batch) -> Committed:
-        """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted."""
+        """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted.
+
+        What else it raises may be of one of them, or of all, and may be over later.
+        """
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """After a commit whose answer was lost: the workflows of the batch whose rows all have its nonce.

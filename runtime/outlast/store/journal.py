@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from psycopg import errors
+from psycopg import DatabaseError, ProgrammingError, errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults, kinds
@@ -34,9 +34,15 @@ _BAD_DATA = (
     errors.DataError,
     errors.IntegrityError,
     errors.ProgramLimitExceeded,
-    errors.RaiseException,  # by a trigger of the project's own
+    # By a trigger of the project's own.
+    errors.RaiseException,
+    errors.NoDataFound,
+    errors.TooManyRows,
+    errors.AssertFailure,
     UnicodeEncodeError,
 )
+_UNNAMED = (DatabaseError, ProgrammingError)
+"""Themselves, and none of their classes: codes that Postgres hasn't, which a trigger gave."""
 
 
 def _microseconds(column: Sequence[float | None]) -> str:
@@ -145,6 +151,8 @@ class PostgresJournal:
             # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
+            if type(error) in _UNNAMED:
+                raise BadData(str(error).strip().partition("\n")[0]) from error
             if not is_away(error):
                 raise
             self._drop()
