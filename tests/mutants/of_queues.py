@@ -96,6 +96,16 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
     ),
     Mutant(
+        "one-queue-stops-all",
+        "A queue that can't decide holds up no other",
+        "store/test_queue_decisions.py::test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while",
+    ),
+    Mutant(
+        "faulty-queues-asked-at-once",
+        "A queue that couldn't decide is asked again after a while",
+        "store/test_queue_decisions.py::test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while",
+    ),
+    Mutant(
         "clock-set-back",
         "A queue goes on in time though the database's clock was ahead",
         "store/test_queue_decisions.py::test_what_began_by_a_clock_that_was_set_back_began_just_now",

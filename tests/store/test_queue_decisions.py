@@ -13,6 +13,7 @@ import pytest
 from psycopg import Connection
 
 from outlast.core.records import NewWorkflow
+from outlast.core.resources import QUEUES
 from tests.store.harness import store_of, under_way, waits_for_a_lock
 
 CLAIM = """
@@ -297,3 +298,41 @@ def test_what_waits_is_counted_though_the_clock_was_set_back(q: Decisions) -> No
     q.enter("a")
     set_back(q)
     assert q.connection.execute("select outlast.count_due(q) from outlast.queues q").fetchall() == [(True,)]
+
+
+async def test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while(
+    q: Decisions, database: str
+) -> None:
+    q.declare(concurrency="x")
+    q.connection.execute(
+        "insert into outlast.queues (name, base) values ('other', '{\"max_backlog\": \"x\"}')"
+    )
+    q.enter("a")
+    q.connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at, rank)"
+        " values ('b', 'f', 'ENQUEUED', 'other', now(), now())"
+    )
+    async with store_of(database) as store:
+        first = await store.instances.claim_queued(["f"], 10, 1)
+        assert [each.workflow_id for each in first.workflows] == ["b"]
+        assert list(first.faults) == ["q"]
+        assert "integer" in first.faults["q"]
+        (shown,), _ = await store.workflows.listing(QUEUES, {"name": "q"}, None, 1)
+        assert shown["fault"] == first.faults["q"]
+        assert (await store.instances.claim_queued(["f"], 10, 1)).faults == {}
+        q.set("queues set fault_at = fault_at - interval '11 s'")
+        assert list((await store.instances.claim_queued(["f"], 10, 1)).faults) == ["q"]
+        q.set("queues set base = '{}', fault_at = fault_at - interval '11 s'")
+        mended = await store.instances.claim_queued(["f"], 10, 1)
+        assert [each.workflow_id for each in mended.workflows] == ["a"]
+    assert q.connection.execute("select fault, fault_at from outlast.queues where name = 'q'").fetchall() == [
+        (None, None)
+    ]
+
+
+async def test_claims_of_all_else_ask_nothing_of_a_queue_that_cannot_be_read(
+    q: Decisions, database: str
+) -> None:
+    q.declare(max_backlog="x")
+    async with store_of(database) as store:
+        assert (await store.instances.claim(["f"], 10, 1)).full_queues == frozenset()

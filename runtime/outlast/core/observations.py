@@ -266,6 +266,13 @@ class QueueRefused(Observation):
     remedy: str
 
 
+class QueueUndecided(Observation):
+    """What of a queue begins can't be decided now. It is asked again; other queues go on."""
+
+    queue: str
+    error: str
+
+
 class QueueConsumed(Observation):
     """A queue that was refused before is consumed now."""
 

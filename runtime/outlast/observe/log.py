@@ -38,6 +38,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "locks on the tables of outlast (pg_stat_activity, pg_locks), a full disk, a database that hangs",
     ),
     facts.JournalMoves: (WARNING, "the journal writes again, after %(stalled_s).1f s"),
+    facts.QueueUndecided: (
+        ERROR,
+        "queue %(queue)s can't decide what begins, and is asked again: %(error)s",
+    ),
     facts.QueueRefused: (ERROR, "queue pgmq:%(queue)s is not consumed: %(error)s; remedy: %(remedy)s"),
     facts.ScheduleDeclared: (INFO, "schedule %(schedule)s is %(change)s"),
     facts.ScheduleTicked: (DEBUG, "schedule %(schedule)s: %(outcome)s (%(workflow_id)s)"),

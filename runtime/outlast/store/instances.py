@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from psycopg import DatabaseError
 from pydantic_core import to_json
 
 from outlast.core import faults
@@ -116,11 +117,16 @@ class PostgresInstances:
     ) -> QueueClaims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        ((claimed, more, again_s, _),) = await self._run("claim_queued", parameters, limit_s)
+        try:
+            rows = await self._run("claim_queued", {**parameters, "apart": False}, limit_s)
+        # guard: one-queue-stops-all
+        except DatabaseError:  # one of them can't decide: the others do
+            rows = await self._run("claim_queued", {**parameters, "apart": True}, limit_s)
+        ((claimed, more, again_s, undecided, _),) = rows
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        return QueueClaims(workflows, more, again_s)
+        return QueueClaims(workflows, more, again_s, undecided)
 
     def _claim_parameters(
         self,

@@ -21,6 +21,7 @@ from outlast.core.observations import (
     InstanceJoined,
     InstanceLost,
     Observer,
+    QueueUndecided,
     Trigger,
     WorkflowsClaimed,
     WorkflowStarted,
@@ -122,6 +123,8 @@ class Membership:
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
+        self._undecided: dict[str, str] = {}
+        """Queues that could not decide, and why, as it was told."""
         self._told_due = False
         self.told: Callable[[], None] = lambda: None
         """Called whenever somebody says that there may be work."""
@@ -390,9 +393,15 @@ class Membership:
             self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
             self._claim_batch = max(1, self._claim_batch // 4)
             return math.inf
+        for queue, error in claims.faults.items():
+            if self._undecided.get(queue) != error:
+                self._observe(QueueUndecided(queue, error))
+        self._undecided.update(claims.faults)
         if claims.workflows:
             self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)
+            for each in claims.workflows:
+                self._undecided.pop(each.queue or "", None)
         if len(claims.workflows) >= room:
             return 0.0
         if claims.more:
