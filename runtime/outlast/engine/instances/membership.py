@@ -476,10 +476,17 @@ class Membership:
 
     async def _release_returned(self) -> None:
         returned, self._returned = self._returned, []
-        if returned:
-            epochs = {each.workflow_id: each.epoch for each in returned}
-            learned = {each.workflow_id: each.load_bytes for each in returned}
+        if not returned:
+            return
+        epochs = {each.workflow_id: each.epoch for each in returned}
+        learned = {each.workflow_id: each.load_bytes for each in returned}
+        # Beats would find them too, but later, and not what was learned of them.
+        try:
             await self._store.release(epochs, learned, {each.workflow_id: each.due_s for each in returned})
+        except BaseException:
+            # guard: given-back-once
+            self._returned = returned + self._returned
+            raise
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""
