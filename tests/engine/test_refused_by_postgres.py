@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from outlast import sleep, step, workflow
 from outlast.core.errors import NotRecordable
-from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped
+from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped, WriteHeldUp
 from tests.engine.harness import Bench, engine_on
+from tests.store.harness import under_way
 
 pytestmark = pytest.mark.postgres
 
@@ -117,3 +120,33 @@ async def test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_i
         await bench.rows("drop trigger picky on outlast.operation_outputs")
         assert [await bench.result(each) for each in picked] == [1, 1, 1]
         assert bench.engine._journal._aside == {}
+
+
+@pytest.mark.parametrize("sessions", [None, False])
+async def test_whoever_holds_a_workflows_row_holds_up_no_other(database: str, sessions: bool | None) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @workflow
+    async def waits() -> int:
+        begun.set()
+        await until()
+        return await one()
+
+    @step
+    async def until() -> None:
+        await go_on.wait()
+
+    async with engine_on(database, waits, counts, sessions=sessions) as bench:
+        workflow_id = await bench.start(waits)
+        await begun.wait()
+        held = "select from outlast.workflow_status where workflow_id like 'waits%' for update"
+        async with under_way(database, held):
+            go_on.set()
+            await bench.until(lambda: [each for each in bench.observations if isinstance(each, WriteHeldUp)])
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    assert await bench.run(counts) == 1
+            assert workflow_id in bench.live
+        assert await bench.result(workflow_id) == 1
+    told = [each.workflow_id for each in bench.observations if isinstance(each, WriteHeldUp)]
+    assert told == [workflow_id]

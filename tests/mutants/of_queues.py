@@ -96,6 +96,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
     ),
     Mutant(
+        "unchanged-queues-waited-for",
+        "An instance waits for nobody who holds the row of a queue that it doesn't change",
+        "store/test_queue_decisions.py::test_who_declares_a_queue_as_it_is_waits_for_nobody",
+    ),
+    Mutant(
         "one-queue-stops-all",
         "A queue that can't decide holds up no other",
         "store/test_queue_decisions.py::test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while",

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from outlast.core.records import NewWorkflow
+from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.resources import QUEUES
 from tests.store.harness import store_of, under_way, waits_for_a_lock
 
@@ -336,3 +336,11 @@ async def test_claims_of_all_else_ask_nothing_of_a_queue_that_cannot_be_read(
     q.declare(max_backlog="x")
     async with store_of(database) as store:
         assert (await store.instances.claim(["f"], 10, 1)).full_queues == frozenset()
+
+
+async def test_who_declares_a_queue_as_it_is_waits_for_nobody(database: str) -> None:
+    declared = DeclaredQueue("q", {"concurrency": 1}, ("f", "g"))
+    async with store_of(database) as store:
+        await store.queues.declare([declared])
+        async with under_way(database, "select from outlast.queues for update"), asyncio.timeout(10):
+            await store.queues.declare([declared])

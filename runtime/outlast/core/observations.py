@@ -358,6 +358,12 @@ class ClaimGivenUp(Observation):
     room: int
 
 
+class WriteHeldUp(Observation):
+    """Somebody holds the row of a workflow, so that nothing of it is written. The others go on."""
+
+    workflow_id: str
+
+
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 

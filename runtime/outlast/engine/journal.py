@@ -16,8 +16,15 @@ from itertools import count, islice
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic, worked
-from outlast.core.observations import JournalCommitted, JournalMoves, JournalStalled, LoopFailed, Observer
-from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
+from outlast.core.observations import (
+    JournalCommitted,
+    JournalMoves,
+    JournalStalled,
+    LoopFailed,
+    Observer,
+    WriteHeldUp,
+)
+from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 
 HALVED_MIN = 4
@@ -274,13 +281,17 @@ class Journal:
 
     def _put_aside(self, part: _Part, error: Exception) -> None:
         """It is tried again, alone; the others go on."""
-        part.was_aside = True
-        self._aside[part.entries[0].workflow_id] = part
+        workflow_id = part.entries[0].workflow_id
+        self._aside[workflow_id] = part
         self._aside_pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * self._aside_pause_s))
         self._aside_at = monotonic() + self._aside_pause_s
-        if (told := repr(error)) != self._told:
+        if isinstance(error, Locked):
+            if not part.was_aside:
+                self._observe(WriteHeldUp(workflow_id))
+        elif (told := repr(error)) != self._told:
             self._told = told
             self._observe(LoopFailed("journal", told))
+        part.was_aside = True
 
     async def _commit(self, part: _Part) -> dict[str, float | None]:
         """One try: the workflows whose rows were written, and of starts when that was."""

@@ -77,6 +77,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         WARNING,
         "a claim of up to %(room)d workflows took over %(limit_s).1f s and was given up; the next is smaller",
     ),
+    facts.WriteHeldUp: (
+        WARNING,
+        "somebody holds the row of %(workflow_id)s in an open transaction: nothing of it is written yet",
+    ),
     facts.LoopFailed: (ERROR, "the %(loop)s loop met what it didn't expect: %(error)s; it goes on"),
     facts.LoopInterrupted: (ERROR, "a function tried to end the event loop (%(error)s); it goes on"),
     facts.FunctionBroken: (ERROR, "%(function)s can't be served: %(error)s"),
