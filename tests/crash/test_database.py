@@ -20,6 +20,7 @@ from outlast.store.connections import Database
 from outlast.store.migrations import migrate
 from tests.crash.conftest import EFFECTS, FUNCTIONS, Query, query_on
 from tests.crash.proxy import Lost, Proxy
+from tests.embedded.alive import revive
 from tests.embedded.hosts import postmaster
 from tests.hosts import LIMIT_S, Host, Hosts, until
 
@@ -174,7 +175,7 @@ def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
                 until(lambda seen=seen: len(hosts.testimony()) > seen + 20, "load")  # type: ignore[misc]
                 old = postmaster(tmp_path / "own")
                 os.kill(old, number)
-                own_postgres.revive()
+                revive(own_postgres)
                 until(lambda old=old: postmaster(tmp_path / "own") != old)  # type: ignore[misc]
             enough.set()
             for running in clients:
@@ -223,7 +224,7 @@ def test_an_instance_that_died_with_postgres_is_missed_before_its_lease_ends(
         until(lambda: hosts.witnessed("hold k"), "the step")
         lost.kill()
         os.kill(postmaster(tmp_path / "own"), signal.SIGINT)
-        own_postgres.revive()
+        revive(own_postgres)
         other = hosts.start()
         until(lambda: hosts.witnessed(f"hold k {other.pid}"), "the takeover")
         hosts.open_gate("gate")

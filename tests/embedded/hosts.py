@@ -25,6 +25,7 @@ _RUNTIME = Path(__file__).parents[2] / "runtime"
 _OUR_PYTHON = Path(os.path.realpath(sys.executable))
 _SYSTEM_PYTHON = Path(f"/usr/bin/python3.{sys.version_info.minor}")  # the same, for compiled packages
 
+_ALIVE = (Path(__file__).parent / "alive.py").read_text("utf-8")
 # Starts or attaches, says where, and does as it is told, line by line. It leaves out what a whole host would
 # import, so that a crowd of them starts fast.
 _HOST = """
@@ -75,7 +76,7 @@ class Host:
         self.process = subprocess.Popen(
             [
                 *(python, "-B", "-c", _HOST, str(home)),
-                *(os.pathsep.join(places), "durable" if durable else "fast", before),
+                *(os.pathsep.join(places), "durable" if durable else "fast", f"{_ALIVE}\n{before}"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

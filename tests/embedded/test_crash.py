@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from outlast.host.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.embedded.alive import alive, revive
 from tests.embedded.hosts import Host, kill, postmaster, supervisor, wait_for_end, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -65,7 +66,7 @@ def test_a_killed_server_comes_back_under_the_same_url_with_its_data(home: Path)
         url, before = server.url, postmaster(home)
         kill(before)
         wait_until(lambda: _postmaster(home) not in (None, before))
-        server.revive()
+        revive(server)
         assert server.url == url
         assert values(url) == [1]
 
@@ -82,7 +83,7 @@ def test_a_busy_child_of_a_killed_server_does_not_hold_up_the_next(home: Path) -
         before = postmaster(home)
         kill(before)
         wait_until(lambda: _postmaster(home) not in (None, before))
-        server.revive()
+        revive(server)
         assert client.wait(10) != 0
         with contextlib.suppress(psycopg.Error):
             connection.close()
@@ -95,7 +96,7 @@ def test_a_server_that_only_dies_is_given_up_with_its_log(home: Path) -> None:
         kill(postmaster(home))
         wait_for_end(home)
         with pytest.raises(EmbeddedPostgresError, match="no_such_setting"):
-            server.revive()
+            revive(server)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -107,11 +108,11 @@ def test_a_supervisor_that_ends_is_replaced_while_there_are_users(home: Path, ho
         before = supervisor(home)
         os.kill(before, how)
         wait_until(lambda: _supervisor(home) not in (None, 1, before))
-        server.revive()
+        revive(server)
         assert server.url == url
         assert values(url) == [1]
-        assert other.ask("server.revive()") == "None"
-    assert other.ask("server.alive()") == "True"
+        assert other.ask("revive(server)") == "None"
+    assert other.ask("alive(server)") == "True"
     other.close()
     wait_for_end(home)
 
@@ -214,7 +215,7 @@ def test_a_folder_removed_under_its_server_takes_the_server_along(tmp_path: Path
         _remove(tmp_path / "gone")
         wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
         with pytest.raises(EmbeddedPostgresError, match="still stands"):
-            server.revive()
+            revive(server)
     with EmbeddedPostgres.start(home, durable=False) as server:
         write(server.url, 1)
 
@@ -223,7 +224,7 @@ def test_sockets_that_a_cleaner_of_tmp_folders_took_are_made_anew(home: Path) ->
     with EmbeddedPostgres.start(home, durable=False) as server:
         url = server.url
         shutil.rmtree(url.partition("host=")[2].partition("&")[0])
-        wait_until(server.alive)
+        wait_until(lambda: alive(server))
         assert server.url == url
         write(url, 1)
 

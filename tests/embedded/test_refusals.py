@@ -12,6 +12,7 @@ import pytest
 
 from outlast.host.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries, rundir
 from outlast.host.embedded.folder import open_folder as open_home
+from tests.embedded.alive import alive
 from tests.embedded.hosts import Host, is_ended, postmaster, wait_until
 
 
@@ -100,7 +101,7 @@ def test_durability_is_not_lost_by_sharing(home: Path) -> None:
     ):
         EmbeddedPostgres.start(home, durable=True)
     with EmbeddedPostgres.start(home, durable=True), EmbeddedPostgres.start(home, durable=False) as second:
-        assert second.alive()
+        assert alive(second)
 
 
 def test_a_socket_folder_that_another_made_is_passed_over(home: Path) -> None:
@@ -159,7 +160,7 @@ def test_an_overgrown_log_keeps_its_end_only(home: Path) -> None:
 def test_all_connections_in_use_is_still_alive(home: Path) -> None:
     with EmbeddedPostgres.start(home, durable=False) as server:
         connections = [psycopg.connect(server.url) for _ in range(100)]
-        assert server.alive()
+        assert alive(server)
         for connection in connections:
             connection.close()
         assert postmaster(home)

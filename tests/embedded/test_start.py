@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from outlast.host.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.embedded.alive import alive, revive
 from tests.embedded.hosts import Host, is_ended, postmaster, wait_for_end
 
 
@@ -69,15 +70,15 @@ def test_the_folder_is_private_and_ignored_by_git(new_home: Path) -> None:
 def test_stop_may_be_called_again_and_leaves_nothing(home: Path) -> None:
     server = EmbeddedPostgres.start(home, durable=False)
     sockets = Path(server.url.partition("host=")[2].partition("&")[0])
-    assert server.alive()
+    assert alive(server)
     assert sockets.stat().st_mode & 0o777 == 0o700
     server.stop()
     server.stop()
-    assert not server.alive()
+    assert not alive(server)
     assert is_ended(home)
     assert not sockets.exists()
     with pytest.raises(EmbeddedPostgresError, match="stopped"):
-        server.revive()
+        revive(server)
 
 
 def test_stopping_writes_a_checkpoint_and_needs_no_recovery(home: Path) -> None:
@@ -104,7 +105,7 @@ def test_one_process_may_use_it_twice(home: Path) -> None:
     first = EmbeddedPostgres.start(home, durable=False)
     second = EmbeddedPostgres.start(home, durable=False)
     first.stop()
-    assert second.alive()
+    assert alive(second)
     second.stop()
     assert is_ended(home)
 
@@ -178,7 +179,7 @@ def test_a_child_made_by_fork_does_not_end_its_parents_use(home: Path) -> None:
         )
         == "1792"
     )
-    assert host.ask("server.alive()") == "True"
+    assert host.ask("alive(server)") == "True"
     host.close()
 
 

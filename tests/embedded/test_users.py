@@ -89,10 +89,10 @@ def test_root_runs_it_as_the_owner_of_the_project(project: Path, uid: int) -> No
         assert owner_of(postmaster(home)) == uid
     assert owners(home) == {uid}
     host = Host(home, uid=uid)
-    assert host.ask("server.alive()") if host.url() else False
+    assert host.ask("alive(server)") if host.url() else False
     with EmbeddedPostgres.start(home, durable=False) as server, psycopg.connect(server.url) as connection:
         assert connection.execute("select value from kept").fetchone() == (1,)
-        assert host.ask("server.alive()") == "True"
+        assert host.ask("alive(server)") == "True"
     host.close()
     wait_for_end(home)
     assert owners(home) == {uid}

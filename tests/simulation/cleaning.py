@@ -10,7 +10,7 @@ from outlast.engine.instances import cleaning
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
-from outlast.testing.silence import quietly
+from tests.quiet import quietly
 from tests.simulation.plans import Plan, plan_of
 from tests.simulation.programs import interpret
 from tests.simulation.scenario import UNIX_S, Outcome, Scenario

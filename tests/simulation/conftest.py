@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from outlast.testing.clock import campaign_time
-from outlast.testing.loop import SimulatedLoop
+from tests.simulation.loop import SimulatedLoop
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,7 +16,7 @@ from outlast.core.status import LIVE
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE, Verb
 from outlast.sdk.operations import Step
 from outlast.testing.rows import Workflow
-from outlast.testing.silence import quietly
+from tests.quiet import quietly
 from tests.simulation.plans import Plan, random_plan
 from tests.simulation.scenario import Instance, Outcome, Scenario
 from tests.simulation.traces import Life, Traces

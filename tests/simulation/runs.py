@@ -16,7 +16,7 @@ from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.schedules import Declared
 from outlast.core.status import LIVE
 from outlast.testing.catalog import GivenCatalog
-from outlast.testing.silence import quietly
+from tests.quiet import quietly
 from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
 from tests.simulation.scenario import UNIX_S, Instance, Scenario

@@ -24,9 +24,9 @@ from outlast.engine.options import EngineOptions
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
-from outlast.testing.silence import quietly
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.stores import MemoryStore
+from tests.quiet import quietly
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.programs import Node, interpret, receives_of

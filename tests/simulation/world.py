@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from outlast.testing.clock import given_time
-from outlast.testing.loop import SimulatedLoop
+from tests.simulation.loop import SimulatedLoop
 
 NEVER = float("inf")
 CYCLE_S = 20e-6

@@ -13,7 +13,7 @@ import pytest
 from cronsim import CronSim
 
 from outlast import UsageError, at, cron, every, workflow
-from outlast.core.timetables import COUNTED_MAX, BadTimetable, Cron, Every, times_within
+from outlast.core.timetables import COUNTED_MAX, BadTimetable, Cron, Every, first_after, times_within
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 
@@ -154,13 +154,15 @@ def test_times_do_not_depend_on_where_one_begins(zone: str) -> None:
             moment = began + timedelta(seconds=chance.randrange(86_400 * 4))
             following = next((each for each in all_of_them if each > moment), None)
             if following is not None:
-                assert timetable.after(moment) == following
+                assert first_after(timetable, moment) == following
 
 
 def test_every_counts_from_the_same_beginning() -> None:
     times = Every(300).times(datetime(2026, 1, 1, 0, 4, 59, 999_999, tzinfo=UTC))
     assert [f"{each:%H:%M:%S}" for each in itertools.islice(times, 2)] == ["00:05:00", "00:10:00"]
-    assert Every(300).after(datetime(2026, 1, 1, 0, 5, tzinfo=UTC)) == datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+    assert first_after(Every(300), datetime(2026, 1, 1, 0, 5, tzinfo=UTC)) == datetime(
+        2026, 1, 1, 0, 10, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize("timetable", [Every(60), Cron("* * * * *"), Cron("* * * * *", BERLIN)])

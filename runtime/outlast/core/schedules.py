@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from outlast.core.timetables import At, Cron, Every, Timetable, times_within
+from outlast.core.timetables import At, Cron, Every, Timetable, first_after, times_within
 
 LATE_S = 10.0
 """A tick that is later than that was missed: nobody was there. Live instances are a second late at most."""
@@ -132,14 +132,14 @@ def decide(schedule: DueSchedule) -> Order:
     policies, delay = schedule.policies, delay_of(schedule.name, schedule.policies.jitter_s)
     first = schedule.nominal_at
     if first is None:
-        return _order(schedule, _next_after(schedule, schedule.since))
+        return _order(schedule, first_after(schedule.timetable, schedule.since))
     due_until = schedule.now - delay
     if policies.until is not None:
         due_until = min(due_until, policies.until)
     before = first - timedelta(microseconds=1)
     span = times_within(schedule.timetable, before, due_until, CATCHUP_MAX)
     if not span.count:  # the timetable may be another one by now, or there is nothing left of it
-        return _order(schedule, first if first > due_until else _next_after(schedule, due_until))
+        return _order(schedule, first if first > due_until else first_after(schedule.timetable, due_until))
     missed_until = schedule.now - delay - timedelta(seconds=LATE_S)
     missed = [each for each in span.newest if each <= missed_until]
     on_time = [each for each in span.newest if each > missed_until]
@@ -148,7 +148,7 @@ def decide(schedule: DueSchedule) -> Order:
     later = [each for each in span.newest if tick is not None and each > tick]
     passed = span.count - len(later) - (tick is not None)
     dropped = [each for each in span.newest if each != tick and each not in later][-LISTED_MAX:]
-    upcoming = later[0] if later else _next_after(schedule, span.newest[-1])
+    upcoming = later[0] if later else first_after(schedule.timetable, span.newest[-1])
     return _order(
         schedule,
         upcoming,
@@ -188,7 +188,7 @@ def _order(
         if policies.until is not None and following > policies.until:
             break
         upcoming.append(following)
-        following = schedule.timetable.after(following)
+        following = first_after(schedule.timetable, following)
     at = upcoming[0] if upcoming else None
     delay = delay_of(schedule.name, policies.jitter_s)
     return Order(
@@ -210,10 +210,6 @@ def lag_of(schedule: DueSchedule, order: Order) -> float | None:
         return None
     delay = delay_of(schedule.name, schedule.policies.jitter_s)
     return (schedule.now - order.nominal - delay).total_seconds()
-
-
-def _next_after(schedule: DueSchedule, moment: datetime) -> datetime | None:
-    return schedule.timetable.after(moment)
 
 
 def delay_of(name: str, jitter_s: float) -> timedelta:

@@ -58,7 +58,7 @@ class Cron:
         _check_text(self.expression)
         zone_of(self.zone)
         _check_fields(self.expression, self._fields)
-        if self.after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
+        if first_after(self, datetime(2000, 1, 1, tzinfo=UTC)) is None:
             raise BadTimetable(f"{self.expression!r} never comes: no day has what it asks for")
 
     @property
@@ -85,10 +85,6 @@ class Cron:
                 last = at
                 yield at
 
-    def after(self, moment: datetime) -> datetime | None:
-        """The first one after `moment`; None if there is none."""
-        return next(self.times(moment), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Every:
@@ -110,10 +106,6 @@ class Every:
             if at.year > LAST_YEAR:
                 return
             yield at
-
-    def after(self, moment: datetime) -> datetime | None:
-        """As of Cron."""
-        return next(self.times(moment), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +129,13 @@ class At:
         if at > moment:
             yield at
 
-    def after(self, moment: datetime) -> datetime | None:
-        """As of Cron."""
-        return next(self.times(moment), None)
-
 
 Timetable = Cron | Every | At
+
+
+def first_after(timetable: Timetable, moment: datetime) -> datetime | None:
+    """The first time after `moment`; None if there is none."""
+    return next(timetable.times(moment), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from outlast.core.errors import UsageError
 from outlast.core.names import actor_of
 from outlast.sdk.attributes import read_attributes, set_attributes
 from outlast.sdk.clients import Clients
+from outlast.sdk.loops import on_a_loop
 from outlast.sdk.requests import Request
-from outlast.sdk.running import current_host, current_line, on_a_loop
+from outlast.sdk.running import current_host, current_line
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):

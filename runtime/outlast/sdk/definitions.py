@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from functools import update_wrapper
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
@@ -117,10 +118,17 @@ class HandlerDefinition:
     body_bytes_max: int | None = None
 
 
-class Decorated:
-    """What a decorator gives. In messages it is told by its kind and name."""
+D = TypeVar("D", StepDefinition, TransactionDefinition, WorkflowDefinition, HandlerDefinition)
+
+
+class Decorated(Generic[D]):
+    """What a decorator gives: it looks like the function. In messages it is told by its kind and name."""
 
     decorator: ClassVar[str]
+
+    def __init__(self, definition: D) -> None:
+        self.definition: D = definition
+        update_wrapper(self, definition.fn)  # type: ignore[arg-type]  # each can be called
 
     def __repr__(self) -> str:
         return f"<{self.decorator} {getattr(self, '__qualname__', '')}>"

@@ -8,8 +8,9 @@ from typing import Any
 
 from outlast.core.errors import UsageError
 from outlast.sdk.calls import ask, later, on_host
+from outlast.sdk.loops import on_a_loop
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Host, current_host, line_here, on_a_loop
+from outlast.sdk.running import Host, current_host, line_here
 
 ANYWHERE = "is called in a handler, an ASGI app, a step or a workflow"
 

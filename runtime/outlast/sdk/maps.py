@@ -16,7 +16,7 @@ from outlast.sdk.calls import ask
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Generated, Map
 from outlast.sdk.running import current_host, current_line, line_here
-from outlast.sdk.starting import list_of
+from outlast.sdk.starting import definition_of, list_of
 from outlast.sdk.workflows import Workflow
 
 T = TypeVar("T")
@@ -223,9 +223,7 @@ def map_(
     run go on to their end, or with `on_fail="cancel"` are cancelled. Then MapFailed is raised. Raises
     UsageError for what can't work, and InvalidInput for an item of a list that doesn't fit.
     """
-    if not isinstance(workflow, Workflow):
-        raise UsageError(f"map_ takes a function decorated with @workflow, not {workflow!r}")
-    definition = workflow.definition
+    definition = definition_of("map_", workflow)
     if definition.queue is not None:
         raise UsageError(
             f"map_ lets its items wait in a queue of its own, and {definition.name!r} has one already: map "

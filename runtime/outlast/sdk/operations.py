@@ -174,14 +174,31 @@ class Undo(_Operation):
         return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
-class Start(_Operation):
+class _OfChildren(_Operation):
+    """What it does to children of a workflow is its name's first word."""
+
+    does: ClassVar[str]
+    workflow: WorkflowDefinition
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"{self.does} {self.workflow.name}"
+
+    @property
+    def former_names(self) -> Sequence[str]:
+        """What it was called before its workflow was renamed."""
+        return [f"{self.does} {each}" for each in former_names(self.workflow)]
+
+
+class Start(_OfChildren):
     """Start a child once, under a key of its own if there is one; its id.
 
     Unless `detached` it must end when the workflow that starts it must.
     """
 
     kind: ClassVar[str] = kinds.START
-    workflow: WorkflowDefinition
+    does: ClassVar[str] = "start"
     args: Args
     kwargs: Kwargs
     key: str | None
@@ -189,40 +206,20 @@ class Start(_Operation):
     placement: Placement = USUAL
 
     @property
-    def name(self) -> str:
-        """What its record is called."""
-        return f"start {self.workflow.name}"
-
-    @property
-    def former_names(self) -> Sequence[str]:
-        """What it was called before its workflow was renamed."""
-        return [f"start {each}" for each in former_names(self.workflow)]
-
-    @property
     def fingerprint(self) -> int | None:
         """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(self.args, self.kwargs)
 
 
-class StartAll(_Operation):
+class StartAll(_OfChildren):
     """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
 
     kind: ClassVar[str] = kinds.START_ALL
-    workflow: WorkflowDefinition
+    does: ClassVar[str] = "start all"
     items: Sequence[Any]
     """The only argument of each."""
     detached: bool
     placement: Placement = USUAL
-
-    @property
-    def name(self) -> str:
-        """What its record is called."""
-        return f"start all {self.workflow.name}"
-
-    @property
-    def former_names(self) -> Sequence[str]:
-        """What it was called before its workflow was renamed."""
-        return [f"start all {each}" for each in former_names(self.workflow)]
 
     @property
     def fingerprint(self) -> int | None:
@@ -249,28 +246,18 @@ class Generated(NamedTuple):
         )
 
 
-class Map(_Operation):
+class Map(_OfChildren):
     """Run a child for each item; how many there were, and how they ended."""
 
     kind: ClassVar[str] = kinds.MAP
+    does: ClassVar[str] = "map"
     fingerprint: ClassVar[None] = None
-    workflow: WorkflowDefinition
     items: Sequence[Any] | Query | Generated
     keys: Sequence[str] | Callable[[Any], str] | None
     """Of a list each item's; of a query how they are made. None: their places."""
     concurrency: int
     tolerate: int | float
     on_fail: str
-
-    @property
-    def name(self) -> str:
-        """What its record is called."""
-        return f"map {self.workflow.name}"
-
-    @property
-    def former_names(self) -> Sequence[str]:
-        """What it was called before its workflow was renamed."""
-        return [f"map {each}" for each in former_names(self.workflow)]
 
 
 class Result(_Operation):

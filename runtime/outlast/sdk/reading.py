@@ -11,8 +11,9 @@ from outlast.core.events import Taken, check_event_name
 from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
+from outlast.sdk.loops import on_a_loop
 from outlast.sdk.operations import TakeEvent
-from outlast.sdk.running import NextEvent, current_host, line_here, on_a_loop
+from outlast.sdk.running import NextEvent, current_host, line_here
 from outlast.sdk.values import Values, read_as
 
 T = TypeVar("T")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -14,6 +13,7 @@ from outlast.core.bounds import check_values
 from outlast.core.errors import UsageError
 from outlast.sdk.forms import Content, Fields, FormData, Text, parse_form
 from outlast.sdk.http import Headers, InvalidBody, body_as_text, body_from_text
+from outlast.sdk.loops import on_a_loop
 
 
 class Client(NamedTuple):
@@ -121,7 +121,7 @@ class Request:
             value = from_json(self._body)
         except ValueError as error:
             raise InvalidBody(400, f"the body is no JSON: {error}") from None
-        return Parsed(value) if _on_a_loop() else value
+        return Parsed(value) if on_a_loop() else value
 
     def form(self) -> FormData:
         """The body as a form. Raises InvalidBody: not caught, it is a 415 or 400 that says so."""
@@ -158,14 +158,6 @@ def record_request(
     if body:
         document["body"], document["encoding"] = body_as_text(body)
     return to_json(document).decode()
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 RECORDED = frozenset({

@@ -166,15 +166,6 @@ _undoing: ContextVar[bool] = ContextVar("outlast_undoing", default=False)
 _host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
 
 
-def on_a_loop() -> bool:
-    """Whether an event loop runs in this thread: then blocking would stop it, and things can be awaited."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def current_line() -> Line | None:
     """The workflow's body that runs here; None in a step, a handler and outside."""
     return _line.get()

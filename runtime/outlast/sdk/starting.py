@@ -20,6 +20,7 @@ from outlast.sdk.handles import Started, WorkflowHandle
 from outlast.sdk.operations import Args, Kwargs, Start, StartAll
 from outlast.sdk.queues import Queue, queue_of
 from outlast.sdk.running import line_here
+from outlast.sdk.steps import refuse_unless_bool
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
@@ -158,12 +159,9 @@ def start_all(
     `priority`, `delay`, `attributes` and `detached` are those of `start`. At most 10,000 items. Raises as
     `start` does.
     """
-    if not isinstance(workflow, Workflow):
-        raise UsageError(f"start_all takes a function decorated with @workflow, not {workflow!r}")
-    definition = workflow.definition
+    definition = definition_of("start_all", workflow)
     given = list_of("start_all", items)
-    if not isinstance(detached, bool):
-        raise UsageError(f"start_all(detached) is True or False, not {detached!r:.100}")
+    refuse_unless_bool(detached, "start_all(detached)")
     placement = _placement_of(
         "start_all",
         definition,
@@ -187,6 +185,13 @@ def start_all(
     )
 
 
+def definition_of(name: str, workflow: Any) -> WorkflowDefinition:
+    """What a decorated function is. Raises UsageError."""
+    if not isinstance(workflow, Workflow):
+        raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
+    return workflow.definition
+
+
 def list_of(name: str, items: Any) -> list[Any]:
     """Items as a list that a body may hold. Raises UsageError."""
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
@@ -202,11 +207,9 @@ def list_of(name: str, items: Any) -> list[Any]:
 
 
 def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args, kwargs: Kwargs) -> Any:
-    if not isinstance(workflow, Workflow):
-        raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
+    definition = definition_of(name, workflow)
     if key is not None:
         check_key(key)
-    definition = workflow.definition
     detached = _take_detached(name, definition, kwargs)
     placement = _take_placement(name, definition, kwargs)
     handle = WorkflowHandle if is_awaited(name) else Started
@@ -259,7 +262,6 @@ def _take_detached(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> b
     """`detached` of the call. A workflow with a parameter of that name gets it itself."""
     if "detached" not in kwargs or "detached" in workflow.inputs.signature.parameters:
         return False
-    detached = kwargs.pop("detached")
-    if not isinstance(detached, bool):
-        raise UsageError(f"{name}(detached) is True or False, not {detached!r:.100}")
+    detached: bool = kwargs.pop("detached")
+    refuse_unless_bool(detached, f"{name}(detached)")
     return detached

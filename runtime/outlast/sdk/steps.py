@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
@@ -23,14 +22,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncStep(Decorated, Generic[P, R]):
+class AsyncStep(Decorated[StepDefinition], Generic[P, R]):
     """An `async def` step: await it in an `async def` workflow."""
 
     decorator = "step"
-
-    def __init__(self, definition: StepDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         line = line_here(self.definition.name)
@@ -42,14 +37,10 @@ class AsyncStep(Decorated, Generic[P, R]):
         return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
-class SyncStep(Decorated, Generic[P, R]):
+class SyncStep(Decorated[StepDefinition], Generic[P, R]):
     """A `def` step: call it in a `def` workflow, await its `aio` in an `async def` one."""
 
     decorator = "step"
-
-    def __init__(self, definition: StepDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         line = line_here(self.definition.name)
@@ -68,14 +59,10 @@ class SyncStep(Decorated, Generic[P, R]):
         return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio")  # type: ignore[no-any-return]
 
 
-class GeneratorStep(Decorated, Generic[P, R]):
+class GeneratorStep(Decorated[StepDefinition], Generic[P, R]):
     """A step that yields the items of a map: `await map_(ship, orders_of(day))`. Elsewhere a generator."""
 
     decorator = "step"
-
-    def __init__(self, definition: StepDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if line_here(self.definition.name) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial, update_wrapper
+from functools import partial
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import Codec, return_annotation
@@ -12,8 +12,9 @@ from outlast.core.retry import RetryOn
 from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import Decorated, TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
+from outlast.sdk.loops import on_a_loop
 from outlast.sdk.operations import Args, Kwargs, Transaction
-from outlast.sdk.running import Host, current_host, line_here, on_a_loop
+from outlast.sdk.running import Host, current_host, line_here
 from outlast.sdk.steps import (
     refuse_in_thread,
     refuse_method,
@@ -30,14 +31,10 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 Role = Literal["service", "caller"]
 
 
-class AsyncTransaction(Decorated, Generic[P, R]):
+class AsyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
     """An `async def` transaction. Callers leave out its first parameter, the connection."""
 
     decorator = "transaction"
-
-    def __init__(self, definition: TransactionDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         line = line_here(self.definition.name)
@@ -47,14 +44,10 @@ class AsyncTransaction(Decorated, Generic[P, R]):
         return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
-class SyncTransaction(Decorated, Generic[P, R]):
+class SyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
     """A `def` transaction: call it in a `def` workflow, await its `aio` in an `async def` one."""
 
     decorator = "transaction"
-
-    def __init__(self, definition: TransactionDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         line = line_here(self.definition.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
@@ -19,7 +18,7 @@ from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import Queue, declared_queue
 from outlast.sdk.requests import asked_headers
-from outlast.sdk.steps import refuse_method, refuse_non_function
+from outlast.sdk.steps import refuse_method, refuse_non_function, refuse_unless_bool
 from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook
 
@@ -31,28 +30,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Workflow(Decorated, Generic[P, R]):
+class Workflow(Decorated[WorkflowDefinition], Generic[P, R]):
     """A workflow. Called in Python it is the plain function: its steps belong to the caller's workflow."""
 
     decorator = "workflow"
-
-    def __init__(self, definition: WorkflowDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self.definition.fn(*args, **kwargs)
         return result
 
 
-class Handler(Decorated, Generic[P, R]):
+class Handler(Decorated[HandlerDefinition], Generic[P, R]):
     """A handler. Called in Python it is the plain function."""
 
     decorator = "handler"
-
-    def __init__(self, definition: HandlerDefinition) -> None:
-        self.definition = definition
-        update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self.definition.fn(*args, **kwargs)
@@ -127,8 +118,7 @@ def workflow(
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
     if duplicates not in ("attach", "conflict"):
         raise UsageError(f'workflow(duplicates) is "attach" or "conflict", not {duplicates!r}')
-    if not isinstance(steps_visible, bool):
-        raise UsageError(f"workflow(steps_visible) is True or False, not {steps_visible!r}")
+    refuse_unless_bool(steps_visible, "workflow(steps_visible)")
     timeout_s = positive_seconds_of(timeout, "workflow(timeout)")
     modes = auth_modes(auth, "workflow")
     check_webhook(webhook, "workflow", auth)

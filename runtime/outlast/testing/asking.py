@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from outlast.core.errors import UsageError
 from outlast.core.places import place_of_caller
+from outlast.sdk.loops import on_a_loop
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Asker:
 
     async def aside(self, work: Callable[[], None]) -> None:
         """Do `work` in a thread."""
-        if not _on_asyncio():
+        if not on_a_loop():
             await _on_trio(copy_context().run, work)
             return
         if self._pool is None:
@@ -114,15 +115,7 @@ class Asker:
 
 def in_async_code() -> bool:
     """Whether the caller can await, and so must."""
-    return _on_asyncio() or _in_trio()
-
-
-def _on_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return on_a_loop() or _in_trio()
 
 
 def _in_trio() -> bool:

@@ -7,7 +7,6 @@ import logging
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from pathlib import Path
@@ -17,21 +16,13 @@ from urllib.parse import quote
 from outlast.host.embedded.attach import Use, attach, log_tail
 from outlast.host.embedded.errors import EmbeddedPostgresError
 from outlast.host.embedded.folder import Folder, open_folder
-from outlast.host.embedded.settings import PORT, SOCKET
+from outlast.host.embedded.settings import PORT
 
 _logger = logging.getLogger(__name__)
 
-_POLL_S = 0.005
 _STOP_LIMIT_S = 40.0
 _REVIVAL_LIMIT_S = 60.0
-_PROBE_LIMIT_S = 1.0
 _GUARD_ROUND_S = 60.0
-
-# Postgres manual, "Message Formats": StartupMessage (protocol 3.0), Terminate, an error's SQLSTATE field.
-_PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
-_STARTUP = struct.pack("!ii", 8 + len(_PARAMETERS), 3 << 16) + _PARAMETERS
-_TERMINATE = struct.pack("!ci", b"X", 4)
-_CANNOT_CONNECT_NOW = b"C57P03\0"
 
 
 class EmbeddedPostgres:
@@ -53,7 +44,8 @@ class EmbeddedPostgres:
         self._stopped = False
         self._process = os.getpid()
         self.url = _url(use)
-        self._guardian = self._stand_guard()
+        self._guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
+        self._guardian.start()
 
     @classmethod
     def start(cls, home: Path, *, durable: bool = True, start_timeout_s: float = 30.0) -> EmbeddedPostgres:
@@ -70,25 +62,6 @@ class EmbeddedPostgres:
             os.close(folder.fd)
             raise
         return cls(folder, use)
-
-    def alive(self) -> bool:
-        """Whether the server takes connections now; false after `stop`. Costs it one connection."""
-        return not self._stopped and _takes_connections(f"{self._use.sockets}/{SOCKET}")
-
-    def revive(self, *, timeout_s: float = 30.0) -> None:
-        """Return when the server takes connections again, starting it where that has not been done yet.
-
-        The background does the same unasked; this tells when it is done, and why not if it can't be: it
-        raises EmbeddedPostgresError.
-        """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            self._reattach(deadline)
-            if self.alive():
-                return
-            if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"the embedded Postgres does not answer{log_tail(self._folder)}")
-            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """Give up this process's use. For the last user this returns when the server has ended.
@@ -135,16 +108,9 @@ class EmbeddedPostgres:
             self._use.connection.close()
             self._use = attach(self._folder, durable=self._durable, deadline=deadline)
             self.url = _url(self._use)
-            if not self._guardian.is_alive():
-                self._guardian = self._stand_guard()
-
-    def _stand_guard(self) -> threading.Thread:
-        guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
-        guardian.start()
-        return guardian
 
     def _guard(self) -> None:
-        """Stand by for the supervisor's end, and replace it. Where that fails, `revive` may try again."""
+        """Stand by for the supervisor's end, and replace it. Where that fails, the log says so."""
         while not self._stopped:
             if not _wait_for_end(self._use.connection, _GUARD_ROUND_S) or self._stopped:
                 continue
@@ -158,21 +124,6 @@ class EmbeddedPostgres:
 
 def _url(use: Use) -> str:
     return f"postgresql://postgres@/postgres?host={quote(use.sockets, safe='/')}&port={PORT}"
-
-
-def _takes_connections(path: str) -> bool:
-    """Ask as pg_isready does: any answer but "cannot connect now" will do."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_LIMIT_S)
-        try:
-            probe.connect(path)
-            probe.sendall(_STARTUP)
-            answer = probe.recv(1024)
-        except OSError:
-            return False
-        with contextlib.suppress(OSError):  # where the answer was no, the other end is closed
-            probe.sendall(_TERMINATE)
-    return answer != b"" and _CANNOT_CONNECT_NOW not in answer
 
 
 def _wait_for_end(connection: socket.socket, timeout_s: float) -> bool:

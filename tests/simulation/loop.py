@@ -68,7 +68,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
             try:
                 result.set_result(func(*args))
-            except Exception as error:  # noqa: BLE001 - it is told to whoever waits for it
+            except Exception as error:
                 result.set_exception(error)
 
         self.call_later(self._thread_s(), run)
