@@ -81,7 +81,9 @@ create table if not exists outlast.queues (
   askers jsonb not null default '{}',
   left_at timestamptz,
   backlog bigint not null default 0,
-  count_at timestamptz not null default '-infinity'
+  count_at timestamptz not null default '-infinity',
+  fault text,
+  fault_at timestamptz
 );
 
 comment on table outlast.queues is 'One row a queue: what code declares, what operators have changed, and whose turn it is.';
@@ -93,6 +95,7 @@ comment on column outlast.queues.askers is
   'Which instances asked lately what may begin: `at`, and `short`, since when one has found no place though others hold more than their share.';
 comment on column outlast.queues.left_at is 'Since when places are left to instances that hold less than their share.';
 comment on column outlast.queues.backlog is 'How many wait, as counted last.';
+comment on column outlast.queues.fault is 'Why it could not decide what begins, at `fault_at`; null if it could.';
 
 create table if not exists outlast.queue_keys (
   queue text not null,
@@ -154,6 +157,17 @@ as $$
   select jsonb_strip_nulls(base::jsonb || coalesce(override::jsonb, '{}'))
 $$;
 
+create or replace function outlast.backlog_max(base json, override json)
+returns bigint
+language sql
+immutable
+as $$
+  -- What is no number holds up nobody: claims of all kinds ask for this.
+  select case when jsonb_typeof(o -> 'max_backlog') = 'number'
+    then least((o ->> 'max_backlog')::numeric, 1e9)::bigint else 1000000 end
+  from outlast.queue_options(base, override) as o
+$$;
+
 create or replace function outlast.queue_busy(name text, at timestamptz)
 returns boolean
 language sql
@@ -178,7 +192,9 @@ language sql
 stable
 as $$
   -- Whether it is to be counted what waits in it.
-  select q.count_at <= now() and (q.backlog > 0 or (
+  -- A date that no count gives is of a clock that was set back.
+  -- guard: counted-by-the-old-clock = select q.count_at <= now() and (q.backlog
+  select q.count_at not between now() and now() + interval '1 hour' and (q.backlog > 0 or (
     select true from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null
     order by w.claimable_at limit 1
@@ -203,7 +219,7 @@ stable
 as $$
   -- The names of those that had no room for more when they were counted last.
   select coalesce(json_agg(q.name), '[]') from outlast.queues q
-  where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
+  where q.backlog >= outlast.backlog_max(q.base, q.override)
 $$;
 
 create or replace function outlast.count_queue(name text)
@@ -220,7 +236,7 @@ begin
     select count(*) into q.backlog from (
       select from outlast.workflow_status w
       where w.queue = count_queue.name and w.owner is null and w.claimable_at is not null
-      limit coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
+      limit outlast.backlog_max(q.base, q.override)
     ) as waiting;
     update outlast.queues
     -- Long ones are counted ever more seldom: it takes a hundredth of the time.
@@ -469,8 +485,15 @@ begin
   -- guard: paused-queue-goes-on
   if q.paused_at is not null then return; end if;
   o := outlast.queue_options(q.base, q.override);
-  -- Never earlier than the last decision, whatever the clock does.
-  t := greatest(clock_timestamp(), q.decided_at);
+  -- Never earlier than the last decision, unless the clock was set back by more than a moment: then what began by the old
+  -- one began just now.
+  t := clock_timestamp();
+  -- guard: clock-set-back = if false then
+  if q.decided_at > t + interval '1 s' then
+    update outlast.queue_starts s set at = t where s.queue = claim_queue.name and s.at > t;
+  else
+    t := greatest(t, q.decided_at);
+  end if;
 
   with due as (
     select w.workflow_id from outlast.workflow_status w
@@ -777,8 +800,49 @@ begin
       (o #>> '{rate,per}')::float8, (o #>> '{rate_per_key,per}')::float8));
   end if;
   update outlast.queues
-  set round = q.round, last_key = q.last_key, decided_at = t, askers = q.askers, left_at = q.left_at
+  set round = q.round, last_key = q.last_key, decided_at = t, askers = q.askers, left_at = q.left_at,
+      fault = null, fault_at = null
   where queues.name = claim_queue.name;
+end
+$$;
+
+create or replace function outlast.claim_queue_apart(
+  name text,
+  me text,
+  functions text[],
+  room integer,
+  suspects integer,
+  suspect_after integer,
+  bytes_left bigint,
+  alone boolean,
+  small bigint,
+  large_bytes_left bigint,
+  large_alone boolean,
+  out claimed json[],
+  out taken boolean,
+  out more boolean,
+  out again_s float8,
+  out fault jsonb
+)
+language plpgsql
+as $$
+-- As outlast.claim_queue. If that fails for a reason of this queue's nothing is claimed, and its row says why: `fault`
+-- has its name and the error. Errors of another kind (a conflict, a lock, a full disk) are raised.
+begin
+  fault := '{}';
+  select c.claimed, c.taken, c.more, c.again_s into claimed, taken, more, again_s
+  from outlast.claim_queue(
+    name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone) as c;
+exception when others then
+  if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
+    raise;
+  end if;
+  claimed := '{}';
+  taken := false;
+  more := false;
+  again_s := 10;
+  fault := jsonb_build_object(name, left(sqlerrm, 1000));
+  update outlast.queues q set fault = left(sqlerrm, 1000), fault_at = clock_timestamp() where q.name = claim_queue_apart.name;
 end
 $$;
 
@@ -793,14 +857,17 @@ create or replace function outlast.claim_queued(
   small bigint,
   large_bytes_left bigint,
   large_alone boolean,
+  apart boolean default false,
   out claimed json[],
   out more boolean,
-  out again_s float8
+  out again_s float8,
+  out faults jsonb
 )
 language plpgsql
 as $$
 -- Claims of all queues what may begin, for `me`. `more`: it should look again soon. `again_s`: in so many seconds
--- the next one may begin.
+-- the next one may begin. Where a queue can't decide all fails, and is asked for again with each queue `apart`: then that
+-- one's error is in `faults`, and on its row, and the others have decided. It is asked again after a while.
 declare
   ended text[] := outlast.ended_batches();
   name text;
@@ -809,6 +876,7 @@ declare
 begin
   claimed := '{}';
   more := false;
+  faults := '{}';
   -- guard: members-outlive-their-batch = if false then
   if ended is not null then
     perform outlast.end_members(ended);
@@ -820,12 +888,20 @@ begin
   for name in
     select q.name from outlast.queues q
     where q.paused_at is null and outlast.queue_busy(q.name, clock_timestamp())
+      -- guard: faulty-queues-asked-at-once
+      and (q.fault_at between clock_timestamp() - interval '10 s' and clock_timestamp()) is not true
     order by q.decided_at
   loop
     exit when room <= 0;
     loop
-      select * into found from outlast.claim_queue(
-        name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+      if apart then
+        select * into found from outlast.claim_queue_apart(
+          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+        faults := faults || found.fault;
+      else
+        select * into found from outlast.claim_queue(
+          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+      end if;
       -- Another one decides, which takes a moment.
       exit when not found.taken or looks >= 10;
       looks := looks + 1;
@@ -955,6 +1031,11 @@ begin
     select s.at into since from outlast.queue_starts s
     where s.queue = enqueue.queue || '/calls'
     order by s.at desc offset (o #>> '{drop,n}')::integer - 1 limit 1;
+    -- guard: clock-set-back-at-the-door = if false then
+    if since > t + interval '1 s' then
+      since := t;
+      update outlast.queue_starts s set at = t where s.queue = enqueue.queue || '/calls' and s.at > t;
+    end if;
     -- guard: drop-passed = if false then
     if since is not null then
       outcome := 'rate_limited';
@@ -1218,7 +1299,8 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
-    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'claim_queued', 'enqueue'],
+    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'claim_queue_apart',
+    'claim_queued', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[
     'start(character varying, text, text, text, integer, interval, jsonb)',

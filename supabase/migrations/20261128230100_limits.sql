@@ -66,7 +66,15 @@ begin
     return null;
   end if;
   o := outlast.queue_options(q.base, q.override);
-  t := greatest(clock_timestamp(), q.decided_at);
+  -- As in outlast.claim_queue.
+  t := clock_timestamp();
+  -- guard: clock-set-back-under-a-limit = if false then
+  if q.decided_at > t + interval '1 s' then
+    update outlast.limit_uses u set at = t where u.name = take_limit.name and u.at > t;
+    update outlast.limit_waits x set since = t where x.name = take_limit.name and x.since > t;
+  else
+    t := greatest(t, q.decided_at);
+  end if;
   select r.n, r.per into n, per from outlast.limit_rate(o) r;
   -- What holds no place any more, and is out of the rate's sight.
   delete from outlast.limit_uses u

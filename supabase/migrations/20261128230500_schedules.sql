@@ -454,6 +454,9 @@ begin
   if not coalesce(at between '1971-01-01Z' and '9990-01-01Z', at is null) then
     raise exception '%: at is in the years 1971 to 9990, not %', what, at using errcode = '22023';
   end if;
+  if not coalesce(until between '1971-01-01Z' and '9990-01-01Z', until is null) then
+    raise exception '%: until is in the years 1971 to 9990, not %', what, until using errcode = '22023';
+  end if;
   if input is null or octet_length(input::text) > 16 * 1024 * 1024 then
     raise exception '%: input is JSON of at most 16 MiB', what using errcode = '22023';
   end if;
@@ -705,8 +708,8 @@ as $$
 declare
   s outlast.schedules;
 begin
-  if backfill_schedule.after is null or not isfinite(backfill_schedule.after) then
-    raise exception 'outlast.backfill_schedule: after is a time' using errcode = '22023';
+  if not coalesce(backfill_schedule.after between '1970-01-01Z' and '9990-01-01Z', false) then
+    raise exception 'outlast.backfill_schedule: after is a time in the years 1970 to 9990' using errcode = '22023';
   end if;
   if backfill_schedule.until is null or not isfinite(backfill_schedule.until) then
     raise exception 'outlast.backfill_schedule: until is a time' using errcode = '22023';

@@ -168,7 +168,9 @@ begin
   set override = changed::json,
       override_by = case when changed is not null then outlast.actor(by) end,
       override_at = case when changed is not null then now() end,
-      override_why = case when changed is not null then why end
+      override_why = case when changed is not null then why end,
+      -- It decides anew, at once.
+      fault = null, fault_at = null
   where queues.name = q.name;
   if q.name like 'step:%' then
     perform outlast.wake_limit(substr(q.name, 6), null, 10000);

@@ -108,6 +108,35 @@ begin
 end
 $$;
 
+create or replace function outlast.remove_trees(roots text[], members text[], tops text[])
+returns integer
+language plpgsql
+as $$
+-- Removes the members of these trees: all at once, or tree by tree where a table or a trigger of the project's own keeps
+-- one. That stays, and holds up no other.
+declare
+  root text;
+  removed integer not null default 0;
+begin
+  begin
+    return outlast.remove_workflows(array(
+      select t.id from unnest(members, tops) as t (id, top) where t.top = any(roots)));
+  -- guard: one-kept-keeps-all = exception when assert_failure then
+  exception when integrity_constraint_violation or raise_exception or insufficient_privilege then
+    null;
+  end;
+  for root in select distinct r.id from unnest(roots) as r (id) loop
+    begin
+      removed := removed + outlast.remove_workflows(array(
+        select t.id from unnest(members, tops) as t (id, top) where t.top = root));
+    exception when integrity_constraint_violation or raise_exception or insufficient_privilege then
+      raise warning 'outlast.prune: % stays: %', root, sqlerrm;
+    end;
+  end loop;
+  return removed;
+end
+$$;
+
 create or replace function outlast.thin_bulks(ids text[], most integer)
 returns boolean
 language plpgsql
@@ -241,11 +270,11 @@ begin
     stay := array(
       select distinct t.top from unnest(members, tops) as t (id, top)
       where not exists (select from unnest(free) as f (id) where f.id = t.id));
-    removed := outlast.remove_workflows(array(
-      select t.id from unnest(members, tops) as t (id, top)
+    removed := outlast.remove_trees(array(
+      select t.top from unnest(members, tops) as t (id, top)
       -- guard: parents-removed-before-their-children
       where t.top <> all(stay)
-    ));
+    ), members, tops);
   end if;
   if cut and removed > 0 then
     next_at := after_at;  -- the others, or the rest of the same one
@@ -293,7 +322,7 @@ $$;
 select outlast.take_rights(
   '20261129090000',
   functions => array[
-    'kept_since', 'declare_retentions', 'removable', 'remove_workflows', 'prunable', 'thin_bulks',
+    'kept_since', 'declare_retentions', 'removable', 'remove_workflows', 'remove_trees', 'prunable', 'thin_bulks',
     'prune_branch', 'prune'],
   tables => array['retentions']);
 

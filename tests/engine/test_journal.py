@@ -139,6 +139,31 @@ async def test_bad_data_fails_nobody_else(database: str) -> None:
 
 
 @pytest.mark.postgres
+async def test_nothing_of_a_workflow_is_written_past_what_could_not_be(database: str) -> None:
+    async with store_of(database) as store:
+        commit, refuses = store.journal.commit, True
+
+        async def picky(batch: Batch) -> Committed:
+            if refuses and any(step.step_id == "1" for write in batch.writes for step in write.steps):
+                raise ValueError
+            return await commit(batch)
+
+        store.journal.commit = picky  # type: ignore[method-assign]
+        async with journal_over(store) as journal:
+            await asyncio.gather(*(journal.start(NewWorkflow(each, "f", "{}")) for each in ("w", "x")))
+            first = journal.write("w", 1, [StepRecord("1", "s", "1", completion_order=1)])
+            while not journal._aside:
+                await asyncio.sleep(0)
+            second = journal.write("w", 1, [StepRecord("2", "s", "2", completion_order=2)])
+            assert await journal.write("x", 1, [StepRecord("2", "s", "2", completion_order=1)])
+            await asyncio.sleep(0.5)
+            assert not first.done()
+            assert not second.done()
+            refuses = False
+            assert await asyncio.gather(first, second) == [True, True]
+
+
+@pytest.mark.postgres
 async def test_what_an_older_claim_still_had_to_write_is_refused_and_the_newer_ones_lands(
     database: str,
 ) -> None:

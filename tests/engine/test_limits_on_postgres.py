@@ -9,8 +9,10 @@ import threading
 import pytest
 
 from outlast import Limit, step, workflow
+from outlast.core.observations import LoopFailed
+from outlast.engine.operations import limiting
 from tests.engine import limit_cases
-from tests.engine.harness import engine_on
+from tests.engine.harness import Bench, engine_on
 from tests.engine.limit_cases import *  # noqa: F403
 from tests.engine.limit_cases import limited
 
@@ -91,3 +93,46 @@ async def test_operators_wake_who_waits(database: str, change: str) -> None:
         await bench.rows(change)
         assert await bench.result(second) == "second"
         limit_cases.holder.gate.set()
+
+
+UNREADABLE = (
+    "update outlast.queues set override = '{\"concurrency\": \"x\"}' where name = 'step:api' returning name"
+)
+READABLE = "update outlast.queues set override = null where name = 'step:api' returning name"
+
+
+def told_of(bench: Bench) -> list[LoopFailed]:
+    return [each for each in bench.observations if isinstance(each, LoopFailed)]
+
+
+async def test_a_step_asks_again_where_its_limit_could_not_be_read(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiting, "FAILED_S", 0.3)
+    short, _, _ = limited(Limit("api", concurrency=1))
+    async with engine_on(database, short) as bench:
+        assert await bench.run(short, "first") == "first"
+        await bench.rows(UNREADABLE)
+        second = await bench.start(short, "second")
+        await bench.until(lambda: told_of(bench))
+        await asyncio.sleep(1)
+        await bench.rows(READABLE)
+        assert await bench.result(second) == "second"
+        assert len(told_of(bench)) == 1
+
+
+async def test_a_limit_that_cannot_be_read_keeps_no_other_from_waking(database: str) -> None:
+    flows = limited(Limit("api", concurrency=1))
+    others = short, holds, _ = limited(Limit("other", concurrency=1))
+    async with engine_on(database, *flows[1:2]) as one, engine_on(database, *others, moment_s=0.05) as two:
+        await one.start(flows[1], "first")
+        await two.start(holds, "second")
+        await two.until(lambda: len(limit_cases.holder.begun) == 2)
+        third = await two.start(short, "third")
+        await two.suspended(third)
+        await two.rows(LATER)
+        await two.rows(UNREADABLE)
+        two.engine._limits._free_soon("api")
+        limit_cases.holder.gate.set()
+        assert await two.result(third) == "third"
+        assert "limit api" in {each.loop for each in told_of(two)}

@@ -210,7 +210,13 @@ async def test_who_beat_since_it_was_seen_gone_is_left_alone(database: str) -> N
         assert await other.store.instances.recover([await gone()]) == [(workflow_id, "PENDING")]
 
 
-async def test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time(database: str) -> None:
+@pytest.mark.parametrize(
+    ("statement", "limit_s"),
+    [("select pg_terminate_backend(pg_backend_pid())", 20.0), ("select pg_sleep(1)", 0.05)],
+)
+async def test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time(
+    database: str, statement: str, limit_s: float
+) -> None:
     """Such a round is never whole, but its renewal was: others took this instance for alive."""
     failed_at: list[float] = []
     pauses_s: list[float] = []
@@ -225,8 +231,8 @@ async def test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time(
             if failed_at:
                 pauses_s.append(loop.resumes_at - failed_at[-1])
             try:
-                async with instances._leases.use(20.0) as connection:
-                    await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+                async with instances._leases.use(limit_s) as connection:
+                    await connection.execute(statement)
             finally:
                 failed_at.append(monotonic())
             raise AssertionError
@@ -234,3 +240,42 @@ async def test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time(
         instances.claim = lose  # type: ignore[method-assign]
         await bench.until(lambda: len(pauses_s) >= 12)
     assert max(pauses_s) < 2 * RETRY.backoff_s, pauses_s
+
+
+async def test_who_is_refused_each_claim_keeps_its_session(database: str) -> None:
+    """A new one each time would be seen gone in the pauses between, which grow."""
+    sessions: list[int] = []
+
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing) as bench:
+        instances = bench.store.instances
+
+        async def refused(*_: Any, **__: Any) -> Claims:
+            async with instances._leases.use(20.0) as connection:
+                sessions.append(connection.info.backend_pid)
+                await connection.execute("select pg_cancel_backend(pg_backend_pid()), pg_sleep(20)")
+            raise AssertionError
+
+        instances.claim = refused  # type: ignore[method-assign]
+        await bench.until(lambda: len(sessions) >= 5)
+    assert len(set(sessions)) == 1
+
+
+async def test_whose_claims_fail_again_and_again_keeps_a_short_lease(database: str) -> None:
+    failed = 0
+
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing, lease_ttl_s=1.0) as bench:
+
+        async def fails(*_: Any, **__: Any) -> Claims:
+            nonlocal failed
+            failed += 1
+            raise ValueError
+
+        bench.store.instances.claim = fails  # type: ignore[method-assign]
+        await bench.until(lambda: failed >= 12)
+        assert bench.engine._lease.term == 1

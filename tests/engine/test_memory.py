@@ -12,6 +12,7 @@ from outlast.core.budget import weigh
 from outlast.core.clock import monotonic
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp, LoopFailed, WorkflowsClaimed
+from outlast.core.ports import Unreachable
 from outlast.core.retry import RetryPolicy
 from outlast.engine.instances import allowance, loading
 from tests.engine.harness import Bench, engine_on
@@ -449,6 +450,27 @@ async def test_what_could_not_be_loaded_is_not_claimed_again_at_once(
         loader.resumes_at = 0.0
         membership._loop.wake()
         await all_ended(bench, 3)
+
+
+async def test_what_could_not_be_given_back_is_given_back_with_all_that_is_known_of_it(database: str) -> None:
+    """Beats find it, too, but as what is due now: it would be in everybody's way again."""
+    async with engine_on(database, reads, **BUDGET) as bench:
+        release, failed = bench.store.instances.release, 0
+
+        async def fails_once(*given: Any) -> None:
+            nonlocal failed
+            failed += 1
+            if failed == 1:
+                raise Unreachable("away")
+            await release(*given)
+
+        bench.store.instances.release = fails_once  # type: ignore[method-assign]
+        await bench.rows("alter table outlast.operation_outputs rename to away")
+        await bench.rows(DUE, "w", "reads", 10, 1, 1)
+        later = "select 1 from outlast.workflow_status where claimable_at > now() + interval '20 s'"
+        await bench.until(lambda: bench.rows(later))
+        assert failed == 2
+        await bench.rows("alter table outlast.away rename to operation_outputs")
 
 
 async def test_what_cannot_be_read_keeps_nobody_waiting(database: str) -> None:

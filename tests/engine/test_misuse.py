@@ -527,3 +527,10 @@ async def test_a_body_that_asks_in_a_loop_what_is_next_leaves_the_host_to_others
     # Each pause is a little longer than the one before, up to the longest.
     growing = PAUSE_MAX_S / PAUSE_STEP_S
     assert len(spins) < CALLBACKS_MAX * (RESTLESS_MAX + growing + elapsed_s / PAUSE_MAX_S + 2)
+
+
+@pytest.mark.parametrize("given", ["x\0y", "\ud800", 17, None])
+def test_a_handle_is_of_an_id_that_postgres_can_be_asked_for(given: Any) -> None:
+    """One query asks for all that is waited for: such an id failed it, and all who waited went on waiting."""
+    with pytest.raises(UsageError, match="id"):
+        WorkflowHandle(given)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from outlast import Queue, workflow
 from outlast.core import records
+from outlast.core.observations import QueueUndecided
 from outlast.core.status import Status
 from tests.engine import queue_cases
+from tests.engine.harness import engine_on
 from tests.engine.queue_cases import *  # noqa: F403
 from tests.engine.queue_cases import batched, bench_on, started, state_of
 
@@ -30,3 +33,35 @@ async def test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_i
             ended = [(await bench.row(each))["completed_at"] is not None for each in ids]
             assert ended == [bool(epoch)] * 3
         queue_cases.batches.gate.set()
+
+
+async def test_a_queue_that_cannot_decide_is_told_of_once_and_decides_when_it_was_changed(
+    database: str,
+) -> None:
+    @workflow(queue=Queue("bad"))
+    async def waits() -> int:
+        return 1
+
+    @workflow(queue=Queue("good"))
+    async def goes_on() -> int:
+        return 2
+
+    @workflow
+    async def plain() -> int:
+        return 3
+
+    async with engine_on(database, waits, goes_on, plain) as bench:
+        await bench.rows(
+            """update outlast.queues set override = '{"rate": {"n": "x"}}' where name = 'bad' returning 1"""
+        )
+        workflow_id = await bench.start(waits)
+
+        def told() -> list[QueueUndecided]:
+            return [each for each in bench.observations if isinstance(each, QueueUndecided)]
+
+        await bench.until(told)
+        for _ in range(3):
+            assert [await bench.run(goes_on), await bench.run(plain)] == [2, 3]
+        assert [each.queue for each in told()] == ["bad"]
+        await bench.rows("select outlast.set_queue('bad', '{}', reset => true)")
+        assert await bench.result(workflow_id) == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from outlast import sleep, step, workflow
 from outlast.core.errors import NotRecordable
-from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped, WriteHeldUp
 from tests.engine.harness import Bench, engine_on
+from tests.store.harness import under_way
 
 pytestmark = pytest.mark.postgres
 
@@ -64,7 +67,7 @@ PICKY = """
 create function picky() returns trigger language plpgsql as $$
 begin
   if new.workflow_id like '%%picked%%' then
-    raise exception 'not on my watch';
+    raise exception 'not on my watch' using errcode = '{}';
   end if;
   return new;
 end $$;
@@ -85,7 +88,7 @@ async def counts() -> int:
 async def test_a_start_that_a_trigger_refuses_is_told_so(database: str) -> None:
     """Only its caller: nothing else waits."""
     async with engine_on(database, counts) as bench:
-        await bench.rows(PICKY.format("workflow_status"))
+        await bench.rows(PICKY.format("P0001", "workflow_status"))
         other = await bench.start(counts)
         with pytest.raises(NotRecordable, match="refused to store this call: not on my watch"):
             await bench.start(counts, workflow_id="picked")
@@ -93,10 +96,57 @@ async def test_a_start_that_a_trigger_refuses_is_told_so(database: str) -> None:
         assert await bench.run(counts) == 1
 
 
-async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database: str) -> None:
+@pytest.mark.parametrize("code", ["P0001", "P0002", "PT403", "U0001", "23514"])
+async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database: str, code: str) -> None:
     async with engine_on(database, counts) as bench:
-        await bench.rows(PICKY.format("operation_outputs"))
+        await bench.rows(PICKY.format(code, "operation_outputs"))
         failure = await bench.failure(await bench.start(counts, workflow_id="picked"))
         assert failure["code"] == "not_recordable"
         assert "not on my watch" in failure["message"]
         assert await bench.run(counts) == 1
+
+
+@pytest.mark.parametrize("code", ["XX000", "42501", "54001", "58030"])
+async def test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over(
+    database: str, code: str
+) -> None:
+    async with engine_on(database, counts) as bench:
+        await bench.rows(PICKY.format(code, "operation_outputs"))
+        picked = [await bench.start(counts, workflow_id=f"picked{n}") for n in range(3)]
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        for _ in range(5):
+            assert await bench.run(counts) == 1
+        assert sorted(bench.live) == picked
+        await bench.rows("drop trigger picky on outlast.operation_outputs")
+        assert [await bench.result(each) for each in picked] == [1, 1, 1]
+        assert bench.engine._journal._aside == {}
+
+
+@pytest.mark.parametrize("sessions", [None, False])
+async def test_whoever_holds_a_workflows_row_holds_up_no_other(database: str, sessions: bool | None) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @workflow
+    async def waits() -> int:
+        begun.set()
+        await until()
+        return await one()
+
+    @step
+    async def until() -> None:
+        await go_on.wait()
+
+    async with engine_on(database, waits, counts, sessions=sessions) as bench:
+        workflow_id = await bench.start(waits)
+        await begun.wait()
+        held = "select from outlast.workflow_status where workflow_id like 'waits%' for update"
+        async with under_way(database, held):
+            go_on.set()
+            await bench.until(lambda: [each for each in bench.observations if isinstance(each, WriteHeldUp)])
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    assert await bench.run(counts) == 1
+            assert workflow_id in bench.live
+        assert await bench.result(workflow_id) == 1
+    told = [each.workflow_id for each in bench.observations if isinstance(each, WriteHeldUp)]
+    assert told == [workflow_id]

@@ -1,7 +1,90 @@
-"""The cases of schedules on Postgres."""
+"""The cases of schedules on Postgres, and what of one schedule must not hold up the others."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
 import pytest
 
+from outlast import workflow
+from outlast.core.observations import LoopFailed
+from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
 
 pytestmark = pytest.mark.postgres
+
+GOOD = "select outlast.schedule('good', 'tidy', every => '1 second', overlap => 'allow')"
+
+
+@workflow
+async def tidy() -> None: ...
+
+
+async def ticks_on(bench: Bench) -> None:
+    """Wait until the good schedule has ticked twice more."""
+
+    async def started() -> int:
+        return int(
+            (await bench.rows("select started from outlast.schedules where name = 'good'"))[0]["started"]
+        )
+
+    before = await started()
+
+    async def further() -> bool:
+        return await started() >= before + 2
+
+    await bench.until(further)
+
+
+@pytest.mark.parametrize("until", ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"])
+async def test_a_time_that_only_postgres_has_is_refused(database: str, until: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        with pytest.raises(psycopg.DataError, match="until is in the years 1971 to 9990"):
+            await bench.rows(
+                "select outlast.schedule('s', 'tidy', every => '1 hour', until => %s::timestamptz)", until
+            )
+        await bench.rows(GOOD)
+        with pytest.raises(psycopg.DataError, match="after is a time"):
+            await bench.rows(
+                "select * from outlast.backfill_schedule('good', '0044-03-15 BC', '0044-03-16 BC')"
+            )
+
+
+@pytest.mark.parametrize("column", ["until", "at", "nominal_at", "backfill_after"])
+async def test_a_row_that_nobody_can_read_says_so_and_holds_up_no_other(database: str, column: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(GOOD)
+        when = "at => '9000-01-01'" if column == "at" else "every => '1 hour'"
+        await bench.rows(f"select outlast.schedule('bad', 'tidy', {when})")
+        ends = ", backfill_until = now()" if column == "backfill_after" else ", next_at = now()"
+        await bench.rows(
+            f"update outlast.schedules set {column} = '-infinity'{ends}, revision = revision + 1"
+            " where name = 'bad' returning name"
+        )
+
+        async def fault() -> Any:
+            return (await bench.rows("select fault from outlast.schedules where name = 'bad'"))[0]["fault"]
+
+        assert "-infinity" in await bench.until(fault)
+        await ticks_on(bench)
+
+
+async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(database: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(
+            "insert into outlast.queues (name, functions, override)"
+            """ values ('q', '{other}', '{"drop": {"n": "x"}}') returning name"""
+        )
+        await bench.rows("select outlast.schedule('bad', 'other', every => '1 second', overlap => 'allow')")
+        await bench.rows(GOOD)
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        await ticks_on(bench)
+        await bench.rows("update outlast.queues set override = null where name = 'q' returning name")
+
+        async def begins() -> Any:
+            return (await bench.rows("select started from outlast.schedules where name = 'bad'"))[0][
+                "started"
+            ]
+
+        await bench.until(begins)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+import sys
 import uuid
 
 import httpx
 import pytest
 
 from tests.http.conftest import OPEN, Start
-from tests.http.harness import Served, check_problem, fresh_key, memory_mb
+from tests.http.harness import Served, Wire, check_problem, fresh_key, memory_mb
 
 PREFLIGHT = {
     "origin": "http://localhost:3000",
@@ -192,6 +195,35 @@ def test_a_connection_serves_many_requests(host: Served) -> None:
         assert wire.answer().status == 422
         wire.send(post("hello", {"name": "after"}))
         assert wire.answer().status == 200
+
+
+def packets_with_data(wire: Wire) -> int:
+    """How many have arrived: `tcpi_data_segs_in` of Linux's `struct tcp_info`."""
+    packets: int = struct.unpack_from(
+        "I", wire.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 152
+    )[0]
+    return packets
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts packets by connection")
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "hello", 200), ("POST", "nowhere", 404), ("HEAD", "hello", 405)]
+)
+def test_an_answer_is_one_packet(host: Served, method: str, path: str, status: int) -> None:
+    """A client is woken once. A HEAD's answer has no body to wait for."""
+    with host.connection() as wire:
+        for number in range(1, 4):
+            request = (
+                f"{method} /functions/v1/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+            )
+            wire.send(request.encode())
+            if method == "HEAD":
+                assert wire.line() == b"HTTP/1.1 405 Method Not Allowed"
+                while wire.line():
+                    pass
+            else:
+                assert wire.answer().status == status
+            assert packets_with_data(wire) == number
 
 
 def test_requests_sent_at_once_are_answered_in_order(host: Served) -> None:

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "one-kept-keeps-all",
+        "What a table of the project's own keeps holds up no other",
+        "store/test_retention.py::test_what_a_table_of_the_project_keeps_holds_up_no_other",
+    ),
+    Mutant(
         "refused-start-tried-for-ever",
         "A start that is refused ends the service: no worker would fare better",
         "crash/test_supervised.py::test_a_refused_start_ends_it_in_one_line",

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "given-back-once",
+        "What could not be given back is given back later, with all that is known of it",
+        "engine/test_memory.py::test_what_could_not_be_given_back_is_given_back_with_all_that_is_known_of_it",
+    ),
+    Mutant(
         "step-that-waits-works",
         "A step that waits for another workflow is in nobody's way",
         "engine/test_suspects.py::test_a_suspect_that_waits_for_another_in_any_way_lets_it_run[waits_in_a_step]",

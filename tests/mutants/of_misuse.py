@@ -70,4 +70,9 @@ MUTANTS = (
         "What would reach a child as another value is refused",
         "engine/test_answers.py::test_an_input_that_would_change_is_refused_with_its_field",
     ),
+    Mutant(
+        "ids-that-no-text-holds",
+        "Nobody waits for an id that Postgres can't be asked for",
+        "engine/test_misuse.py::test_a_handle_is_of_an_id_that_postgres_can_be_asked_for",
+    ),
 )

@@ -96,6 +96,51 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
     ),
     Mutant(
+        "unchanged-queues-waited-for",
+        "An instance waits for nobody who holds the row of a queue that it doesn't change",
+        "store/test_queue_decisions.py::test_who_declares_a_queue_as_it_is_waits_for_nobody",
+    ),
+    Mutant(
+        "one-queue-stops-all",
+        "A queue that can't decide holds up no other",
+        "store/test_queue_decisions.py::test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while",
+    ),
+    Mutant(
+        "faulty-queues-asked-at-once",
+        "A queue that couldn't decide is asked again after a while",
+        "store/test_queue_decisions.py::test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while",
+    ),
+    Mutant(
+        "clock-set-back",
+        "A queue goes on in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_what_began_by_a_clock_that_was_set_back_began_just_now",
+    ),
+    Mutant(
+        "clock-set-back-at-the-door",
+        "A drop ends in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_a_drop_by_a_clock_that_was_set_back_ends_in_time",
+    ),
+    Mutant(
+        "clock-set-back-under-a-limit",
+        "A limit's rate is free in time though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_a_limit_used_by_a_clock_that_was_set_back_is_free_in_time",
+    ),
+    Mutant(
+        "counted-by-the-old-clock",
+        "What waits is counted though the database's clock was ahead",
+        "store/test_queue_decisions.py::test_what_waits_is_counted_though_the_clock_was_set_back",
+    ),
+    Mutant(
+        "limits-asked-once",
+        "A limit that can't be asked is asked again",
+        "engine/test_limits_on_postgres.py::test_a_step_asks_again_where_its_limit_could_not_be_read",
+    ),
+    Mutant(
+        "one-limit-stops-all",
+        "A limit that can't be read keeps no other from waking who waits",
+        "engine/test_limits_on_postgres.py::test_a_limit_that_cannot_be_read_keeps_no_other_from_waking",
+    ),
+    Mutant(
         "limit-taken-by-two",
         "One at a time takes a place under a limit",
         "store/test_queue_decisions.py::test_one_takes_a_limit_at_a_time",

@@ -21,6 +21,11 @@ MUTANTS = (
         "unit/test_schedules.py::test_no_tick_is_later_than_until",
     ),
     Mutant(
+        "one-schedule-stops-all",
+        "A schedule whose tick fails holds up no other",
+        "engine/test_schedules_on_postgres.py::test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other",
+    ),
+    Mutant(
         "ticks-while-leaving",
         "An instance that leaves starts nothing more",
         "unit/test_schedules.py::test_an_instance_that_leaves_ticks_no_more",

@@ -6,6 +6,21 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "one-write-stops-all",
+        "What can't be written for a reason that nobody knows stops nobody else",
+        "engine/test_refused_by_postgres.py::test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over",
+    ),
+    Mutant(
+        "locks-waited-for",
+        "Whoever holds one workflow's row holds up no other",
+        "engine/test_refused_by_postgres.py::test_whoever_holds_a_workflows_row_holds_up_no_other",
+    ),
+    Mutant(
+        "written-past-what-is-aside",
+        "Nothing of a workflow is written past what could not be",
+        "engine/test_journal.py::test_nothing_of_a_workflow_is_written_past_what_could_not_be",
+    ),
+    Mutant(
         "never-confirmed",
         "A batch that was in doubt asks which of its rows bear its nonce",
         "engine/test_journal.py::test_a_commit_whose_answer_was_lost_is_acknowledged_all_the_same",

@@ -6,6 +6,16 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "sessions-end-with-a-statement",
+        "Who is refused a statement keeps the session by which others know it",
+        "engine/test_membership.py::test_who_is_refused_each_claim_keeps_its_session",
+    ),
+    Mutant(
+        "pauses-outlast-the-lease",
+        "What fails again and again beside the renewal of a lease doesn't keep it from its time",
+        "engine/test_membership.py::test_whose_claims_fail_again_and_again_keeps_a_short_lease",
+    ),
+    Mutant(
         "lost-in-use-untold",
         "Who loses its session in use comes back as soon as who lost it idle",
         "engine/test_membership.py::test_who_loses_each_session_under_its_claim_is_back_as_soon_each_time",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from outlast.core.records import NewWorkflow
+from outlast.core.records import DeclaredQueue, NewWorkflow
+from outlast.core.resources import QUEUES
 from tests.store.harness import store_of, under_way, waits_for_a_lock
 
 CLAIM = """
@@ -254,3 +256,91 @@ def test_many_keys_that_nobody_serves_hold_up_no_other(q: Decisions, status: str
     )
     q.enter("a", key="z")
     assert ["a"] in [q.claim() for _ in range(10)]
+
+
+def set_back(q: Decisions, column: str = "queue_starts set at = at") -> None:
+    """Let all that was decided be of a clock that went a day ahead, and goes right again."""
+    q.set("queues set decided_at = decided_at + interval '1 day', count_at = now() + interval '1 day'")
+    q.set(f"{column} + interval '1 day'")
+
+
+def test_what_began_by_a_clock_that_was_set_back_began_just_now(q: Decisions) -> None:
+    q.declare(rate={"n": 1, "per": 600}, start_within=60)
+    q.enter("a")
+    assert q.claim() == ["a"]
+    set_back(q)
+    q.enter("b")
+    assert q.claim() == []
+    q.set("queue_starts set at = at - interval '601 s'")
+    assert q.claim() == ["b"]
+
+
+def test_a_drop_by_a_clock_that_was_set_back_ends_in_time(q: Decisions) -> None:
+    q.declare(drop={"n": 1, "per": 600})
+    assert q.enter("a") == ["started"]
+    set_back(q)
+    assert q.enter("b") == ["rate_limited"]
+    q.set("queue_starts set at = at - interval '601 s'")
+    assert q.enter("b") == ["started"]
+
+
+def test_a_limit_used_by_a_clock_that_was_set_back_is_free_in_time(owned: Decisions) -> None:
+    rate = {"n": 1, "per": 1}
+    assert taken(owned, "a", rate=rate)
+    set_back(owned, "limit_uses set at = at")
+    assert not taken(owned, "b", rate=rate)
+    time.sleep(1.1)
+    assert taken(owned, "b", rate=rate)
+
+
+def test_what_waits_is_counted_though_the_clock_was_set_back(q: Decisions) -> None:
+    q.declare()
+    q.enter("a")
+    set_back(q)
+    assert q.connection.execute("select outlast.count_due(q) from outlast.queues q").fetchall() == [(True,)]
+
+
+async def test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_while(
+    q: Decisions, database: str
+) -> None:
+    q.declare(concurrency="x")
+    q.connection.execute(
+        "insert into outlast.queues (name, base) values ('other', '{\"max_backlog\": \"x\"}')"
+    )
+    q.enter("a")
+    q.connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at, rank)"
+        " values ('b', 'f', 'ENQUEUED', 'other', now(), now())"
+    )
+    async with store_of(database) as store:
+        first = await store.instances.claim_queued(["f"], 10, 1)
+        assert [each.workflow_id for each in first.workflows] == ["b"]
+        assert list(first.faults) == ["q"]
+        assert "integer" in first.faults["q"]
+        (shown,), _ = await store.workflows.listing(QUEUES, {"name": "q"}, None, 1)
+        assert shown["fault"] == first.faults["q"]
+        assert (await store.instances.claim_queued(["f"], 10, 1)).faults == {}
+        q.set("queues set fault_at = fault_at - interval '11 s'")
+        assert list((await store.instances.claim_queued(["f"], 10, 1)).faults) == ["q"]
+        q.set("queues set base = '{}', fault_at = fault_at - interval '11 s'")
+        mended = await store.instances.claim_queued(["f"], 10, 1)
+        assert [each.workflow_id for each in mended.workflows] == ["a"]
+    assert q.connection.execute("select fault, fault_at from outlast.queues where name = 'q'").fetchall() == [
+        (None, None)
+    ]
+
+
+async def test_claims_of_all_else_ask_nothing_of_a_queue_that_cannot_be_read(
+    q: Decisions, database: str
+) -> None:
+    q.declare(max_backlog="x")
+    async with store_of(database) as store:
+        assert (await store.instances.claim(["f"], 10, 1)).full_queues == frozenset()
+
+
+async def test_who_declares_a_queue_as_it_is_waits_for_nobody(database: str) -> None:
+    declared = DeclaredQueue("q", {"concurrency": 1}, ("f", "g"))
+    async with store_of(database) as store:
+        await store.queues.declare([declared])
+        async with under_way(database, "select from outlast.queues for update"), asyncio.timeout(10):
+            await store.queues.declare([declared])

@@ -9,7 +9,7 @@ import pytest
 
 from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, FencedWrite, Suspension
+from outlast.core.records import Batch, FencedWrite, RunningStep, Suspension
 from outlast.store.postgres import PostgresStore
 from tests.store.harness import rows, start, step, store_of, under_way
 
@@ -300,3 +300,12 @@ async def test_a_beat_renews_the_lease_and_names_the_new_session(database: str) 
         assert renewed
         assert after != before
         assert await lost(you) == []
+
+
+@pytest.mark.parametrize("name", ["x\0y", "\ud800"])
+async def test_a_step_that_postgres_cannot_name_ends_no_lease(database: str, name: str) -> None:
+    async with store_of(database) as store:
+        await store.instances.beat(60.0, [RunningStep("w", 1, "1", name, 1, 0.0, None)])
+        assert await rows(database, "select running::text, lease_until > now() from outlast.instances") == [
+            ("[]", True)
+        ]

@@ -279,3 +279,15 @@ async def test_a_batch_reads_no_more_than_it_may_remove(bench: Bench) -> None:
         "select coalesce(seq_tup_read, 0) from pg_stat_user_tables where relname = 'workflow_status'"
     )
     assert read == 0
+
+
+async def test_what_a_table_of_the_project_keeps_holds_up_no_other(bench: Bench) -> None:
+    for each in ("a", "kept", "z"):
+        bench.add(each)
+        bench.add(f"{each}/1", parent=each)
+    bench.sql("create table mine (run text references outlast.workflow_status)")
+    bench.sql("insert into mine values ('kept/1')")
+    batch = await bench.store.prune(KEEP_S, Place())
+    assert (batch.removed, bench.left()) == (4, ["kept", "kept/1"])
+    bench.sql("delete from mine")
+    assert await bench.prune() == 2

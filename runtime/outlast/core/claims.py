@@ -71,11 +71,15 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class QueueClaims:
-    """What queues have let begin here. `more`: look again soon; `again_s`: or in so many seconds."""
+    """What queues have let begin here. `more`: look again soon; `again_s`: or in so many seconds.
+
+    `faults`: queues that could not decide, and why.
+    """
 
     workflows: list[ClaimedWorkflow]
     more: bool = False
     again_s: float | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

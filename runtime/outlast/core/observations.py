@@ -266,6 +266,13 @@ class QueueRefused(Observation):
     remedy: str
 
 
+class QueueUndecided(Observation):
+    """What of a queue begins can't be decided now. It is asked again; other queues go on."""
+
+    queue: str
+    error: str
+
+
 class QueueConsumed(Observation):
     """A queue that was refused before is consumed now."""
 
@@ -349,6 +356,12 @@ class ClaimGivenUp(Observation):
 
     limit_s: float
     room: int
+
+
+class WriteHeldUp(Observation):
+    """Somebody holds the row of a workflow, so that nothing of it is written. The others go on."""
+
+    workflow_id: str
 
 
 class LoopFailed(Observation):

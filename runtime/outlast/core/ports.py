@@ -50,6 +50,10 @@ class Conflicted(Exception):
     """A serialization failure or deadlock: nothing was written, the same again may succeed."""
 
 
+class Locked(Exception):
+    """Somebody holds a row of a batch, for longer than anybody is to wait: nothing was written."""
+
+
 class TookTooLong(Exception):
     """A statement was given up after its time: whether it was done is unknown."""
 
@@ -82,7 +86,10 @@ class JournalStore(Protocol):
     """Where the journal writes."""
 
     async def commit(self, batch: Batch) -> Committed:
-        """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted."""
+        """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted, Locked.
+
+        What else it raises may be of one of them, or of all, and may be over later.
+        """
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """After a commit whose answer was lost: the workflows of the batch whose rows all have its nonce.

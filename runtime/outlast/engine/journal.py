@@ -11,13 +11,20 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count, islice
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic, worked
-from outlast.core.observations import JournalCommitted, JournalMoves, JournalStalled, LoopFailed, Observer
-from outlast.core.ports import BadData, Conflicted, JournalStore
+from outlast.core.observations import (
+    JournalCommitted,
+    JournalMoves,
+    JournalStalled,
+    LoopFailed,
+    Observer,
+    WriteHeldUp,
+)
+from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 
 HALVED_MIN = 4
@@ -29,6 +36,9 @@ would be here or there at once. Where the database is far away, a commit more co
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
 CONFLICT_PAUSE_S = 0.01
+ASIDE_MIN_S, ASIDE_MAX_S = 0.1, 10.0
+"""So soon, and later ever more seldom, one is tried again that couldn't be written alone."""
+
 WATCH_S = 1.0
 STALLED_LOOKS = 5
 """After so many looks at a journal that has something to write and writes nothing it counts as stalled."""
@@ -72,13 +82,14 @@ _Entry = _Start | _Write
 class _Part:
     """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
 
-    __slots__ = ("batch", "entries", "in_doubt", "nonce")
+    __slots__ = ("batch", "entries", "in_doubt", "nonce", "was_aside")
 
     def __init__(self, entries: list[_Entry], nonce: int) -> None:
         self.entries = entries
         self.nonce = nonce
         self.in_doubt = False
         """Whether an earlier try may have been committed with its answer lost."""
+        self.was_aside = False
         self.batch = Batch(
             nonce,
             [entry.new for entry in entries if isinstance(entry, _Start)],
@@ -88,7 +99,10 @@ class _Part:
     def halves(self) -> list[_Part]:
         """Both halves, which are committed one after the other."""
         half = len(self.entries) // 2
-        return [_Part(each, self.nonce) for each in (self.entries[:half], self.entries[half:])]
+        parts = [_Part(each, self.nonce) for each in (self.entries[:half], self.entries[half:])]
+        for each in parts:
+            each.in_doubt = self.in_doubt
+        return parts
 
 
 class Journal:
@@ -106,6 +120,14 @@ class Journal:
         self._on_their_way: list[_Part] = []
         self._in_flight = 0
         """How many entries these hold."""
+        self._aside: dict[str, _Part] = {}
+        """What can't be written, by workflow: that may be its own fault, or that of all.
+
+        Nothing more is taken of these, so that what is durable stays a prefix.
+        """
+        self._aside_at = self._aside_pause_s = 0.0
+        """When the first of them is tried again."""
+        self._told = ""
         self._rested = False
         """Whether nothing waited when what the last commit settled had gone on."""
         self._quickest_s = float("inf")
@@ -136,7 +158,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether so much is waiting that nothing more should be begun."""
-        return len(self._entries) + self._in_flight >= self._depth_max
+        return len(self._entries) + self._in_flight + len(self._aside) >= self._depth_max
 
     async def close(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
@@ -198,19 +220,16 @@ class Journal:
         if workflow_id in self._entries:
             # A new claim of a workflow whose old execution still had something to write: that is refused.
             self._settle(self._entries.pop(workflow_id), {})
-        if not self._entries:
+        if not self._entries or self._aside:
             self._drained.clear()
             self.writing.wake()
         self._entries[workflow_id] = entry
 
     async def _write_next(self) -> float | None:
-        if not self._on_their_way:
-            if not self._entries:
-                self._rested = True
-                return None
-            self._on_their_way = [_Part(self._take(), next(self._nonces))]
-            self._in_flight = len(self._on_their_way[0].entries)
-        part = self._on_their_way[0]
+        part = self._next_part()
+        if part is None:
+            self._rested = True
+            return max(0.0, self._aside_at - monotonic()) if self._aside else None
         try:
             began = monotonic()
             written = await self._commit(part)
@@ -222,21 +241,57 @@ class Journal:
                 self._on_their_way[:1] = part.halves()
                 return 0.0
             self._refuse(part.entries[0], error)
-        except Exception:
+        except (Unreachable, asyncio.CancelledError):
             part.in_doubt = True
             raise
+        # guard: one-write-stops-all
+        except Exception as error:  # noqa: BLE001 - it is told of, and tried again
+            # Whose fault it is shows when each is alone. For that of all nobody's work is given up.
+            part.in_doubt = True
+            if len(part.entries) > 1:
+                self._on_their_way[:1] = part.halves()
+                return 0.0
+            self._put_aside(part, error)
         else:
             for entry in part.entries:
                 self._settle(entry, written)
             took_s = monotonic() - began
             self._quickest_s, self._worked_s = min(took_s, 1.01 * self._quickest_s), worked()
             self._observe(JournalCommitted(len(part.entries), len(self._entries), took_s))
+            if part.was_aside:
+                self._aside_at = self._aside_pause_s = 0.0
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
         self._moves += 1
-        if not self._on_their_way and not self._entries:
+        if not self._on_their_way and not self._entries and not self._aside:
+            self._told = ""
             self._drained.set()
         return 0.0
+
+    def _next_part(self) -> _Part | None:
+        if not self._on_their_way:
+            if self._aside and monotonic() >= self._aside_at:
+                self._on_their_way = [self._aside.pop(next(iter(self._aside)))]
+            elif taken := self._take():
+                self._on_their_way = [_Part(taken, next(self._nonces))]
+            else:
+                return None
+            self._in_flight = len(self._on_their_way[0].entries)
+        return self._on_their_way[0]
+
+    def _put_aside(self, part: _Part, error: Exception) -> None:
+        """It is tried again, alone; the others go on."""
+        workflow_id = part.entries[0].workflow_id
+        self._aside[workflow_id] = part
+        self._aside_pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * self._aside_pause_s))
+        self._aside_at = monotonic() + self._aside_pause_s
+        if isinstance(error, Locked):
+            if not part.was_aside:
+                self._observe(WriteHeldUp(workflow_id))
+        elif (told := repr(error)) != self._told:
+            self._told = told
+            self._observe(LoopFailed("journal", told))
+        part.was_aside = True
 
     async def _commit(self, part: _Part) -> dict[str, float | None]:
         """One try: the workflows whose rows were written, and of starts when that was."""
@@ -252,7 +307,8 @@ class Journal:
 
     async def _watch(self) -> float:
         """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
-        if self._moves != self._moves_seen or not (self._entries or self._in_flight):
+        waits = self._in_flight or any(each not in self._aside for each in self._entries)
+        if self._moves != self._moves_seen or not waits:
             if self._stalled_since is not None:
                 self._observe(JournalMoves(monotonic() - self._stalled_since))
                 self._stalled_since = None
@@ -270,10 +326,14 @@ class Journal:
         batch: list[_Entry] = []
         rows = chars = 0
         rested, self._rested = self._rested, False
-        most = len(self._entries)
+        waiting: Collection[_Entry] = self._entries.values()
+        if self._aside:
+            # guard: written-past-what-is-aside
+            waiting = [each for each in waiting if each.workflow_id not in self._aside]
+        most = len(waiting)
         if rested and most >= HALVED_MIN and worked() - self._worked_s >= HALVED_AT * self._quickest_s:
             most = (most + 1) // 2
-        for entry in islice(self._entries.values(), most):
+        for entry in islice(waiting, most):
             rows += entry.rows
             chars += entry.size
             if batch and (rows > BATCH_ROWS_MAX or chars > BATCH_CHARS_MAX):

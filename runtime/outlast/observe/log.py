@@ -38,6 +38,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "locks on the tables of outlast (pg_stat_activity, pg_locks), a full disk, a database that hangs",
     ),
     facts.JournalMoves: (WARNING, "the journal writes again, after %(stalled_s).1f s"),
+    facts.QueueUndecided: (
+        ERROR,
+        "queue %(queue)s can't decide what begins, and is asked again: %(error)s",
+    ),
     facts.QueueRefused: (ERROR, "queue pgmq:%(queue)s is not consumed: %(error)s; remedy: %(remedy)s"),
     facts.ScheduleDeclared: (INFO, "schedule %(schedule)s is %(change)s"),
     facts.ScheduleTicked: (DEBUG, "schedule %(schedule)s: %(outcome)s (%(workflow_id)s)"),
@@ -72,6 +76,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
     facts.ClaimGivenUp: (
         WARNING,
         "a claim of up to %(room)d workflows took over %(limit_s).1f s and was given up; the next is smaller",
+    ),
+    facts.WriteHeldUp: (
+        WARNING,
+        "somebody holds the row of %(workflow_id)s in an open transaction: nothing of it is written yet",
     ),
     facts.LoopFailed: (ERROR, "the %(loop)s loop met what it didn't expect: %(error)s; it goes on"),
     facts.LoopInterrupted: (ERROR, "a function tried to end the event loop (%(error)s); it goes on"),

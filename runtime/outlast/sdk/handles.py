@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
+from outlast.core.storable import check_text
 from outlast.core.values import read_value
 from outlast.core.verbs import WHY
 from outlast.sdk.acting import Acts, SyncActs
@@ -31,6 +32,12 @@ class WorkflowHandle(Acts, Generic[R]):
     """A workflow that was started. `workflow_id` names it everywhere."""
 
     def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
+        """Raises UsageError for what is no workflow's id."""
+        # One query asks for all that is waited for: what Postgres can't read would fail it for all.
+        if not isinstance(workflow_id, str):
+            raise UsageError(f"WorkflowHandle takes the id of a workflow, not {workflow_id!r:.100}")
+        # guard: ids-that-no-text-holds
+        check_text(workflow_id, "WorkflowHandle: the workflow's id")
         self.workflow_id = workflow_id
         self._workflow = workflow
 

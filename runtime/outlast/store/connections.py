@@ -202,6 +202,13 @@ def ends_session(error: BaseException) -> bool:
     return error.sqlstate.startswith(("08", "57P"))
 
 
+def _spares_session(error: BaseException | None) -> bool:
+    """Whether the server has refused a statement with this, and goes on with the session."""
+    if isinstance(error, errors.ReadOnlySqlTransaction) or not isinstance(error, psycopg.Error):
+        return False
+    return error.diag.severity_nonlocalized == "ERROR"
+
+
 def _has_extra_answer(error: BaseException) -> bool:
     """Whether the driver complains of more than one answer to a BEGIN or COMMIT of its own.
 
@@ -261,7 +268,10 @@ class SoleConnection:
 
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
-        """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
+        """The connection, for statements that end in `timeout_s`.
+
+        Raises Unreachable, and drops it then unless the server has only refused a statement.
+        """
         self._unwatch()
         fresh = self._connection is None or self._connection.closed
         if self._connection is None or fresh:
@@ -272,10 +282,12 @@ class SoleConnection:
                     await self._listen(self._connection)
                 yield self._connection
         except BaseException as error:
-            # guard: lost-in-use-untold
-            if self._connection.broken:
+            cut_off = isinstance(error, Unreachable | asyncio.CancelledError)
+            # guard: sessions-end-with-a-statement = False
+            spared = _spares_session(error.__cause__)
+            if self._connection.broken or (cut_off and not spared):
+                # guard: lost-in-use-untold
                 self._ended()
-            if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
                 await self.close()
             raise
         finally:

@@ -25,6 +25,9 @@ select
   -- The journal joins small arrays to large tables: it must never scan those tables.
   case when judged.settings and %(journal)s then set_config('plan_cache_mode', 'force_generic_plan', false) end,
   case when judged.settings and %(journal)s then set_config('enable_seqscan', 'off', false) end,
+  -- Whoever holds one workflow's row must not hold up the others: see limit_locks in journal.sql.
+  -- guard: locks-waited-for = null,
+  case when judged.settings and %(journal)s then set_config('lock_timeout', '500ms', false) end,
   case when judged.settings and %(journal)s then set_config('enable_hashjoin', 'off', false) end,
   case when judged.settings and %(journal)s then set_config('enable_mergejoin', 'off', false) end
 from (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from psycopg import DatabaseError
 from pydantic_core import to_json
 
 from outlast.core import faults
@@ -17,6 +18,7 @@ from outlast.core.budget import SMALL_BYTES
 from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
 from outlast.core.records import Beat, RunningStep
+from outlast.core.storable import unstorable
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
@@ -115,11 +117,16 @@ class PostgresInstances:
     ) -> QueueClaims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        ((claimed, more, again_s, _),) = await self._run("claim_queued", parameters, limit_s)
+        try:
+            rows = await self._run("claim_queued", {**parameters, "apart": False}, limit_s)
+        # guard: one-queue-stops-all
+        except DatabaseError:  # one of them can't decide: the others do
+            rows = await self._run("claim_queued", {**parameters, "apart": True}, limit_s)
+        ((claimed, more, again_s, undecided, _),) = rows
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        return QueueClaims(workflows, more, again_s)
+        return QueueClaims(workflows, more, again_s, undecided)
 
     def _claim_parameters(
         self,
@@ -218,4 +225,4 @@ class PostgresInstances:
 
 def _running_json(running: Sequence[RunningStep]) -> str:
     """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
-    return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()
+    return to_json([each._asdict() for each in running if unstorable(each.name) is None]).decode()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from psycopg import errors
+from psycopg import DatabaseError, ProgrammingError, errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults, kinds
@@ -14,7 +14,7 @@ from outlast.core.attributes import all_changes
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
-from outlast.core.ports import BadData, Conflicted, Unreachable
+from outlast.core.ports import BadData, Conflicted, Locked, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
@@ -34,9 +34,15 @@ _BAD_DATA = (
     errors.DataError,
     errors.IntegrityError,
     errors.ProgramLimitExceeded,
-    errors.RaiseException,  # by a trigger of the project's own
+    # By a trigger of the project's own.
+    errors.RaiseException,
+    errors.NoDataFound,
+    errors.TooManyRows,
+    errors.AssertFailure,
     UnicodeEncodeError,
 )
+_UNNAMED = (DatabaseError, ProgrammingError)
+"""Themselves, and none of their classes: codes that Postgres hasn't, which a trigger gave."""
 
 
 def _microseconds(column: Sequence[float | None]) -> str:
@@ -116,7 +122,7 @@ class PostgresJournal:
             return await self._run(*requests)
         try:
             *results, told = await self._run(*requests, broadcast)
-        except Conflicted:
+        except (Conflicted, Locked):
             raise
         except Unreachable as error:
             # guard: realtime-hangs-again
@@ -135,16 +141,23 @@ class PostgresJournal:
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
-            if self._prepares and self._commits >= REPLAN_AFTER:
+            before: list[Request] = []
+            if not self._prepares:
+                before = [(_SQL["limit_locks"], {})]
+            elif self._commits >= REPLAN_AFTER:
                 self._commits = 0
-                return (await self._wire.run([(_SQL["replan"], {}), *requests], _TIMEOUT_S))[1:]
-            return await self._wire.run(requests, _TIMEOUT_S)
+                before = [(_SQL["replan"], {})]
+            return (await self._wire.run([*before, *requests], _TIMEOUT_S))[len(before) :]
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
+        except errors.LockNotAvailable as error:
+            raise Locked(str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
             # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
+            if type(error) in _UNNAMED:
+                raise BadData(str(error).strip().partition("\n")[0]) from error
             if not is_away(error):
                 raise
             self._drop()

@@ -180,6 +180,10 @@ where w.workflow_id = c.workflow_id
   -- guard: attributes-set-again
   and not exists (select from outlast.operation_outputs o where o.workflow_id = c.workflow_id and o.step_id = c.step_id)
 
+-- name: limit_locks
+-- For the current transaction, where a session's settings don't last.
+select set_config('lock_timeout', '500ms', true)
+
 -- name: replan
 discard plans
 

@@ -4,7 +4,7 @@
 -- Counts stop at a thousand, and read only indexes.
 select
   q.name, q.functions, q.base::text, q.override::text, outlast.queue_options(q.base, q.override)::text as limits,
-  q.override_by, q.override_at, q.override_why, q.paused_at, q.paused_by, q.paused_why, k.paused_keys, c.*
+  q.override_by, q.override_at, q.override_why, q.paused_at, q.paused_by, q.paused_why, k.paused_keys, q.fault, q.fault_at, c.*
 from outlast.queues q
 cross join lateral (
   select coalesce(json_agg(json_build_object(

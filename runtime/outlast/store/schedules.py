@@ -25,7 +25,7 @@ from outlast.core.schedules import (
     columns_of,
     timetable_of,
 )
-from outlast.core.timetables import BadTimetable, Timetable
+from outlast.core.timetables import Timetable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -33,6 +33,8 @@ from outlast.store.workflows import PostgresWorkflows
 
 _SQL = load("schedules.sql")
 DUE_MAX = 100
+UNREADABLE = (ValueError, OverflowError)
+"""What a row raises that no instance can read: BadTimetable, and times that only Postgres has."""
 
 
 class PostgresSchedules:
@@ -51,17 +53,16 @@ class PostgresSchedules:
         for each in from_json(row["schedules"]):
             try:
                 work.due.append(_due(each))
-            except BadTimetable as error:
+            except UNREADABLE as error:
                 work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
         for each in from_json(row["backfills"]):
             try:
-                times = _timetable(each)
-            except BadTimetable as error:
-                work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
-            else:
+                after, until = _at(each["after"]), _at(each["until"])
                 work.backfills.append(
-                    Backfill(each["name"], each["revision"], times, _at(each["after"]), _at(each["until"]))
+                    Backfill(each["name"], each["revision"], _timetable(each), after, until)
                 )
+            except UNREADABLE as error:
+                work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
         return work
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:

@@ -234,6 +234,8 @@ def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
                     for key, paused in sorted(queue.paused_keys.items())
                 ]
             ),
+            "fault": None,
+            "fault_at": None,
             "running": min(running, COUNTED_MAX),
             "ready": min(len(due), COUNTED_MAX),
             "waiting": min(len(waiting), COUNTED_MAX),

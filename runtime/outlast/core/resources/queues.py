@@ -27,6 +27,8 @@ QUEUES = Resource(
         nullable("paused_why", Kind.TEXT),
         Column("paused_keys", Kind.JSON, "Keys that are paused: at most 100.", recorded=True),
         Column("functions", Kind.JSON, "Whose workflows wait here by themselves."),
+        nullable("fault", Kind.TEXT, "Why it could not decide what begins. It is asked again every 10 s."),
+        nullable("fault_at", Kind.TIMESTAMP),
     ),
     filters=(Filter("paused", Kind.FLAG, "Only paused ones, or only others.", "Only paused ones."),),
     order=("name",),
@@ -36,7 +38,17 @@ QUEUES = Resource(
     one="queue",
     key="name",
     commands="Look at queues, change their limits, pause and resume them.",
-    table=("name", "running", "ready", "waiting", "ready_since", "limits", "paused_by", "paused_why"),
+    table=(
+        "name",
+        "running",
+        "ready",
+        "waiting",
+        "ready_since",
+        "limits",
+        "paused_by",
+        "paused_why",
+        "fault",
+    ),
 )
 
 _STATE = "`active`, `paused`, `orphaned` (no file declares it), `ended`, `unusable` (`fault` says why)."

@@ -21,12 +21,14 @@ from outlast.core.observations import (
     InstanceJoined,
     InstanceLost,
     Observer,
+    QueueUndecided,
     Trigger,
     WorkflowsClaimed,
     WorkflowStarted,
 )
 from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, DeclaredQueue
+from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution
@@ -39,6 +41,9 @@ from outlast.engine.lease import Lease
 JITTER = 0.05
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
+
+PAUSE_PART = 1 / 6
+"""Of the lease: no longer is a pause after a failed round, whatever failed in it."""
 
 STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
 """In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
@@ -118,10 +123,15 @@ class Membership:
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
+        self._undecided: dict[str, str] = {}
+        """Queues that could not decide, and why, as it was told."""
         self._told_due = False
         self.told: Callable[[], None] = lambda: None
         """Called whenever somebody says that there may be work."""
-        self._loop = Loop("lease", self._do_round, observe, tells_absence=True)
+        # guard: pauses-outlast-the-lease = RETRY.backoff_max_s
+        longest_s = min(RETRY.backoff_max_s, lease.ttl_s * PAUSE_PART)
+        retry = RetryPolicy(backoff_s=RETRY.backoff_s, backoff_max_s=longest_s)
+        self._loop = Loop("lease", self._do_round, observe, retry=retry, tells_absence=True)
         self.loops = (self._loader.loop, self._loop)
         store.when_lost(self._beat_now)
         store.when_due(self._look_now)
@@ -383,9 +393,15 @@ class Membership:
             self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
             self._claim_batch = max(1, self._claim_batch // 4)
             return math.inf
+        for queue, error in claims.faults.items():
+            if self._undecided.get(queue) != error:
+                self._observe(QueueUndecided(queue, error))
+        self._undecided.update(claims.faults)
         if claims.workflows:
             self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)
+            for each in claims.workflows:
+                self._undecided.pop(each.queue or "", None)
         if len(claims.workflows) >= room:
             return 0.0
         if claims.more:
@@ -460,10 +476,17 @@ class Membership:
 
     async def _release_returned(self) -> None:
         returned, self._returned = self._returned, []
-        if returned:
-            epochs = {each.workflow_id: each.epoch for each in returned}
-            learned = {each.workflow_id: each.load_bytes for each in returned}
+        if not returned:
+            return
+        epochs = {each.workflow_id: each.epoch for each in returned}
+        learned = {each.workflow_id: each.load_bytes for each in returned}
+        # Beats would find them too, but later, and not what was learned of them.
+        try:
             await self._store.release(epochs, learned, {each.workflow_id: each.due_s for each in returned})
+        except BaseException:
+            # guard: given-back-once
+            self._returned = returned + self._returned
+            raise
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""

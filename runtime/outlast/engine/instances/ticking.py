@@ -13,8 +13,8 @@ from datetime import datetime
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
-from outlast.core.ports import Catalog, ScheduleStore
-from outlast.core.schedules import Backfill, Declared, decide, lag_of
+from outlast.core.ports import Catalog, ScheduleStore, Unreachable
+from outlast.core.schedules import Backfill, Declared, DueSchedule, decide, lag_of
 
 DECLARE_S = 5.0
 """How often it is asked whether the declarations of this instance are the newest."""
@@ -66,18 +66,18 @@ class Ticker:
         for unusable in work.unusable:
             await self._store.mark_unusable(unusable)
             self._observe(ScheduleUnusable(unusable.name, unusable.fault))
-        orders = [decide(each) for each in work.due]
-        ticked = await self._store.tick(orders) if orders else []
-        lags_s = {each.name: lag_of(due, each) for due, each in zip(work.due, orders, strict=True)}
-        for tick in ticked:
-            lag_s = lags_s.get(tick.schedule) if tick.outcome == "started" else None
-            self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id, lag_s))
-        started = any(each.workflow_id is not None for each in ticked)
+        failures: list[Exception] = []
+        moved = await self._tick_all(work.due, failures)
         for backfill in work.backfills:
-            started = await self._backfill(backfill) or started
-        if started:
-            self._started()
-        if ticked or work.backfills:
+            try:
+                moved = await self._backfill(backfill) or moved
+            except Unreachable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below: what one meets must not hold up the others
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        if moved:
             return 0.0
         look_s = self._look_s * random.uniform(0.8, 1.0)
         return look_s if work.next_s is None else max(0.0, min(look_s, work.next_s))
@@ -92,12 +92,42 @@ class Ticker:
         self.declared = declared
         self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
 
+    async def _tick_all(self, due: Sequence[DueSchedule], failures: list[Exception]) -> bool:
+        """Do what is due, all at once, or each by itself if that fails; whether anything was done."""
+        orders = [decide(each) for each in due]
+        lags_s = {each.name: lag_of(seen, each) for seen, each in zip(due, orders, strict=True)}
+        batches = [orders] if orders else []
+        moved = False
+        while batches:
+            batch = batches.pop()
+            try:
+                ticked = await self._store.tick(batch)
+            except Unreachable:
+                raise
+            except Exception as error:  # noqa: BLE001 - kept in `failures`, or met again alone
+                # guard: one-schedule-stops-all = False
+                if len(batch) > 1:
+                    batches = [[each] for each in batch]
+                else:
+                    failures.append(error)
+                continue
+            for tick in ticked:
+                lag_s = lags_s.get(tick.schedule) if tick.outcome == "started" else None
+                self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id, lag_s))
+            if any(each.workflow_id is not None for each in ticked):
+                self._started()
+            moved = moved or bool(ticked)
+        return moved
+
     async def _backfill(self, backfill: Backfill) -> bool:
-        """Start some ticks of the past; whether there were any."""
+        """Start some ticks of the past; whether it is further than before."""
         times: list[datetime] = []
         for each in backfill.timetable.times(backfill.after):
             if each > backfill.until or len(times) == BACKFILL_BATCH:
                 break
             times.append(each)
         left = len(times) == BACKFILL_BATCH and times[-1] < backfill.until
-        return bool(await self._store.backfill(backfill, times, times[-1] if left else None))
+        started = await self._store.backfill(backfill, times, times[-1] if left else None)
+        if started:
+            self._started()
+        return started is not None

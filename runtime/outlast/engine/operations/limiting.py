@@ -15,6 +15,9 @@ from outlast.sdk.limits import Limit
 AGAIN_S = 0.05
 """So soon it is asked again after the database did not answer."""
 
+FAILED_S = 5.0
+"""The same after the database said that it can't be asked."""
+
 
 class Place:
     """The wait of one call for its place under a limit."""
@@ -52,6 +55,12 @@ class Place:
             return
         except Unreachable:
             wait_s = AGAIN_S
+        # guard: limits-asked-once
+        except Exception as error:  # noqa: BLE001 - whatever it is about this limit: nobody else asks again
+            execution.services.limits.failed(self._limit.name, error)
+            wait_s = FAILED_S
+        else:
+            execution.services.limits.answered(self._limit.name)
         call.task = None
         if wait_s is None:
             execution.waiting.drop(call)

@@ -174,7 +174,7 @@ class Waits:
         if due:
             try:
                 await self._ask(due)
-            except Exception:
+            except BaseException:
                 self._elsewhere.again(due)
                 raise
         elsewhere = self._that_run_elsewhere()

@@ -144,7 +144,7 @@ class EventReading:
         asked, self._asked = self._asked, []
         try:
             await self._look()
-        except Exception:
+        except BaseException:
             self._asked = asked + self._asked
             raise
         for each in asked:

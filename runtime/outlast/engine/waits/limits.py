@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from outlast.core.background import Loop
-from outlast.core.observations import Observer
-from outlast.core.ports import QueueStore
+from outlast.core.observations import LoopFailed, Observer
+from outlast.core.ports import QueueStore, Unreachable
 from outlast.core.records import LimitUse
 
 
@@ -27,8 +27,11 @@ class Limits:
         self._instance_id = instance_id
         self._ask_again = ask_again
         self._due = due
+        self._observe = observe
         self._given_up: list[LimitUse] = []
         self._freed: set[str] = set()
+        self._told: dict[str, str] = {}
+        """What keeps limits from being asked for a place, as it was told last."""
         self.loop = Loop("limits", self._free, observe)
 
     def leave(self, use: LimitUse) -> None:
@@ -40,6 +43,16 @@ class Limits:
         """A place under this limit is free when that record is written."""
         write.add_done_callback(lambda _: self._free_soon(name))
 
+    def answered(self, name: str) -> None:
+        """This limit was asked for a place, and has answered."""
+        self._told.pop(name, None)
+
+    def failed(self, name: str, error: Exception) -> None:
+        """This limit can't be asked, for a reason of its own: tell of it, once. Who waits asks again."""
+        if self._told.get(name) != (text := repr(error)):
+            self._told[name] = text
+            self._observe(LoopFailed(f"limit {name}", text))
+
     def _free_soon(self, name: str) -> None:
         self._freed.add(name)
         self.loop.wake()
@@ -50,13 +63,33 @@ class Limits:
         if not names:
             return None
         try:
-            freed = await self._store.free_limits(self._instance_id, given_up, sorted(names))
-        except Exception:
+            await self._give_back(given_up, names)
+        # Whatever it is: nobody else knows of what was given up.
+        except BaseException:
             self._given_up = given_up + self._given_up
             self._freed |= names
             raise
+        return None
+
+    async def _give_back(self, given_up: list[LimitUse], names: set[str]) -> None:
+        try:
+            await self._wake(given_up, names)
+        except Unreachable:
+            raise
+        # guard: one-limit-stops-all
+        except Exception:  # noqa: BLE001 - met again alone
+            await self._wake(given_up, ())
+            for name in names:
+                try:
+                    await self._wake((), (name,))
+                except Unreachable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - of one limit: the others go on
+                    self.failed(name, error)
+
+    async def _wake(self, given_up: Sequence[LimitUse], names: Collection[str]) -> None:
+        freed = await self._store.free_limits(self._instance_id, given_up, sorted(names))
         for workflow_id in freed.here:
             self._ask_again(workflow_id)
         if freed.due:
             self._due()
-        return None

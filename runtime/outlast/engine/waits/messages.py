@@ -110,7 +110,7 @@ class Delivery:
             if untold:
                 await self._tell()
             await self._read()
-        except Exception:
+        except BaseException:
             self._asked = asked + self._asked
             self._undelivered = self._undelivered or undelivered
             self._untold = self._untold or untold
