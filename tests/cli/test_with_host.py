@@ -176,7 +176,7 @@ def test_queues_are_looked_at_and_changed(call: Runs, project: Path, database_ur
         assert call("queues", "pause", "mail", "--why", "bounces").out == "paused mail\n"
         listed = call("queues", "list", "--paused").out
         assert listed.startswith("mail\t0\t0\t0\t\t")
-        assert listed.endswith("secret key default\tbounces\n")
+        assert listed.endswith("secret key default\tbounces\t\n")
         assert call("queues", "pause", "mail", "--key", "acme").status == 0
         (key,) = json.loads(call("queues", "show", "mail", "--json").out)["paused_keys"]
         assert key["key"] == "acme"
