@@ -85,8 +85,14 @@ begin
     waits_since := coalesce(waits_since, t);
     if q.paused_at is null and n is not null then
       -- By the rate: when those that wait longer have begun, as else all would ask at once, and all but one in vain.
+      -- Who has ended, is held or didn't ask when it should have doesn't come.
       select count(*) into before_it from (
-        select from outlast.limit_waits x where x.name = take_limit.name and x.since < waits_since limit 1000
+        select from outlast.limit_waits x
+        join outlast.workflow_status w on w.workflow_id = x.workflow_id
+        where x.name = take_limit.name and x.since < waits_since and x.asks_at >= t - interval '1 minute'
+          -- guard: ended-ones-still-wait
+          and w.status in ('ENQUEUED', 'PENDING') and w.held is null
+        limit 1000
       ) as s;
       select u.at + per * (1 + before_it / n) into free_at from outlast.limit_uses u
       where u.name = take_limit.name order by u.at desc offset n - 1 - before_it % n limit 1;
@@ -211,7 +217,9 @@ begin
     where o.name = limit_name order by o.since limit 100
   ) as oldest
   where x.name = limit_name and x.workflow_id = oldest.workflow_id and x.step_id = oldest.step_id
-    and x.asks_at < now() - interval '1 minute';
+    and (x.asks_at < now() - interval '1 minute' or not exists (
+      select from outlast.workflow_status w
+      where w.workflow_id = x.workflow_id and w.status in ('ENQUEUED', 'PENDING')));
   with longest as (
     select w.workflow_id, w.owner
     from outlast.limit_waits x

@@ -117,3 +117,17 @@ async def test_a_rate_is_used_to_the_full_and_few_ask_in_vain(database: str) -> 
         ids = [await bench.start(short, str(number)) for number in range(8)]
         assert [await bench.result(each) for each in ids] == [str(number) for number in range(8)]
         assert 3 <= asyncio.get_running_loop().time() - began < 6
+
+
+async def test_who_waited_for_a_rate_and_was_cancelled_is_no_longer_in_the_way(database: str) -> None:
+    short, _, _ = limited(Limit("api", rate=Rate(1, per=2)))
+    async with engine_on(database, short, moment_s=0.05) as bench:
+        await bench.run(short, "first")
+        ids = [await bench.start(short, str(number)) for number in range(20)]
+        for each in ids:
+            await bench.suspended(each)
+        for each in ids:
+            await bench.engine.cancel(each)
+        began = asyncio.get_running_loop().time()
+        assert await bench.run(short, "last") == "last"
+        assert asyncio.get_running_loop().time() - began < 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 
 from outlast import start, step, workflow
@@ -279,3 +280,30 @@ async def test_whose_claims_fail_again_and_again_keeps_a_short_lease(database: s
         bench.store.instances.claim = fails  # type: ignore[method-assign]
         await bench.until(lambda: failed >= 12)
         assert bench.engine._lease.term == 1
+
+
+async def test_whoever_holds_a_row_that_is_given_back_ends_no_lease(database: str) -> None:
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing, lease_ttl_s=1.5) as bench:
+        orphans = (
+            "insert into outlast.workflow_status (workflow_id, function, status, owner, epoch)"
+            " values ('held', 'other', 'PENDING', %s, 1), ('free', 'other', 'PENDING', %s, 1) returning 1"
+        )
+        async with await psycopg.AsyncConnection.connect(database) as other:
+            await other.execute(orphans.encode(), [bench.instance_id] * 2)
+            await other.commit()
+            await other.execute("select from outlast.workflow_status where workflow_id = 'held' for update")
+
+            async def given_back() -> bool:
+                return (await bench.row("free"))["owner"] is None
+
+            await bench.until(given_back)
+            await asyncio.sleep(3)
+            assert bench.engine._lease.term == 1
+
+        async def held_too() -> bool:
+            return (await bench.row("held"))["owner"] is None
+
+        await bench.until(held_too)

@@ -464,7 +464,7 @@ async def test_what_could_not_be_given_back_is_given_back_with_all_that_is_known
                 raise Unreachable("away")
             await release(*given)
 
-        bench.store.instances.release = fails_once  # type: ignore[assignment, method-assign]
+        bench.store.instances.release = fails_once  # type: ignore[method-assign, assignment]
         await bench.rows("alter table outlast.operation_outputs rename to away")
         await bench.rows(DUE, "w", "reads", 10, 1, 1)
         later = "select 1 from outlast.workflow_status where claimable_at > now() + interval '20 s'"

@@ -11,6 +11,7 @@ from outlast import workflow
 from outlast.core.observations import LoopFailed
 from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
+from tests.store.harness import under_way
 
 pytestmark = pytest.mark.postgres
 
@@ -88,3 +89,15 @@ async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(data
             ]
 
         await bench.until(begins)
+
+
+async def test_whoever_holds_the_row_of_a_tick_holds_up_no_other_schedule(database: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        await bench.rows("select outlast.schedule('bad', 'other', every => '1 second', overlap => 'cancel')")
+        ticked = "select workflow_id from outlast.workflow_status where function = 'other'"
+        await bench.until(lambda: bench.rows(ticked))
+        async with under_way(
+            database, "select from outlast.workflow_status where function = 'other' for update"
+        ):
+            await bench.rows(GOOD)
+            await ticks_on(bench)

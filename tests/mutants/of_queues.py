@@ -131,6 +131,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_what_waits_is_counted_though_the_clock_was_set_back",
     ),
     Mutant(
+        "ended-ones-still-wait",
+        "Who waited for a place and has ended is in nobody's way",
+        "engine/test_limits_on_postgres.py::test_who_waited_for_a_rate_and_was_cancelled_is_no_longer_in_the_way",
+    ),
+    Mutant(
         "limits-asked-once",
         "A limit that can't be asked is asked again",
         "engine/test_limits_on_postgres.py::test_a_step_asks_again_where_its_limit_could_not_be_read",

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "locked-is-away",
+        "Whoever holds the row of one schedule's workflow holds up no other schedule",
+        "engine/test_schedules_on_postgres.py::test_whoever_holds_the_row_of_a_tick_holds_up_no_other_schedule",
+    ),
+    Mutant(
         "a-tick-comes-twice-at-a-change",
         "Two times in a gap, or an hour that comes again, are no two ticks",
         "unit/test_timetables.py::test_times_are_these",

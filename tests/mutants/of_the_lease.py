@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "releases-wait-for-rows",
+        "Whoever holds a row that is given back keeps no lease from its renewal",
+        "engine/test_membership.py::test_whoever_holds_a_row_that_is_given_back_ends_no_lease",
+    ),
+    Mutant(
         "sessions-end-with-a-statement",
         "Who is refused a statement keeps the session by which others know it",
         "engine/test_membership.py::test_who_is_refused_each_claim_keeps_its_session",

@@ -46,14 +46,23 @@ where w.owner is not null
 on conflict do nothing
 
 -- name: release
+-- A row that somebody holds is left to a later beat: the next one must not wait for them.
+with given as materialized (
+  select r.workflow_id, r.due, r.load_bytes
+  from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[], %(due)s::float8[])
+    as r (workflow_id, epoch, load_bytes, due)
+  join outlast.workflow_status w on w.workflow_id = r.workflow_id
+  where w.owner = %(instance)s
+    -- guard: release-without-epoch
+    and w.epoch = r.epoch
+  -- guard: releases-wait-for-rows = for no key update of w
+  for no key update of w skip locked
+)
 update outlast.workflow_status w
-set owner = null, claimable_at = coalesce(to_timestamp(r.due), now()), updated_at = now(),
-    load_bytes = greatest(w.load_bytes, r.load_bytes)
-from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[], %(due)s::float8[])
-  as r (workflow_id, epoch, load_bytes, due)
-where w.workflow_id = r.workflow_id and w.owner = %(instance)s
-  -- guard: release-without-epoch
-  and w.epoch = r.epoch
+set owner = null, claimable_at = coalesce(to_timestamp(g.due), now()), updated_at = now(),
+    load_bytes = greatest(w.load_bytes, g.load_bytes)
+from given g
+where w.workflow_id = g.workflow_id
 
 -- name: claim
 with sessions as materialized (

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import LockNotAvailable
 from pydantic_core import from_json, to_json
 
 from outlast.core import faults
+from outlast.core.ports import Locked, Unreachable
 from outlast.core.schedules import (
     Backfill,
     Catchup,
@@ -67,7 +69,13 @@ class PostgresSchedules:
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
         """See ScheduleStore."""
-        rows = await rows_of(self._pool, _SQL["tick"], {"orders": orders_json(orders)})
+        try:
+            rows = await rows_of(self._pool, _SQL["tick"], {"orders": orders_json(orders)})
+        except Unreachable as error:
+            # guard: locked-is-away
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise Locked(str(error)) from error
+            raise
         if rows:
             faults.reach("tick.after_commit")
         return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]

@@ -47,7 +47,10 @@ class QueueStatements:
             limit.waits.pop(waiter, None)
             return None
         since, _ = limit.waits.get(waiter, (now, now))
-        before = sum(each < since for each, _ in limit.waits.values())
+        before = sum(
+            each < since and asks_at >= now - 60.0 and self._comes(workflow_id)
+            for (workflow_id, _), (each, asks_at) in limit.waits.items()
+        )
         free_at = _turn_of(before, options.get("rate"), begun)
         wait_s = free_at - now if free_at > now else min(60.0, max(0.2, (now - since) / 2))
         limit.waits[waiter] = (since, now + wait_s)
@@ -83,6 +86,10 @@ class QueueStatements:
                 continue
             room -= 1
         return here, due
+
+    def _comes(self, workflow_id: str) -> bool:
+        row = self._db.workflows.get(workflow_id)
+        return row is not None and not row.status.ended and row.held is None
 
     def _room(self, limit: LimitRow, now: float) -> float:
         most: float = limit.options.get("concurrency", math.inf)
