@@ -37,6 +37,9 @@ from tests.looks import look
 
 WAIT_S = 30.0
 
+BEGUN_BY_THEN_S = 2.0
+"""A deadline that a workflow has surely begun before, on a busy machine too."""
+
 
 class Functions:
     """A catalog of workflows that the test holds in its hand."""

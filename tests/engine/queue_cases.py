@@ -117,8 +117,11 @@ async def all_of(bench: Bench, ids: list[str]) -> list[Any]:
 
 async def test_no_more_run_than_the_concurrency(database: str) -> None:
     job = queued(Queue("q", concurrency=3))
+    gauge.gate.clear()
     async with bench_on(database, job) as bench:
         ids = [await started(bench, job, number) for number in range(20)]
+        await bench.until(lambda: gauge.running[""] == 3)
+        gauge.gate.set()
         assert await all_of(bench, ids) == list(range(20))
     assert gauge.most[""] == 3
     assert sorted(gauge.begun) == list(range(20)), gauge.begun
@@ -150,8 +153,11 @@ async def test_each_instance_runs_its_share(database: str) -> None:
 
 async def test_no_more_of_a_key_run_than_may(database: str) -> None:
     job = queued(Queue("q", key="key", per_key=1))
+    gauge.gate.clear()
     async with bench_on(database, job) as bench:
         ids = [await started(bench, job, number, "abc"[number % 3]) for number in range(15)]
+        await bench.until(lambda: gauge.running[""] == 3)
+        gauge.gate.set()
         await all_of(bench, ids)
     assert (gauge.most["a"], gauge.most["b"], gauge.most["c"]) == (1, 1, 1)
     assert gauge.most[""] == 3

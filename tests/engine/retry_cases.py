@@ -27,7 +27,7 @@ from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.status import FAILED, Status
 from outlast.core.verbs import RETRY, REWIND
 from outlast.sdk import sagas
-from tests.engine.harness import WAIT_S, Bench, engine_on
+from tests.engine.harness import BEGUN_BY_THEN_S, WAIT_S, Bench, engine_on
 
 ran: Counter[str] = Counter()
 broken: set[str] = set()
@@ -570,7 +570,7 @@ async def test_what_stands_is_undone_again(bench: Bench, monkeypatch: pytest.Mon
 
 async def test_a_passed_deadline_counts_anew(bench: Bench) -> None:
     gates["slow"] = asyncio.Event()
-    new = bench.new(with_timeout.definition)._replace(deadline_s=bench.engine.clock.now_s() + 0.2)
+    new = bench.new(with_timeout.definition)._replace(deadline_s=bench.engine.clock.now_s() + BEGUN_BY_THEN_S)
     await bench.engine.starts.start_new(new, with_timeout.definition, None)
     await fails(bench, new.workflow_id, "workflow_timeout")
     await retried(bench, new.workflow_id)

@@ -20,7 +20,7 @@ from outlast import (
     workflow,
 )
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, WorkflowNotFound
-from tests.engine.harness import engine_on
+from tests.engine.harness import BEGUN_BY_THEN_S, engine_on
 
 CHILDREN = "select workflow_id from outlast.workflow_status where function = 'child'"
 
@@ -327,7 +327,7 @@ async def test_a_parents_timeout_bounds_its_children(database: str, how: str, st
 
 
 async def test_children_end_with_the_timeout_of_their_parent(database: str) -> None:
-    @workflow(timeout=0.3)
+    @workflow(timeout=BEGUN_BY_THEN_S)
     async def parent() -> None:
         await (await start(forever)).result()
 

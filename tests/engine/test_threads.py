@@ -22,7 +22,7 @@ from outlast import (
     transaction,
     workflow,
 )
-from tests.engine.harness import engine_on
+from tests.engine.harness import BEGUN_BY_THEN_S, engine_on
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="-")
 
@@ -209,7 +209,7 @@ async def test_a_stopped_thread_ends_at_its_call_or_at_its_next(database: str) -
     def sticks() -> None:
         threading.Event().wait(0.5)
 
-    @workflow(timeout=0.1)
+    @workflow(timeout=BEGUN_BY_THEN_S)
     def flow() -> None:
         try:
             while True:
@@ -239,7 +239,7 @@ async def test_a_thread_that_waits_for_another_workflow_is_let_go(database: str)
     async def waits() -> None:
         await receive()
 
-    @workflow(timeout=0.2)
+    @workflow(timeout=BEGUN_BY_THEN_S)
     def flow() -> None:
         try:
             start(waits, detached=True).result()

@@ -28,7 +28,7 @@ from outlast.core.records import NewWorkflow
 from outlast.sdk.http import Headers
 from outlast.sdk.running import enter_host
 from outlast.sdk.workflows import Workflow
-from tests.engine.harness import engine_on
+from tests.engine.harness import BEGUN_BY_THEN_S, engine_on
 
 
 class Receipt(BaseModel):
@@ -87,7 +87,7 @@ async def crash_when_held(database: str, *workflows: Workflow[..., Any], args: t
 async def test_a_timeout_ends_body_steps_and_tasks(database: str) -> None:
     cleaned: list[str] = []
 
-    @workflow(timeout=0.1)
+    @workflow(timeout=BEGUN_BY_THEN_S)
     async def flow() -> None:
         try:
             await asyncio.gather(stuck(), stuck(), asyncio.Event().wait())
