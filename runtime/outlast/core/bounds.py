@@ -88,7 +88,7 @@ def _count_outside_texts(text: bytes) -> int:
 def check_numbers(text: bytes) -> None:
     """Raise ValueError for JSON with a number that no double holds; the text names it."""
     alike = text.translate(_ALIKE)  # ten times as fast as a regular expression, on any text
-    if any(each in alike for each in _SUSPECT):
+    if any(map(alike.__contains__, _SUSPECT)):
         json.loads(text, parse_float=_check, parse_int=_check, parse_constant=_refuse)
 
 

@@ -27,11 +27,12 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     if isinstance(value, list | tuple):
         if len(back) != len(value):
             return _describe(back, value, path)
-        return _first_difference((back[i], each, f"{path}[{i}]") for i, each in enumerate(value))
+        return _first_difference(zip(range(len(value)), back, value, strict=True), path, "[{}]")
     if isinstance(value, dict):
         if back.keys() != value.keys():
             return _describe(back, value, path)
-        return _first_difference((back[key], each, f"{path}[{key!r}]") for key, each in value.items())
+        parts = zip(value, map(back.__getitem__, value), value.values(), strict=True)
+        return _first_difference(parts, path, "[{!r}]")
     with suppress(Exception):  # a foreign __eq__ may raise anything
         if bool(back == value):
             return None
@@ -39,9 +40,7 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     held, held_back = _members(value), _members(back)
     if not held or held.keys() != held_back.keys():
         return _describe(back, value, path)
-    return _first_difference(
-        (held_back[key], each, f"{path}.{key}" if path else key) for key, each in held.items()
-    )
+    return _first_difference(((key, held_back[key], each) for key, each in held.items()), path, ".{}")
 
 
 def brief(value: Any) -> str:
@@ -54,8 +53,15 @@ def brief(value: Any) -> str:
     return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
 
 
-def _first_difference(parts: Iterable[tuple[Any, Any, str]]) -> str | None:
-    return next((found for each in parts if (found := difference(*each)) is not None), None)
+def _first_difference(parts: Iterable[tuple[Any, Any, Any]], path: str, place: str) -> str | None:
+    """Of parts as (where, back, value). `place` shows where one is; most are plain and the same."""
+    for where, back, value in parts:
+        if type(back) is type(value) and type(value) in _ATOMS and back == value:
+            continue
+        at = (path + place.format(where)).removeprefix(".")
+        if (found := difference(back, value, at)) is not None:
+            return found
+    return None
 
 
 def _describe(back: Any, value: Any, path: str) -> str:

@@ -8,30 +8,76 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+_NO_CONTEXT = contextvars.Context()
+"""What goes on later is nobody's who waits now."""
 
-async def settled(future: asyncio.Future[Any], timeout_s: float | None = None) -> bool:
+
+class Patience:
+    """Gives up waits that last too long: then their futures come to None.
+
+    Waits of one length are over in the order in which they began. So all of them share a timer: one for each
+    would cost more than most of them last.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[float, dict[asyncio.Future[Any], float]] = {}
+        """By length: until when, in the order in which they began."""
+        self._timers: dict[float, asyncio.TimerHandle] = {}
+
+    def begin(self, waiter: asyncio.Future[Any], length_s: float) -> None:
+        """Give `waiter` up after so long, unless its wait has ended."""
+        loop = waiter.get_loop()
+        waits = self._until.get(length_s)
+        if waits is None:
+            waits = self._until[length_s] = {}
+            self._arm(loop, length_s, length_s)
+        waits[waiter] = loop.time() + length_s
+
+    def end(self, waiter: asyncio.Future[Any], length_s: float) -> None:
+        """Its wait has ended. The last one takes the timer along."""
+        waits = self._until.get(length_s)
+        if waits is not None and waits.pop(waiter, None) is not None and not waits:
+            del self._until[length_s]
+            self._timers.pop(length_s).cancel()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, length_s: float, left_s: float) -> None:
+        self._timers[length_s] = loop.call_later(left_s, self._strike, loop, length_s, context=_NO_CONTEXT)
+
+    def _strike(self, loop: asyncio.AbstractEventLoop, length_s: float) -> None:
+        waits, now = self._until[length_s], loop.time()
+        while waits:
+            waiter, until = next(iter(waits.items()))
+            if until > now:
+                self._arm(loop, length_s, until - now)
+                return
+            del waits[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+        del self._until[length_s], self._timers[length_s]
+
+
+async def settled(future: asyncio.Future[Any], patience: Patience, timeout_s: float) -> bool:
     """Wait until `future` is done, `timeout_s` at most; whether it is. A cancelled wait leaves it alone.
 
     As `asyncio.wait` for one future, or `timeout` around `shield`, at a fifth of their price: it is in the
-    way of every start, and of every step but the first.
+    way of every start.
     """
     if future.done():
         return True
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
+    waiter: asyncio.Future[None] = future.get_loop().create_future()
 
-    def wake(_: object = None) -> None:
+    def wake(_: object) -> None:
         if not waiter.done():
             waiter.set_result(None)
 
-    future.add_done_callback(wake)
-    timer = None if timeout_s is None else loop.call_later(timeout_s, wake)
+    future.add_done_callback(wake, context=_NO_CONTEXT)
+    patience.begin(waiter, timeout_s)
     try:
         await waiter
     finally:
-        future.remove_done_callback(wake)
-        if timer is not None:
-            timer.cancel()
+        patience.end(waiter, timeout_s)
+        if not future.done():
+            future.remove_done_callback(wake)
     return future.done()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
+from types import CoroutineType
 from typing import Any
 
 from pydantic_core import to_json
@@ -43,10 +43,11 @@ class InputRefused(Exception):
 
 def success(execution: Execution, result: Any) -> Ending:
     """The end that a result is. Raises NotSerializable, and UsageError for a call that was not awaited."""
+    kind = type(result)  # asking an abstract class takes longer
     # guard: calls-for-results
-    if isinstance(result, Call) or inspect.iscoroutine(result):
+    if kind is CoroutineType or Call in kind.__mro__:
         told = repr(result)  # the log tells of it, with file and line
-        if not isinstance(result, Call):
+        if kind is CoroutineType:
             result.close()
             told = f"<{result.__qualname__}(…), to be awaited>"
         raise UsageError(f"{execution.function} returned {told}: write `return await …`")

@@ -37,7 +37,7 @@ class Entrance:
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
         # guard: other-loops-enter
-        if not self.is_here():
+        if threading.get_ident() != self.thread:
             # A future of a loop that is closed when it is settled would take the journal along.
             raise UsageError("the engine is entered on its own loop alone: see sdk.calls.on_host")
 

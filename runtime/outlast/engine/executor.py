@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from outlast.core.budget import Taken
@@ -148,9 +149,16 @@ class Executor:
             self.suspects.add(claimed.workflow_id)
         self._idle.clear()
         # A context of its own: nothing of who started it may be seen by the workflow, or by its children.
-        execution.task = asyncio.get_running_loop().create_task(
-            self._live(execution, claimed, arguments), context=contextvars.Context()
+        execution.task = execution.host.create_task(
+            self._live(execution, claimed, arguments), context=self._outside.copy()
         )
+
+    @cached_property
+    def _outside(self) -> contextvars.Context:
+        """Where nothing is known but the host."""
+        outside = contextvars.Context()
+        outside.run(enter_host, self._services.host)
+        return outside
 
     def _trace(self, execution: Execution, claimed: ClaimedWorkflow) -> None:
         stay = execution.stay = stay_of(claimed, self._services.clock.now_s())
@@ -265,7 +273,6 @@ class Executor:
                 execution.context = _context_of(execution, claimed, self._services.clients)
             return execution.context
 
-        enter_host(self._services.host)
         enter_context(known)
         if not inputs.request_parameters:
             return arguments

@@ -26,7 +26,7 @@ from outlast.core.names import workflow_id_of
 from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
 from outlast.core.ports import BadData, QueueStore, WorkflowStore
 from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
-from outlast.engine.concurrency import settled
+from outlast.engine.concurrency import Patience, settled
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
@@ -71,6 +71,7 @@ class Starts:
         self._options = options
         self._queues = queues
         self._queued = queued
+        self._patience = Patience()
         self._declared: dict[str, DeclaredQueue] = {}
         self._full_queues: frozenset[str] = frozenset()
 
@@ -204,7 +205,8 @@ class Starts:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self.under_way[new.workflow_id] = self._journal.start(new)
         term = self._services.lease.term
-        size = 0 if new.waits else new.load_bytes
+        waits = new.waits
+        size = 0 if waits else new.load_bytes
         self.load_bytes += size
 
         def settle(done: asyncio.Future[float | None]) -> None:
@@ -213,7 +215,7 @@ class Starts:
             # guard: lost-race-runs without 3
             if done.cancelled() or done.exception() is not None or (created_s := done.result()) is None:
                 return
-            if new.waits:
+            if waits:
                 self._tell_queued(new)
                 return
             self._services.observe(
@@ -245,7 +247,7 @@ class Starts:
         return started
 
     async def _durable(self, started: asyncio.Future[float | None]) -> bool:
-        if not await settled(started, self._options.database_wait_s):
+        if not await settled(started, self._patience, self._options.database_wait_s):
             raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
         try:
             return started.result() is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 5_000
+YOUNG = 25_000
 """Objects between two young collections. A call makes some hundred that live as long as it does: at the usual
-700, collections would look through the calls in flight again and again."""
+700, or at 5,000, collections would look through the calls in flight again and again."""
 
 
 def collect_later() -> None:

@@ -23,7 +23,6 @@ from outlast.core.observations import (
     SchemaNewer,
 )
 from outlast.core.ports import Unreachable
-from outlast.engine.concurrency import settled
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import FolderWatch
@@ -136,7 +135,8 @@ class Instance:
             loop.open()
         self._rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
         self._loops.append(self._rereading.loop)
-        if await settled(self._start_ended, patience_s):
+        await asyncio.wait([self._start_ended], timeout=patience_s)
+        if self._start_ended.done():
             self._start_ended.result()
         else:
             self._start_ended.cancel()

@@ -158,7 +158,7 @@ def log(fact: Observation) -> None:
         _log_line(fact, *line)
     elif (told := _TOLD.get(kind)) is not None:
         told(fact)
-    else:
+    elif _logger.isEnabledFor(DEBUG):
         _logger.debug("%r", fact)
 
 

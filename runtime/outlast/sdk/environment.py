@@ -25,7 +25,8 @@ def current_environment() -> Own | None:
 
 def enter_environment(own: Own | None) -> None:
     """Let this context, and all made from it, see `own`."""
-    _own.set(own)
+    if _own.get() is not own:  # most functions have nothing of their own
+        _own.set(own)
 
 
 @contextmanager

@@ -178,7 +178,7 @@ _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 
 def recorded(headers: Iterable[tuple[str, str]], asked: Iterable[str] = ()) -> list[tuple[str, str]]:
     """The fields that are stored, in the order sent. `headers` by lower-case name."""
-    wanted = RECORDED.union(asked)
+    wanted = RECORDED.union(asked) if asked else RECORDED
     kept: list[tuple[str, str]] = []
     room = HEADERS_BYTES_MAX
     for name, value in headers:

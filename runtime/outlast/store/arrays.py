@@ -38,8 +38,11 @@ def values(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dic
     if not rows:
         return dict.fromkeys(columns)
     (row,) = rows
-    given = [_value(*each) for each in zip(columns.values(), row, strict=True)]
-    if any("\0" in value for value in given if value is not None):
+    given = [
+        value if type(value) is str else _value(literal, value)
+        for literal, value in zip(columns.values(), row, strict=True)
+    ]
+    if "\0" in "".join(filter(None, given)):
         raise ValueError(_NUL_REFUSED)
     return dict(zip(columns, given, strict=True))
 

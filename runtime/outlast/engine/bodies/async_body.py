@@ -260,7 +260,7 @@ class AsyncBody:
             self.loop.run(_nothing)
             self.loop.abandon()
         self.over = True
-        if self._coro is not None and self.task is not None and self.task.done():
+        if self._returned is None and self._coro is not None and self.task is not None and self.task.done():
             close_in(self.task.context, self._coro)  # it may never have begun, or not have heard
 
     # --- BodyHost -----------------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ class _Nobody:
     def report(self, context: dict[str, Any]) -> None: ...
 
 
+_NOBODY = _Nobody()
+
+
 class BodyFuture(asyncio.Future[Any]):
     """A future of the body; its hash is its number."""
 
@@ -298,7 +301,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def forget(self) -> None:
         """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
-        self.driver, self._body = _Nobody(), None
+        self.driver, self._body = _NOBODY, None
         self._generators = None
         self._tasks.clear()
         self.ready.clear()

@@ -72,7 +72,50 @@ class Operations(NamedTuple):
 
 
 class Execution:
-    """All of it runs on the host's event loop."""
+    """All of it runs on the host's event loop.
+
+    What it begins with in every workflow stands here once, not in each.
+    """
+
+    stay: Stay | None = None
+    """Where there are traces."""
+    version: str | None = None
+    """Of the code, as far as it is known."""
+    began: str | None = None
+    """The version as which its workflow began, if that is known."""
+    unserved = False
+    """Whether its version isn't served here."""
+    context: FunctionContext | None = None
+    """Made when the function asks for it."""
+    task: asyncio.Task[None] | None = None
+    """Its life; kept here, since the loop itself keeps tasks weakly."""
+    stopped: Stopped | None = None
+    undoing: Stopped | None = None
+    """Why the body only undoes from now on, and then ends."""
+    suspension: Suspension | None = None
+    """How it left the memory."""
+    published_ahead = 0
+    leave_timer: asyncio.TimerHandle | None = None
+    """Until it looks whether it can leave the memory."""
+    at_rest_since = 0.0
+    """By the clock of its loop, where it may leave."""
+    draining = False
+    last_timed: str | None = None
+    """The last call whose time may have been over when the body was handed what it came to."""
+    _undone_before = 0
+    _live = False
+    """Whether nothing recorded is left."""
+    _handed: asyncio.Future[bool] | None = None
+    _handed_place = 0
+    """Of the last completion that the body was handed."""
+    _body: Driven | None = None
+    _patience: asyncio.TimerHandle | None = None
+    _advancing = False
+    _scheduled = False
+    _paused = False
+    _asked: Stopped | None = None
+    """Why the body is to undo and end, as soon as all that is recorded was handed over."""
+    _stop_call: PendingCall | None = None
 
     def __init__(
         self,
@@ -89,14 +132,6 @@ class Execution:
         self.services = services
         self.term = term
         """Of the lease, in which it was last known that the row is this instance's."""
-        self.stay: Stay | None = None
-        """Where there are traces."""
-        self.version: str | None = None
-        self.began: str | None = None
-        """The version as which its workflow began, if that is known."""
-        self.unserved = False
-        """Whether its version isn't served here."""
-        """Of the code, as far as it is known."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
         fork = {} if claimed.fork is None else from_json(claimed.fork)
@@ -104,17 +139,10 @@ class Execution:
         # guard: forks-draw-anew = claimed.workflow_id
         self.drawn_as: str = fork.get("id", claimed.workflow_id)
         """The workflow whose random draws are its body's: of a fork with records the one that they are of."""
-        self.context: FunctionContext | None = None
-        """Made when the function asks for it."""
-        self.task: asyncio.Task[None] | None = None
-        """Its life; kept here, since the loop itself keeps tasks weakly."""
         self.host = asyncio.get_running_loop()
-        self.stopped: Stopped | None = None
         self.calls = PendingCalls()
         self.waiting = Waiting()
         """Those of them that wait, and hold nothing."""
-        self.undoing: Stopped | None = None
-        """Why the body only undoes from now on, and then ends."""
         self.sagas: dict[OpenSaga, None] = {}
         """Those that the body is in, in their order."""
         self.left_running: set[ThreadFuture[Any]] = set()
@@ -126,28 +154,15 @@ class Execution:
         self.received = last_received(claimed.history.received)
         self.refused: dict[int, InvalidInput | InvalidJson] = {}
         """Of a batch: inputs that are none for the function, by place from 1."""
-        self.suspension: Suspension | None = None
-        """How it left the memory."""
         self.unsaved: list[StepRecord] = []
         """Waits that are recorded with the suspension."""
-        self.published_ahead = 0
-        self.leave_timer: asyncio.TimerHandle | None = None
-        """Until it looks whether it can leave the memory."""
-        self.at_rest_since = 0.0
-        """By the clock of its loop, where it may leave."""
-        self.draining = False
         self._operations = operations
         self.generation = claimed.generation
         self._retried_s = claimed.retried_s
-        self.last_timed: str | None = None
-        """The last call whose time may have been over when the body was handed what it came to."""
         self.undone: list[str] = []
         """The notes of what sagas have undone."""
-        self._undone_before = 0
         self._history = claimed.history
         self._history.begin()
-        self._live = False
-        """Whether nothing recorded is left."""
         self.recording = Recording(
             self.workflow_id,
             self.epoch,
@@ -162,21 +177,10 @@ class Execution:
         """Calls that are to be begun."""
         self._outcomes: list[tuple[PendingCall, Success | Failure]] = []
         """What calls came to since the body last went on."""
-        self._handed: asyncio.Future[bool] | None = None
-        self._handed_place = 0
-        """Of the last completion that the body was handed."""
         self.unwinding: set[asyncio.Task[Any]] = set()
         """Tasks of calls that were given up, until they have ended."""
-        self._body: Driven | None = None
         self._ended: asyncio.Future[None] = self.host.create_future()
-        self._patience: asyncio.TimerHandle | None = None
-        self._advancing = False
-        self._scheduled = False
         self._pace = Pace()
-        self._paused = False
-        self._asked: Stopped | None = None
-        """Why the body is to undo and end, as soon as all that is recorded was handed over."""
-        self._stop_call: PendingCall | None = None
         self.has_sagas = kinds.UNDO in claimed.history.kinds
         """Whether it may have something to undo."""
         if kinds.STOP_ID in claimed.history.records:
@@ -250,7 +254,7 @@ class Execution:
     def refusal(self, context: Context) -> Stopped | None:
         """Why a call of the body that is made in this context is refused; None if it isn't."""
         # guard: goes-on-after-its-stop
-        return self.stopped or (None if undoes(context) else self.undoing)
+        return self.stopped or (None if self.undoing is None or undoes(context) else self.undoing)
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """See `sdk.running.Body`. What a stop threw away is no slip; of a replay it was told once."""
@@ -343,7 +347,7 @@ class Execution:
             operation = self._anew(operation)
         # guard: transactions-before-their-patch
         if operation.kind == kinds.TRANSACTION and self.recording.attached and not self.replaying:
-            self._handed = self.recording.write_attached()  # its record has a commit of its own
+            self._handed = self.recording.write()  # its record has a commit of its own
         call = PendingCall(step_id, operation, answer, context, record, self._handed, self._handed_place)
         self.calls[step_id] = call
         if record is None or record.completion_order is None:
@@ -403,7 +407,7 @@ class Execution:
             # guard: patch-behind-its-effects = False
             ahead = answer and bool(self.recording.completions.places)
             if ahead:
-                self._handed = self.recording.write_attached()
+                self._handed = self.recording.write()
         return answer
 
     def give_up(self, call: PendingCall) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -213,15 +213,10 @@ class Recording:
         attached, self.attached = self.attached, []
         return attached
 
-    def write(self, record: StepRecord) -> asyncio.Future[bool]:
-        """Record this, with the next commit."""
-        return self._write((*self.take_attached(), record) if self.attached else (record,))
-
-    def write_attached(self) -> asyncio.Future[bool]:
-        """Record what was attached, though nothing else is to be recorded now."""
-        return self._write(self.take_attached())
-
-    def _write(self, records: Sequence[StepRecord]) -> asyncio.Future[bool]:
+    def write(self, *records: StepRecord) -> asyncio.Future[bool]:
+        """Record these, or only what was attached, with the next commit."""
+        if self.attached:
+            records = (*self.take_attached(), *records)
         write = self._journal.write(self._workflow_id, self._epoch, records)
         if write is not self._last_write:
             self._last_write = write

@@ -16,6 +16,7 @@ from outlast.core.observations import Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import WorkflowState
 from outlast.core.retry import RetryPolicy
+from outlast.engine.concurrency import Patience
 
 LOOK_MIN_S = 0.02
 LOOK_MAX_S = 2.0
@@ -83,6 +84,7 @@ class Waits:
         self._waiters: defaultdict[str, set[asyncio.Future[WorkflowState | None]]] = defaultdict(set)
         self._told_of_holds: set[asyncio.Future[WorkflowState | None]] = set()
         """Those of them who are also told that it is held."""
+        self._patience = Patience()
         self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[WorkflowState | None]] = {}
         self._looks_sent: dict[str, asyncio.Future[WorkflowState | None]] = {}
@@ -113,12 +115,13 @@ class Waits:
         if not self._runs_here(workflow_id):
             # It may have ended just before: the first poll comes at once.
             self._polling.wake()
-        timer = None if timeout_s is None else loop.call_later(timeout_s, _give_up, waiter)
+        if timeout_s is not None:
+            self._patience.begin(waiter, timeout_s)
         try:
             return await waiter
         finally:
-            if timer is not None:
-                timer.cancel()
+            if timeout_s is not None:
+                self._patience.end(waiter, timeout_s)
             self._told_of_holds.discard(waiter)
             waiters = self._waiters.get(workflow_id)
             if waiters is not None:
@@ -230,8 +233,3 @@ def _refuse(looks: Iterable[asyncio.Future[WorkflowState | None]], error: Except
         if not look.done():
             look.set_exception(error)
             look.exception()  # nobody may be waiting any more
-
-
-def _give_up(waiter: asyncio.Future[WorkflowState | None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

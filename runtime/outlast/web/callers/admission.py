@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
 from outlast.sdk.auth import AuthMode
@@ -21,32 +20,35 @@ ANONYMOUS = "anon"
 _WEBHOOK = Caller("webhook")
 
 
-class Admitted(NamedTuple):
+class Admitted:
     """A caller that was let in.
 
     `record` is what is stored of the caller. Ids of workflows name the caller by `space`: None for holders of
     a secret key. `token` is the caller's own; it is never stored.
     """
 
-    caller: Caller
-    record: str | None = None
-    space: str | None = None
-    token: CallerToken | None = None
+    __slots__ = ("caller", "record", "secret", "space", "subject", "token")
 
-    @property
-    def secret(self) -> bool:
-        """Whether the caller holds a secret key, and so may do everything."""
+    def __init__(
+        self,
+        caller: Caller,
+        record: str | None = None,
+        space: str | None = None,
+        token: CallerToken | None = None,
+    ) -> None:
+        self.caller = caller
+        self.record = record
+        self.space = space
+        self.token = token
         # guard: user-counts-as-secret without 2
-        return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
+        self.secret = caller.mode != "none" and caller.role == SERVICE_ROLE
+        """Whether the caller holds a secret key, and so may do everything."""
+        self.subject = caller.id
+        """The signed-in user's id."""
 
     def lasts_s(self, now_s: float) -> float | None:
         """How long the caller's token is valid from `now_s` (Unix seconds); None without a token."""
         return None if self.token is None else self.token.until_s + LEEWAY_S - now_s
-
-    @property
-    def subject(self) -> str | None:
-        """The signed-in user's id."""
-        return self.caller.id
 
 
 TRUSTED = Admitted(NOBODY)

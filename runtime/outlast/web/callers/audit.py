@@ -78,7 +78,7 @@ class Audit:
 
 def keep_caller(call: Call, caller: Caller) -> None:
     """Remember who was let in, for the audit log."""
-    call.scope[_WHO] = _name(caller)
+    call.scope[_WHO] = caller
 
 
 def keep_who(call: Call, who: str) -> None:
@@ -96,8 +96,8 @@ def _name(caller: Caller) -> str:
 
 def who_called(call: Call) -> str:
     """Who was let in, as the audit log names them."""
-    found: str = call.scope.get(_WHO, "nobody known")
-    return found
+    found: Caller | str = call.scope.get(_WHO, "nobody known")
+    return found if isinstance(found, str) else _name(found)
 
 
 def _address(call: Call) -> str:

@@ -55,6 +55,8 @@ class ApiKeys(KnownKeys[KnownKey]):
 
     def strongest(self, credentials: Credentials) -> KnownKey | None:
         """The key that opens most: a secret one, if one is presented."""
+        if not credentials.keys:
+            return None
         found = [key for each in credentials.keys if (key := self.find(each)) is not None]
         return min(found, key=lambda key: key.mode != "secret", default=None)
 

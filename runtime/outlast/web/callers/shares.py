@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from outlast.core.clock import monotonic
@@ -13,6 +12,7 @@ from outlast.web.callers.stored import Stored, rate_limited
 from outlast.web.http.addresses import caller_address
 from outlast.web.http.calls import Call
 
+_UNCOUNTED = nullcontext()
 SWEPT_MIN = 1_000
 """With fewer workflows than this it isn't checked which of them still run."""
 
@@ -39,9 +39,9 @@ class Shares:
         self._runs_here = runs_here
         self._stored = stored
         self._second = 0
-        self._requests: Counter[str] = Counter()
-        self._calls: Counter[str] = Counter()
-        self._streams: Counter[str] = Counter()
+        self._requests: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        self._streams: dict[str, int] = {}
         self._running: dict[str, set[str]] = {}
         self._started = 0
         self._swept_at = SWEPT_MIN
@@ -55,22 +55,25 @@ class Shares:
             self._second = second
             self._requests.clear()
         caller = _name_of(call, admitted)
-        if self._requests[caller] >= self._limits.requests_per_s_max:
+        before = self._requests.get(caller, 0)
+        if before >= self._limits.requests_per_s_max:
             raise rate_limited(
                 f"{self._limits.requests_per_s_max} requests of this caller came within a second"
             )
         # guard: requests-without-end
-        self._requests[caller] += 1
+        self._requests[caller] = before + 1
 
     def count_call(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a call until it is answered. Entering it raises ProblemError (429)."""
-        most = self._limits.calls_max
-        return _count(self._calls, call, admitted, most, f"{most} calls of this caller are in flight")
+        if admitted.secret:
+            return _UNCOUNTED
+        return _Counted(self._calls, _name_of(call, admitted), self._limits.calls_max, "calls", "in flight")
 
     def count_stream(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a stream until it ends. Entering it raises ProblemError (429)."""
-        most = self._limits.streams_max
-        return _count(self._streams, call, admitted, most, f"{most} streams of this caller are open")
+        if admitted.secret:
+            return _UNCOUNTED
+        return _Counted(self._streams, _name_of(call, admitted), self._limits.streams_max, "streams", "open")
 
     async def may_start(self, call: Call, admitted: Admitted, workflow_id: str) -> None:
         """Let a caller start a workflow, or attach to one that runs here. Raises ProblemError (429).
@@ -102,21 +105,29 @@ class Shares:
         self._swept_at = max(SWEPT_MIN, 2 * self._started)
 
 
-@contextmanager
-def _count(counts: Counter[str], call: Call, admitted: Admitted, most: int, reached: str) -> Iterator[None]:
-    if admitted.secret:
-        yield
-        return
-    caller = _name_of(call, admitted)
-    if counts[caller] >= most:
-        raise rate_limited(reached)
-    counts[caller] += 1
-    try:
-        yield
-    finally:
-        counts[caller] -= 1
-        if not counts[caller]:
-            del counts[caller]
+class _Counted:
+    """Counts one more of a caller's while it lasts."""
+
+    __slots__ = ("_caller", "_counts", "_most", "_what", "_where")
+
+    def __init__(self, counts: dict[str, int], caller: str, most: int, what: str, where: str) -> None:
+        self._counts = counts
+        self._caller = caller
+        self._most = most
+        self._what = what
+        self._where = where
+
+    def __enter__(self) -> None:
+        before = self._counts.get(self._caller, 0)
+        if before >= self._most:
+            raise rate_limited(f"{self._most} {self._what} of this caller are {self._where}")
+        self._counts[self._caller] = before + 1
+
+    def __exit__(self, *_: object) -> None:
+        if left := self._counts[self._caller] - 1:
+            self._counts[self._caller] = left
+        else:
+            del self._counts[self._caller]
 
 
 def _name_of(call: Call, admitted: Admitted) -> str:

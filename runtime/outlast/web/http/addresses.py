@@ -33,7 +33,7 @@ class Addresses:
         fields = scope["headers"]
         # guard: anybody-says-who-calls
         if not self._trusts(peer):
-            if self._unbelieved is not None and any(name == _FORWARDED for name, _ in fields):
+            if self._unbelieved is not None and _FORWARDED in dict(fields):
                 told, self._unbelieved = self._unbelieved, None
                 told(str(peer))
             if (plain := _plain(client[0])) != client[0]:
@@ -59,7 +59,7 @@ class Addresses:
         return caller
 
     def _trusts(self, address: Address) -> bool:
-        return any(address in network for network in self._trusted)
+        return bool(self._trusted) and any(address in network for network in self._trusted)
 
 
 @lru_cache(4096)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import Enum
 
 
@@ -20,7 +19,7 @@ class ByteBudget:
         self.bytes_max = bytes_max
         self.caller_bytes_max = caller_bytes_max
         self._used = 0
-        self._of: Counter[str] = Counter()
+        self._of: dict[str, int] = {}
 
     def full(self, caller: str | None, held: int, more: int) -> Full | None:
         """Whose budget has no room for `more` bytes of a call that holds `held`.
@@ -28,7 +27,7 @@ class ByteBudget:
         Without a caller only the instance's limit counts.
         """
         if caller is not None:
-            used = self._of[caller]
+            used = self._of.get(caller, 0)
             # guard: bytes-of-a-caller
             if used > held and used + more > self.caller_bytes_max:
                 return Full.CALLERS
@@ -43,13 +42,15 @@ class ByteBudget:
         if full is None:
             self._used += more
             if caller is not None:
-                self._of[caller] += more
+                self._of[caller] = self._of.get(caller, 0) + more
         return full
 
     def give_back(self, caller: str | None, held: int) -> None:
         """Give back bytes that are no longer in memory."""
         self._used -= held
-        if caller is not None:
-            self._of[caller] -= held
-            if not self._of[caller]:
-                del self._of[caller]
+        if caller is None:
+            return
+        if left := self._of.get(caller, 0) - held:
+            self._of[caller] = left
+        else:
+            self._of.pop(caller, None)

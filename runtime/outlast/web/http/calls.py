@@ -33,8 +33,8 @@ class Call:
     """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
 
     __slots__ = (
-        "_body", "_named", "_share", "_weighed",
-        "headers", "key", "method", "path", "query", "receive", "scope",
+        "_body", "_first", "_share", "_weighed",
+        "headers", "key", "method", "path", "query", "receive", "repeats", "scope",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -44,7 +44,10 @@ class Call:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._named = dict(self.headers)  # most fields that are looked up aren't there
+        self._first = dict(reversed(self.headers))
+        """The first value of each field: most that are looked up aren't there, or there once."""
+        self.repeats = len(self._first) < len(self.headers)
+        """Whether any header field is there more than once."""
         self._body: bytes | None = None
         self._share: Share | None = scope.get(SHARE)
         self._weighed = False
@@ -53,13 +56,20 @@ class Call:
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header field."""
-        return self.header_values(name)[0] if name in self._named else None
+        value = self._first.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def header_values(self, name: bytes) -> list[str]:
         """All values of a header field."""
-        if name not in self._named:
+        if (first := self._first.get(name)) is None:
             return []
+        if not self.repeats:
+            return [first.decode("latin-1")]
         return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Whether any of these header fields is there."""
+        return not names.isdisjoint(self._first)
 
     def text_pairs(self) -> list[tuple[str, str]]:
         """All header fields, in the order sent."""
@@ -68,7 +78,8 @@ class Call:
     def forget(self, name: bytes) -> None:
         """Drop a header field, so that nothing after this sees or records it."""
         self.headers = [pair for pair in self.headers if pair[0] != name]
-        self._named.pop(name, None)
+        self._first.pop(name, None)
+        self.repeats = len(self._first) < len(self.headers)
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body, as often as it is asked for. Raises ProblemError (413, 429, 503), ClientGone."""

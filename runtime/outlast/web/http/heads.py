@@ -9,6 +9,7 @@ from outlast.web.http.problems import Problem, ProblemError
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _ONCE = ("authorization", "apikey")
+_ENCODING = b"content-encoding"
 
 
 def check_head(call: Call) -> None:
@@ -27,14 +28,16 @@ def check_head(call: Call) -> None:
         raise _refusal("Host is no name or address with an optional port")
     if version == "1.0" and call.header_values(b"transfer-encoding"):
         raise _refusal("HTTP/1.0 has no Transfer-Encoding; send a Content-Length, or HTTP/1.1")
-    for name in _ONCE:
+    for name in _ONCE if call.repeats else ():
         if len(call.header_values(name.encode())) > 1:
             raise _refusal(f"{name} is repeated; send it once")
 
 
 def refuse_encoded(call: Call) -> None:
     """Refuse a body with a Content-Encoding. Raises ProblemError (415; RFC 9110, section 15.5.16)."""
-    encodings = ",".join(call.header_values(b"content-encoding"))
+    if call.header(_ENCODING) is None:
+        return
+    encodings = ",".join(call.header_values(_ENCODING))
     if any(each.strip().lower() not in ("", "identity") for each in encodings.split(",")):
         detail = f"a body with Content-Encoding {encodings[:50]} isn't taken here; send it as it is"
         headers = (("accept-encoding", "identity"),)

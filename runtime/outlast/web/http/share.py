@@ -54,8 +54,9 @@ class Share:
 
     def release(self) -> None:
         """Give all back."""
-        self._budget.give_back(self._caller, self._held)
-        self._held = 0
+        if self._held:
+            self._budget.give_back(self._caller, self._held)
+            self._held = 0
 
 
 _CLOSING = (("retry-after", "1"), ("connection", "close"))

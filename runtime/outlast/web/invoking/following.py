@@ -122,7 +122,7 @@ async def _end_or_value(
 
 def wants_stream(call: Call) -> bool:
     """Whether the caller asks for a stream of events."""
-    return any(
+    return call.header(b"accept") is not None and any(
         each.partition(";")[0].strip().lower() == "text/event-stream"
         for value in call.header_values(b"accept")
         for each in value.split(",")

@@ -57,17 +57,16 @@ def _preferences(values: list[str]) -> list[tuple[str, str]]:
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+_PLACING = frozenset({b"outlast-priority", b"outlast-delay", b"outlast-attributes"})
 
 
 def placement_of(call: Call, definition: WorkflowDefinition, *, secret: bool) -> Placement:
     """What a call's header says of it. Raises ProblemError (422)."""
-    if definition.webhook is not None:  # its sender signs nothing of the header
+    if not call.has_any(_PLACING) or definition.webhook is not None:  # its sender signs nothing of the header
         return USUAL
     priority = _single_header(call, "Outlast-Priority")
     delay = _single_header(call, "Outlast-Delay")
     attributes = _single_header(call, "Outlast-Attributes")
-    if priority is None and delay is None and attributes is None:
-        return USUAL
     # guard: attributes-for-anybody
     if attributes is not None and not secret:
         raise _invalid("Outlast-Attributes is for holders of a secret key: leave it out")
