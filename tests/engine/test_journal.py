@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from outlast import WorkflowCancelled, step, workflow
-from outlast.core.ports import BadData, Unreachable
+from outlast.core.ports import BadData, Locked, Unreachable
 from outlast.core.records import Batch, Committed, NewWorkflow, StepRecord
-from outlast.engine.journal import Journal
+from outlast.engine.journal import STALLED_LOOKS, Journal
 from outlast.store.postgres import PostgresStore
 from tests.engine.harness import engine_on
 from tests.store.harness import rows, store_of, under_way
@@ -136,6 +136,35 @@ async def test_bad_data_fails_nobody_else(database: str) -> None:
         assert None not in await asyncio.gather(*good)
         with pytest.raises(BadData):
             await refused
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("error", "stalls"), [(Locked, False), (ValueError, True)])
+async def test_a_row_that_somebody_holds_says_nothing_of_the_journal(
+    database: str, error: type[Exception], stalls: bool
+) -> None:
+    """What can't be written for another reason may be the fault of all, until something else is written."""
+    async with store_of(database) as store:
+        commit = store.journal.commit
+
+        async def picky(batch: Batch) -> Committed:
+            if batch.writes:
+                raise error
+            return await commit(batch)
+
+        store.journal.commit = picky  # type: ignore[method-assign]
+        async with journal_over(store) as journal:
+            assert await journal.start(NewWorkflow("w", "f", "{}")) is not None
+            waits = journal.write("w", 1, [StepRecord("1", "s", "1", completion_order=1)])
+            while not journal._aside:
+                await asyncio.sleep(0)
+            for _ in range(STALLED_LOOKS + 1):
+                await journal._watch()
+            assert journal.stalled is stalls
+            assert await journal.start(NewWorkflow("x", "f", "{}")) is not None
+            await journal._watch()
+            assert not journal.stalled
+            assert not waits.done()
 
 
 @pytest.mark.postgres

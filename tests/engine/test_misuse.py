@@ -432,8 +432,8 @@ def test_without_a_host_python_warns() -> None:
 async def test_a_journal_that_does_not_move_is_told_of(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here for a lock on its table; a watch of its own sees any cause."""
-    monkeypatch.setattr(journals, "WATCH_S", 0.02)
+    """Here for a lock on its table, longer than a commit waits for it; a watch of its own sees any cause."""
+    monkeypatch.setattr(journals, "WATCH_S", 0.3)
     async with engine_on(database, child) as bench, await connected(bench) as other:
         await other.execute("begin")
         await other.execute("lock table outlast.workflow_status in access exclusive mode")

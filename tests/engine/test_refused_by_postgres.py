@@ -9,6 +9,7 @@ import pytest
 from outlast import sleep, step, workflow
 from outlast.core.errors import NotRecordable
 from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped, WriteHeldUp
+from outlast.engine import journal as journals
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way
 
@@ -120,6 +121,19 @@ async def test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_i
         await bench.rows("drop trigger picky on outlast.operation_outputs")
         assert [await bench.result(each) for each in picked] == [1, 1, 1]
         assert bench.engine._journal._aside == {}
+
+
+async def test_a_journal_that_can_write_nothing_for_an_unknown_reason_is_told_of(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "WATCH_S", 0.05)
+    async with engine_on(database, counts) as bench:
+        await bench.rows(PICKY.format("42501", "operation_outputs"))
+        picked = await bench.start(counts, workflow_id="picked")
+        await bench.until(lambda: bench.engine.journal_stalled)
+        await bench.rows("drop trigger picky on outlast.operation_outputs")
+        assert await bench.result(picked) == 1
+        await bench.until(lambda: not bench.engine.journal_stalled)
 
 
 @pytest.mark.parametrize("sessions", [None, False])

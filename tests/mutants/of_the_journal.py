@@ -6,6 +6,16 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "refused-to-all-unseen",
+        "What is aside for a reason that may be that of all is told of as a journal that stands still",
+        "engine/test_journal.py::test_a_row_that_somebody_holds_says_nothing_of_the_journal[ValueError-True]",
+    ),
+    Mutant(
+        "tables-held-from-one",
+        "Who waits for a table's lock waits with all others, and that is told of",
+        "engine/test_misuse.py::test_a_journal_that_does_not_move_is_told_of",
+    ),
+    Mutant(
         "one-write-stops-all",
         "What can't be written for a reason that nobody knows stops nobody else",
         "engine/test_refused_by_postgres.py::test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over",

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from outlast.core.ports import Conflicted, Unreachable
+from outlast.core.ports import Conflicted, Locked, Unreachable
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from tests.simulation.world import CYCLE_S, Process, World
 
 T = TypeVar("T")
 
-REFUSED, REQUEST_LOST, ANSWER_LOST, DELIVERED_LATE, CONFLICT = (
+REFUSED, REQUEST_LOST, ANSWER_LOST, DELIVERED_LATE, CONFLICT, HELD, UNKNOWN = (
     "refused",
     "request lost",
     "answer lost",
     "delivered late",
     "conflict",
+    "row held",
+    "unknown error",
 )
 MISHAPS = (REFUSED, REQUEST_LOST, ANSWER_LOST, DELIVERED_LATE)
 CONFLICTING = frozenset({"commit", "effect", "record transaction", "end transaction"})
+WRITES = frozenset({"commit"})
+"""The journal's, which may meet a row that somebody holds, or an error that nobody knows."""
+
 PATIENCE_S = 35.0
 """After so long a caller gives a statement up, as the store's timeouts do."""
 
@@ -31,6 +37,13 @@ TIED_S_MAX = 0.5
 
 TIED_CYCLES = 3
 """From an answer to what comes of it: its future, its task, the execution that it is for."""
+
+
+class Unknown(Exception):
+    """An error that nobody knows."""
+
+
+_ERRORS: dict[str | None, type[Exception]] = {CONFLICT: Conflicted, HELD: Locked, UNKNOWN: Unknown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,7 @@ class Network:
         self.sent = 0
         self.mishaps: dict[str, int] = {}
         self._planned = planned or {}
+        self._held = random.Random(str(world.chance.getstate()))
         self._calm = False
         self.when_executed: Callable[[], None] = lambda: None
         """Called after each statement."""
@@ -88,6 +102,8 @@ class Network:
                 fate = chance.choice(MISHAPS)
             elif what in CONFLICTING and chance.random() < self.weather.conflict:
                 fate = CONFLICT
+            elif what in WRITES and self._held.random() < self.weather.conflict / 2:
+                fate = self._held.choice((HELD, UNKNOWN))
         if fate is not None:
             self.mishaps[fate] = self.mishaps.get(fate, 0) + 1
         return fate
@@ -195,7 +211,7 @@ class SimulatedLink:
             self._deliver(future, None, Unreachable("the connection is gone"))
             return
         result: T | None = None
-        error: Exception | None = Conflicted("by chance") if fate is CONFLICT else None
+        error = _ERRORS[fate]("by chance") if fate in _ERRORS else None
         if error is None:
             try:
                 result = statement()

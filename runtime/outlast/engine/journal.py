@@ -82,14 +82,15 @@ _Entry = _Start | _Write
 class _Part:
     """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
 
-    __slots__ = ("batch", "entries", "in_doubt", "nonce", "was_aside")
+    __slots__ = ("batch", "entries", "held", "in_doubt", "nonce", "was_aside")
 
     def __init__(self, entries: list[_Entry], nonce: int) -> None:
         self.entries = entries
         self.nonce = nonce
         self.in_doubt = False
         """Whether an earlier try may have been committed with its answer lost."""
-        self.was_aside = False
+        self.was_aside = self.held = False
+        """`held`: somebody holds its row, so that it surely is the only one that can't be written."""
         self.batch = Batch(
             nonce,
             [entry.new for entry in entries if isinstance(entry, _Start)],
@@ -142,7 +143,7 @@ class Journal:
         self.watching = Loop("journal watch", self._watch, observe)
         self._moved_at = monotonic()
         self._moves = self._moves_seen = self._looks = 0
-        """Parts that were settled; how many the last look saw; looks since that changed."""
+        """Entries that were settled; how many the last look saw; looks since that changed."""
         self._stalled_since: float | None = None
 
     @property
@@ -262,7 +263,6 @@ class Journal:
                 self._aside_at = self._aside_pause_s = 0.0
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
-        self._moves += 1
         if not self._on_their_way and not self._entries and not self._aside:
             self._told = ""
             self._drained.set()
@@ -285,7 +285,8 @@ class Journal:
         self._aside[workflow_id] = part
         self._aside_pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * self._aside_pause_s))
         self._aside_at = monotonic() + self._aside_pause_s
-        if isinstance(error, Locked):
+        part.held = isinstance(error, Locked)
+        if part.held:
             if not part.was_aside:
                 self._observe(WriteHeldUp(workflow_id))
         elif (told := repr(error)) != self._told:
@@ -307,7 +308,7 @@ class Journal:
 
     async def _watch(self) -> float:
         """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
-        waits = self._in_flight or any(each not in self._aside for each in self._entries)
+        waits = self._in_flight or any(map(self._counts, (*self._entries, *self._aside)))
         if self._moves != self._moves_seen or not waits:
             if self._stalled_since is not None:
                 self._observe(JournalMoves(monotonic() - self._stalled_since))
@@ -321,6 +322,12 @@ class Journal:
             if not self.away:  # that was told
                 self._observe(JournalStalled(monotonic() - self._moved_at))
         return WATCH_S
+
+    def _counts(self, workflow_id: str) -> bool:
+        """Whether what waits of this workflow should be written by now."""
+        part = self._aside.get(workflow_id)
+        # guard: refused-to-all-unseen = part is None
+        return part is None or not part.held
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []
@@ -347,6 +354,7 @@ class Journal:
         return batch
 
     def _settle(self, entry: _Entry, written: dict[str, float | None]) -> None:
+        self._moves += 1
         try:
             if not entry.settled.done():
                 entry.settle(written)
@@ -355,6 +363,7 @@ class Journal:
             self._observe(LoopFailed("journal", repr(error)))
 
     def _refuse(self, entry: _Entry, error: BadData) -> None:
+        self._moves += 1
         if not entry.settled.done():
             entry.settled.set_exception(error)
             entry.settled.exception()  # nobody may be waiting any more: that is no error of its own

@@ -151,7 +151,10 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except errors.LockNotAvailable as error:
-            raise Locked(str(error).strip().partition("\n")[0]) from error
+            # Of a row it names the tuple. A table is held from all: they wait together.
+            # guard: tables-held-from-one = Locked
+            refused = Locked if error.diag.context else Conflicted
+            raise refused(str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
             # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
