@@ -164,7 +164,7 @@ immutable
 as $$
   -- What is no number holds up nobody: claims of all kinds ask for this.
   select case when jsonb_typeof(o -> 'max_backlog') = 'number'
-    then least((o ->> 'max_backlog')::numeric, 1e9)::bigint else 1000000 end
+    then least(greatest((o ->> 'max_backlog')::numeric, 0), 1e9)::bigint else 1000000 end
   from outlast.queue_options(base, override) as o
 $$;
 
@@ -1028,14 +1028,13 @@ begin
   if o ? 'drop' then
     per := make_interval(secs => (o #>> '{drop,per}')::float8);
     delete from outlast.queue_starts s where s.queue = enqueue.queue || '/calls' and s.at < t - per;
+    -- What came by a clock that was set back came just now.
+    update outlast.queue_starts s set at = t
+    -- guard: clock-set-back-at-the-door = where false;
+    where s.queue = enqueue.queue || '/calls' and s.at > t + interval '1 s';
     select s.at into since from outlast.queue_starts s
     where s.queue = enqueue.queue || '/calls'
     order by s.at desc offset (o #>> '{drop,n}')::integer - 1 limit 1;
-    -- guard: clock-set-back-at-the-door = if false then
-    if since > t + interval '1 s' then
-      since := t;
-      update outlast.queue_starts s set at = t where s.queue = enqueue.queue || '/calls' and s.at > t;
-    end if;
     -- guard: drop-passed = if false then
     if since is not null then
       outcome := 'rate_limited';

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from outlast import step, workflow
 from outlast.core.clock import monotonic
+from outlast.core.holds import Hold
 from outlast.core.observations import HeldFreed, WorkflowHeld
 from outlast.sdk.workflows import Workflow
 from tests.engine.harness import Functions, engine_on
@@ -77,3 +79,14 @@ async def test_who_has_just_come_judges_nobody_missing(database: str) -> None:
         hold = await bench.held(workflow_id)
         assert hold["reason"] == "function_missing"
         assert monotonic() - began >= unserved_s
+
+
+async def test_a_hold_that_is_asked_for_again_is_answered_twice(database: str) -> None:
+    """A workflow was claimed again before its former execution was given back."""
+    async with engine_on(database, others) as bench:
+        holder = bench.engine._holder
+        former = asyncio.ensure_future(holder.hold("nobody", 1, Hold({"reason": "function_missing"})))
+        await asyncio.sleep(0)
+        newer = asyncio.ensure_future(holder.hold("nobody", 2, Hold({"reason": "function_missing"})))
+        async with asyncio.timeout(20):
+            assert await asyncio.gather(former, newer) == [None, None]

@@ -139,11 +139,15 @@ async def test_bad_data_fails_nobody_else(database: str) -> None:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize(("error", "stalls"), [(Locked, False), (ValueError, True)])
-async def test_a_row_that_somebody_holds_says_nothing_of_the_journal(
-    database: str, error: type[Exception], stalls: bool
+@pytest.mark.parametrize(
+    ("error", "ids", "stalls"),
+    [(Locked, ["v", "w"], False), (ValueError, ["w"], False), (ValueError, ["v", "w"], True)],
+    ids=["held", "one", "several"],
+)
+async def test_one_that_can_not_be_written_says_nothing_of_the_journal(
+    database: str, error: type[Exception], ids: list[str], stalls: bool
 ) -> None:
-    """What can't be written for another reason may be the fault of all, until something else is written."""
+    """Several that are refused may be all, until something else is written."""
     async with store_of(database) as store:
         commit = store.journal.commit
 
@@ -154,9 +158,10 @@ async def test_a_row_that_somebody_holds_says_nothing_of_the_journal(
 
         store.journal.commit = picky  # type: ignore[method-assign]
         async with journal_over(store) as journal:
-            assert await journal.start(NewWorkflow("w", "f", "{}")) is not None
-            waits = journal.write("w", 1, [StepRecord("1", "s", "1", completion_order=1)])
-            while not journal._aside:
+            for each in ids:
+                assert await journal.start(NewWorkflow(each, "f", "{}")) is not None
+            waits = [journal.write(each, 1, [StepRecord("1", "s", "1", completion_order=1)]) for each in ids]
+            while len(journal._aside) < len(ids) or journal._in_flight:
                 await asyncio.sleep(0)
             for _ in range(STALLED_LOOKS + 1):
                 await journal._watch()
@@ -164,7 +169,7 @@ async def test_a_row_that_somebody_holds_says_nothing_of_the_journal(
             assert await journal.start(NewWorkflow("x", "f", "{}")) is not None
             await journal._watch()
             assert not journal.stalled
-            assert not waits.done()
+            assert not any(each.done() for each in waits)
 
 
 @pytest.mark.postgres

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
+from psycopg.errors import QueryCanceled
 
 from outlast import sleep, step, workflow
 from outlast.core.errors import NotRecordable
@@ -129,11 +134,31 @@ async def test_a_journal_that_can_write_nothing_for_an_unknown_reason_is_told_of
     monkeypatch.setattr(journals, "WATCH_S", 0.05)
     async with engine_on(database, counts) as bench:
         await bench.rows(PICKY.format("42501", "operation_outputs"))
-        picked = await bench.start(counts, workflow_id="picked")
+        picked = [await bench.start(counts, workflow_id=f"picked{n}") for n in range(2)]
         await bench.until(lambda: bench.engine.journal_stalled)
         await bench.rows("drop trigger picky on outlast.operation_outputs")
-        assert await bench.result(picked) == 1
+        assert [await bench.result(each) for each in picked] == [1, 1]
         await bench.until(lambda: not bench.engine.journal_stalled)
+
+
+@asynccontextmanager
+async def waiting_for(bench: Bench, statement: str) -> AsyncIterator[None]:
+    """Another one waits for a row already: Postgres tells who comes behind it less of why they wait."""
+    async with await AsyncConnection.connect(bench.url) as connection:
+        waiting = asyncio.ensure_future(connection.execute(statement.encode()))
+
+        async def waits() -> Any:
+            return await bench.rows(
+                "select 1 from pg_locks where not granted and pid = %s", connection.info.backend_pid
+            )
+
+        await bench.until(waits)
+        try:
+            yield
+        finally:
+            await connection.cancel_safe()
+            with suppress(QueryCanceled):
+                await waiting
 
 
 @pytest.mark.parametrize("sessions", [None, False])
@@ -154,7 +179,7 @@ async def test_whoever_holds_a_workflows_row_holds_up_no_other(database: str, se
         workflow_id = await bench.start(waits)
         await begun.wait()
         held = "select from outlast.workflow_status where workflow_id like 'waits%' for update"
-        async with under_way(database, held):
+        async with under_way(database, held), waiting_for(bench, held):
             go_on.set()
             await bench.until(lambda: [each for each in bench.observations if isinstance(each, WriteHeldUp)])
             async with asyncio.timeout(10):

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "former-hold-unanswered",
+        "Who asked for a hold is answered, though its workflow was claimed again meanwhile",
+        "engine/test_held.py::test_a_hold_that_is_asked_for_again_is_answered_twice",
+    ),
+    Mutant(
         "held-rows-claimed",
         "Nobody claims what is held",
         "store/test_held.py::test_what_is_held_is_claimed_only_once_it_is_free",

@@ -8,7 +8,7 @@ MUTANTS = (
     Mutant(
         "refused-to-all-unseen",
         "What is aside for a reason that may be that of all is told of as a journal that stands still",
-        "engine/test_journal.py::test_a_row_that_somebody_holds_says_nothing_of_the_journal[ValueError-True]",
+        "engine/test_journal.py::test_one_that_can_not_be_written_says_nothing_of_the_journal[several]",
     ),
     Mutant(
         "tables-held-from-one",

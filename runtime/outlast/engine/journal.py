@@ -13,6 +13,7 @@ import random
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from itertools import count, islice
+from operator import attrgetter
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic, worked
@@ -82,15 +83,18 @@ _Entry = _Start | _Write
 class _Part:
     """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
 
-    __slots__ = ("batch", "entries", "held", "in_doubt", "nonce", "was_aside")
+    __slots__ = ("batch", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s", "was_aside")
 
     def __init__(self, entries: list[_Entry], nonce: int) -> None:
         self.entries = entries
         self.nonce = nonce
         self.in_doubt = False
         """Whether an earlier try may have been committed with its answer lost."""
-        self.was_aside = self.held = False
-        """`held`: somebody holds its row, so that it surely is the only one that can't be written."""
+        self.was_aside = False
+        self.due_at = self.pause_s = 0.0
+        """Of one that is aside: when it is tried again, and how long that is after the last try."""
+        self.held = False
+        """Whether somebody held a row that it needs: then others can be written."""
         self.batch = Batch(
             nonce,
             [entry.new for entry in entries if isinstance(entry, _Start)],
@@ -126,8 +130,8 @@ class Journal:
 
         Nothing more is taken of these, so that what is durable stays a prefix.
         """
-        self._aside_at = self._aside_pause_s = 0.0
-        """When the first of them is tried again."""
+        self._aside_next = False
+        """Whose turn it is: both those that are aside and what is new go on."""
         self._told = ""
         self._rested = False
         """Whether nothing waited when what the last commit settled had gone on."""
@@ -163,6 +167,8 @@ class Journal:
 
     async def close(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
+        self._try_all_again()
+        self.writing.wake()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._drained.wait()
@@ -230,7 +236,7 @@ class Journal:
         part = self._next_part()
         if part is None:
             self._rested = True
-            return max(0.0, self._aside_at - monotonic()) if self._aside else None
+            return max(0.0, self._first_aside().due_at - monotonic()) if self._aside else None
         try:
             began = monotonic()
             written = await self._commit(part)
@@ -260,7 +266,7 @@ class Journal:
             self._quickest_s, self._worked_s = min(took_s, 1.01 * self._quickest_s), worked()
             self._observe(JournalCommitted(len(part.entries), len(self._entries), took_s))
             if part.was_aside:
-                self._aside_at = self._aside_pause_s = 0.0
+                self._try_all_again()
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
         if not self._on_their_way and not self._entries and not self._aside:
@@ -270,21 +276,40 @@ class Journal:
 
     def _next_part(self) -> _Part | None:
         if not self._on_their_way:
-            if self._aside and monotonic() >= self._aside_at:
-                self._on_their_way = [self._aside.pop(next(iter(self._aside)))]
-            elif taken := self._take():
-                self._on_their_way = [_Part(taken, next(self._nonces))]
-            else:
+            self._aside_next = not self._aside_next
+            first, then = (
+                (self._due_part, self._new_part) if self._aside_next else (self._new_part, self._due_part)
+            )
+            part = first() or then()
+            if part is None:
                 return None
-            self._in_flight = len(self._on_their_way[0].entries)
+            self._on_their_way = [part]
+            self._in_flight = len(part.entries)
         return self._on_their_way[0]
+
+    def _new_part(self) -> _Part | None:
+        taken = self._take()
+        return _Part(taken, next(self._nonces)) if taken else None
+
+    def _due_part(self) -> _Part | None:
+        if not self._aside or (part := self._first_aside()).due_at > monotonic():
+            return None
+        return self._aside.pop(part.entries[0].workflow_id)
+
+    def _first_aside(self) -> _Part:
+        return min(self._aside.values(), key=attrgetter("due_at"))
+
+    def _try_all_again(self) -> None:
+        """What kept one aside may have kept all."""
+        for part in self._aside.values():
+            part.due_at = 0.0
 
     def _put_aside(self, part: _Part, error: Exception) -> None:
         """It is tried again, alone; the others go on."""
         workflow_id = part.entries[0].workflow_id
         self._aside[workflow_id] = part
-        self._aside_pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * self._aside_pause_s))
-        self._aside_at = monotonic() + self._aside_pause_s
+        part.pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * part.pause_s))
+        part.due_at = monotonic() + part.pause_s
         part.held = isinstance(error, Locked)
         if part.held:
             if not part.was_aside:
@@ -308,7 +333,10 @@ class Journal:
 
     async def _watch(self) -> float:
         """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
-        waits = self._in_flight or any(map(self._counts, (*self._entries, *self._aside)))
+        # One that is refused alone says nothing of the others.
+        # guard: refused-to-all-unseen = False
+        refused = sum(not part.held for part in self._aside.values()) > 1
+        waits = self._in_flight or refused or any(each not in self._aside for each in self._entries)
         if self._moves != self._moves_seen or not waits:
             if self._stalled_since is not None:
                 self._observe(JournalMoves(monotonic() - self._stalled_since))
@@ -322,12 +350,6 @@ class Journal:
             if not self.away:  # that was told
                 self._observe(JournalStalled(monotonic() - self._moved_at))
         return WATCH_S
-
-    def _counts(self, workflow_id: str) -> bool:
-        """Whether what waits of this workflow should be written by now."""
-        part = self._aside.get(workflow_id)
-        # guard: refused-to-all-unseen = part is None
-        return part is None or not part.held
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []

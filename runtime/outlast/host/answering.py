@@ -45,7 +45,7 @@ class AnsweringTransport:
         """Send `data`. A head that tells the length of its body waits for it, or for `flush`."""
         if self._head and len(data) <= JOINED_BYTES_MAX:
             data, self._head = self._head + data, b""
-        elif not self._head and data.startswith(b"HTTP/1.1 ") and b"\r\ncontent-length: " in data:
+        elif not self._head and data[:9] == b"HTTP/1.1 " and b"\r\ncontent-length: " in data:
             self._head = data
             return
         self.flush()

@@ -151,20 +151,29 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except errors.LockNotAvailable as error:
-            # Of a row it names the tuple. A table is held from all: they wait together.
+            # A table is held from all: they wait together.
             # guard: tables-held-from-one = Locked
-            refused = Locked if error.diag.context else Conflicted
+            refused = Conflicted if await self._tables_held() else Locked
             raise refused(str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
             # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
-            if type(error) in _UNNAMED:
+            if type(error) in _UNNAMED and getattr(error, "sqlstate", None):
                 raise BadData(str(error).strip().partition("\n")[0]) from error
             if not is_away(error):
                 raise
             self._drop()
             raise Unreachable(str(error).strip() or type(error).__name__) from error
+
+    async def _tables_held(self) -> bool:
+        """Whether somebody holds a whole table; true where that can't be asked now."""
+        try:
+            assert self._wire is not None
+            (result,) = await self._wire.run([(_SQL["tables_held"], {})], _TIMEOUT_S)
+        except Exception:  # noqa: BLE001 - the next commit meets it again
+            return True
+        return result.get_value(0, 0) != b"f"
 
     async def _connect(self) -> Wire:
         self._drop()

@@ -184,6 +184,13 @@ where w.workflow_id = c.workflow_id
 -- For the current transaction, where a session's settings don't last.
 select set_config('lock_timeout', '500ms', true)
 
+-- name: tables_held
+select exists (
+  select from pg_locks l
+  where l.locktype = 'relation' and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.relation in ('outlast.workflow_status'::regclass, 'outlast.operation_outputs'::regclass)
+    and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+
 -- name: replan
 discard plans
 

@@ -62,6 +62,10 @@ class Holder:
     async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
         """See services.Holding. It is cancelled with the loop: then the end of the lease gives it back."""
         answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        former = self._asked.get(workflow_id)
+        # guard: former-hold-unanswered
+        if former is not None and not former[2].done():
+            former[2].set_result(None)  # it was claimed again meanwhile
         self._asked[workflow_id] = epoch, hold, answer
         self.loop.wake()
         return await answer
