@@ -114,6 +114,8 @@ class Membership:
         """When to look next for what is due, and for what queues let begin."""
         self._doubtful = False
         """Whether others may have begun to recover what is this instance's."""
+        self._came_back = False
+        """Whether the lease was renewed since its session was lost: others take this instance for alive."""
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
         self._shown: set[tuple[Any, ...]] = set()
@@ -215,7 +217,9 @@ class Membership:
         """The session by which others know this instance is gone: show them the next one."""
         self._beat_at = 0.0
         self._doubtful = True
-        self._loop.relent()  # it had come back, so that others took it for alive
+        if self._came_back:
+            self._loop.relent()
+        self._came_back = False
         # With a pause between: whatever ends sessions may end each.
         self._forced_at = max(monotonic(), self._forced_at + RETRY.backoff_s)
         self._loop.wake(self._forced_at)
@@ -274,6 +278,7 @@ class Membership:
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
+        self._came_back = True
         self._verify(known, loading, beat, term)
         await self._release_unknown(beat)
 
