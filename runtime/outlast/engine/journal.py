@@ -83,16 +83,15 @@ _Entry = _Start | _Write
 class _Part:
     """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
 
-    __slots__ = ("batch", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s", "was_aside")
+    __slots__ = ("batch", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s")
 
     def __init__(self, entries: list[_Entry], nonce: int) -> None:
         self.entries = entries
         self.nonce = nonce
         self.in_doubt = False
         """Whether an earlier try may have been committed with its answer lost."""
-        self.was_aside = False
         self.due_at = self.pause_s = 0.0
-        """Of one that is aside: when it is tried again, and how long that is after the last try."""
+        """Of one that is aside, or was: when it is tried again, and how long that is after the last try."""
         self.held = False
         """Whether somebody held a row that it needs: then others can be written."""
         self.batch = Batch(
@@ -265,7 +264,7 @@ class Journal:
             took_s = monotonic() - began
             self._quickest_s, self._worked_s = min(took_s, 1.01 * self._quickest_s), worked()
             self._observe(JournalCommitted(len(part.entries), len(self._entries), took_s))
-            if part.was_aside:
+            if part.pause_s:
                 self._try_all_again()
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
@@ -306,18 +305,17 @@ class Journal:
 
     def _put_aside(self, part: _Part, error: Exception) -> None:
         """It is tried again, alone; the others go on."""
-        workflow_id = part.entries[0].workflow_id
+        workflow_id, anew = part.entries[0].workflow_id, not part.pause_s
         self._aside[workflow_id] = part
         part.pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * part.pause_s))
         part.due_at = monotonic() + part.pause_s
         part.held = isinstance(error, Locked)
         if part.held:
-            if not part.was_aside:
+            if anew:
                 self._observe(WriteHeldUp(workflow_id))
         elif (told := repr(error)) != self._told:
             self._told = told
             self._observe(LoopFailed("journal", told))
-        part.was_aside = True
 
     async def _commit(self, part: _Part) -> dict[str, float | None]:
         """One try: the workflows whose rows were written, and of starts when that was."""

@@ -51,8 +51,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected. It must send a request soon."""
-        self._sending = AnsweringTransport(transport, self.loop, self._client_sends)
-        super().connection_made(self._sending)  # type: ignore[arg-type]
+        self._answers = AnsweringTransport(transport, self.loop, self._client_sends)
+        super().connection_made(self._answers)  # type: ignore[arg-type]
         self._for_probes = not self.places.admit(self)
         if self._for_probes:
             self.app = probes_alone(self.app, self.tell_refused)
@@ -71,7 +71,7 @@ class Protocol(HttpToolsProtocol):
         self.places.forget(self)
         self._end_patience()
         self._read_at_last()
-        self._sending.lost()
+        self._answers.lost()
         if self._half_closed is not None:
             self._half_closed.end()
         self._gone()
@@ -79,8 +79,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless something was refused, or the last answer is out."""
-        if self._sending.draining:
-            self._sending.drain(data)
+        if self._answers.draining:
+            self._answers.drain(data)
         elif not self._refused:
             self._read(data)
 
@@ -123,7 +123,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is out: unless the next one is due, this connection is free."""
-        self._sending.flush()
+        self._answers.flush()
         super().on_response_complete()
         if self._answering is None or self._answering.response_complete:
             self.places.await_head(self)
@@ -154,7 +154,7 @@ class Protocol(HttpToolsProtocol):
         self._refused = True  # half a head may have come
         self._end_patience()
         cycle.keep_alive = False
-        self._half_closed = HalfClosed(self._sending, self.loop, self._left)  # type: ignore[arg-type]
+        self._half_closed = HalfClosed(self._answers, self.loop, self._left)  # type: ignore[arg-type]
         return True
 
     def _left(self) -> None:

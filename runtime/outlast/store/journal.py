@@ -153,7 +153,7 @@ class PostgresJournal:
         except errors.LockNotAvailable as error:
             # A table is held from all: they wait together.
             # guard: tables-held-from-one = Locked
-            refused = Conflicted if await self._tables_held() else Locked
+            refused = Conflicted if await self._is_table_held() else Locked
             raise refused(str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
             # Only the first line: the next ones quote the row, and callers are told this text.
@@ -166,7 +166,7 @@ class PostgresJournal:
             self._drop()
             raise Unreachable(str(error).strip() or type(error).__name__) from error
 
-    async def _tables_held(self) -> bool:
+    async def _is_table_held(self) -> bool:
         """Whether somebody holds a whole table; true where that can't be asked now."""
         try:
             assert self._wire is not None
