@@ -14,7 +14,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from outlast.host.embedded import EmbeddedPostgres
-from tests.databases import EMPTY, SUPABASE_TEMPLATE, TEMPLATE, administering, make_templates, new_database
+from tests.databases import (
+    EMPTY,
+    SUPABASE_TEMPLATE,
+    TEMPLATE,
+    administering,
+    make_templates,
+    neighbour,
+    new_database,
+)
 from tests.scratch import scratch_folder
 
 # How fast an example is, or is made, says nothing on a machine that does other things too.
@@ -80,7 +88,7 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a Postgres shared by all test processes, with the template databases."""
     with EmbeddedPostgres.start(request.config.stash[_scratch], durable=False) as server:
         make_templates(server.url)
-        with administering(server.url):
+        with administering(server.url), neighbour(server.url):
             yield server.url
 
 

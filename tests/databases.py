@@ -61,6 +61,19 @@ def administering(postgres: str) -> Iterator[None]:
 
 
 @contextmanager
+def neighbour(postgres: str) -> Iterator[None]:
+    """A session in another database of this server, as other tests have: in a transaction, with a lock.
+
+    Postgres shows sessions and locks of all databases. A test that counts them and doesn't ask for its own
+    database's always fails here, and not just when another test happens to hold one.
+    """
+    with psycopg.connect(postgres, application_name="outlast/neighbour") as connection:
+        connection.execute("select pg_advisory_xact_lock_shared(4711)")
+        yield
+        connection.rollback()
+
+
+@contextmanager
 def _to_administer(postgres: str) -> Iterator[psycopg.Connection[Any]]:
     kept = _administrators.get(postgres)
     if kept is not None:

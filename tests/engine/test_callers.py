@@ -323,6 +323,11 @@ DEFERS_AGAIN = """
       deferrable initially deferred for each row execute function public.look();
 """
 
+ADVISORY_LOCKS = """
+    select 1 from pg_locks join pg_database d on d.oid = database
+    where locktype = 'advisory' and datname = current_database()
+"""
+
 
 async def test_triggers_that_defer_again_run_as_the_caller_too(supabase_database: str) -> None:
     """Up to the COMMIT, and what they set in the session is gone after it."""
@@ -333,7 +338,7 @@ async def test_triggers_that_defer_again_run_as_the_caller_too(supabase_database
         assert seen == [
             {"depth": depth, "who": "authenticated, authenticated", "claims": ADA} for depth in (1, 2, 3)
         ]
-        assert await bench.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+        assert await bench.rows(ADVISORY_LOCKS) == []
         (_, after) = await run_as(bench, user(ADA), asking)
         assert after[0] == after[1]
 
@@ -347,7 +352,7 @@ async def test_what_fails_at_the_commit_undoes_the_step(supabase_database: str) 
         failure = await bench.failure(flow)
         assert "at the end" in str(failure), failure
         assert await bench.rows("select * from public.seen") == []
-        assert await bench.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+        assert await bench.rows(ADVISORY_LOCKS) == []
         (_, after) = await run_as(bench, user(ADA), asking)
         assert after[0] == after[1]
 
