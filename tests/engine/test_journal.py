@@ -173,6 +173,36 @@ async def test_one_that_can_not_be_written_says_nothing_of_the_journal(
 
 
 @pytest.mark.postgres
+async def test_rows_that_somebody_holds_are_found_all_at_once(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that was found by a wait of its own would hold up the others for half a second."""
+    monkeypatch.setattr("outlast.engine.journal.worked", lambda: 0.0)  # one batch, not two
+    async with store_of(database) as store:
+        commit, sizes = store.journal.commit, []
+
+        async def counting(batch: Batch) -> Committed:
+            sizes.append(len(batch.writes))
+            return await commit(batch)
+
+        async with journal_over(store) as journal:
+            ids = [f"w{n}" for n in range(12)]
+            for each in ids:
+                await journal.start(NewWorkflow(each, "f", "{}"))
+            store.journal.commit = counting  # type: ignore[method-assign]
+            held = "select from outlast.workflow_status where workflow_id ~ '[0369]$' for update"
+            async with under_way(database, held):
+                written = {
+                    each: journal.write(each, 1, [StepRecord("1", "s", "1", completion_order=1)])
+                    for each in ids
+                }
+                assert all(await asyncio.gather(*(written[f"w{n}"] for n in (1, 2, 4, 5, 7, 8, 11))))
+                assert sizes[:2] == [12, 7]
+                assert not any(written[f"w{n}"].done() for n in (0, 3, 6, 9, 10))
+            assert all(await asyncio.gather(*written.values()))
+
+
+@pytest.mark.postgres
 async def test_nothing_of_a_workflow_is_written_past_what_could_not_be(database: str) -> None:
     async with store_of(database) as store:
         commit, refuses = store.journal.commit, True

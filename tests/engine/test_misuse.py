@@ -429,14 +429,16 @@ def test_without_a_host_python_warns() -> None:
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("mode", ["access exclusive", "share"])
 async def test_a_journal_that_does_not_move_is_told_of(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """Here for a lock on its table, longer than a commit waits for it; a watch of its own sees any cause."""
     monkeypatch.setattr(journals, "WATCH_S", 0.3)
     async with engine_on(database, child) as bench, await connected(bench) as other:
+        assert await bench.run(child, 2) == 4  # its session is there
         await other.execute("begin")
-        await other.execute("lock table outlast.workflow_status in access exclusive mode")
+        await other.execute(f"lock table outlast.workflow_status in {mode} mode".encode())
         workflow_id = "child:locked"
         starting = asyncio.ensure_future(bench.start(child, 2, workflow_id=workflow_id))
         await bench.until(lambda: bench.engine.journal_stalled)

@@ -9,6 +9,8 @@ import pytest
 
 from outlast import workflow
 from outlast.core.observations import LoopFailed
+from outlast.core.schedules import DueSchedule, Order, decide
+from outlast.engine.instances import ticking
 from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
 from tests.store.harness import under_way
@@ -89,6 +91,22 @@ async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(data
             ]
 
         await bench.until(begins)
+
+
+async def test_a_schedule_of_which_nothing_can_be_decided_holds_up_no_other(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def picky(schedule: DueSchedule) -> Order:
+        if schedule.name == "bad":
+            raise OverflowError
+        return decide(schedule)
+
+    monkeypatch.setattr(ticking, "decide", picky)
+    async with engine_on(database, tidy) as bench:
+        await bench.rows("select outlast.schedule('bad', 'tidy', every => '1 second')")
+        await bench.rows(GOOD)
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        await ticks_on(bench)
 
 
 async def test_whoever_holds_the_row_of_a_tick_holds_up_no_other_schedule(database: str) -> None:

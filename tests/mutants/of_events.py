@@ -13,7 +13,7 @@ MUTANTS = (
     Mutant(
         "realtime-hangs-again",
         "A batch that hung in Realtime is sent again without it",
-        "store/test_realtime.py::test_a_realtime_that_hangs_is_given_up_when_its_statement_is",
+        "store/test_realtime.py::test_a_realtime_that_hangs_beyond_the_journals_patience_is_left_out",
     ),
     Mutant(
         "realtime-without-pause",

@@ -26,6 +26,11 @@ MUTANTS = (
         "unit/test_schedules.py::test_no_tick_is_later_than_until",
     ),
     Mutant(
+        "undecided-stops-all",
+        "A schedule of which nothing can be decided holds up no other",
+        "engine/test_schedules_on_postgres.py::test_a_schedule_of_which_nothing_can_be_decided_holds_up_no_other",
+    ),
+    Mutant(
         "one-schedule-stops-all",
         "A schedule whose tick fails holds up no other",
         "engine/test_schedules_on_postgres.py::test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other",

@@ -21,6 +21,21 @@ MUTANTS = (
         "engine/test_refused_by_postgres.py::test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over",
     ),
     Mutant(
+        "held-found-one-by-one",
+        "Rows that somebody holds are found all at once",
+        "engine/test_journal.py::test_rows_that_somebody_holds_are_found_all_at_once",
+    ),
+    Mutant(
+        "given-up-is-away",
+        "A record for which the server runs out of time or memory stops nobody else",
+        "engine/test_refused_by_postgres.py::test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over",
+    ),
+    Mutant(
+        "given-up-repeated",
+        "What waited too long is not asked again at once",
+        "store/test_conflicts.py::test_what_the_server_gave_up_is_not_asked_again_at_once",
+    ),
+    Mutant(
         "locks-waited-for",
         "Whoever holds one workflow's row holds up no other",
         "engine/test_refused_by_postgres.py::test_whoever_holds_a_workflows_row_holds_up_no_other",

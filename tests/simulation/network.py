@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from outlast.core.ports import Conflicted, Locked, Unreachable
+from outlast.core.ports import Conflicted, JournalStore, Locked, Unreachable
+from outlast.core.records import Batch, Committed
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from tests.simulation.world import CYCLE_S, Process, World
@@ -79,6 +80,20 @@ class Network:
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
         self._calm = True
+
+    def name_held(self, journal: JournalStore) -> None:
+        """Let `journal` know at times of which workflows the rows are held."""
+        commit = journal.commit
+
+        async def naming(batch: Batch) -> Committed:
+            try:
+                return await commit(batch)
+            except Locked as error:
+                share = self._held.choice((0.0, 0.5, 1.0))
+                held = {each for each in batch.workflow_ids if self._held.random() < share}
+                raise Locked(str(error), held) from error
+
+        journal.commit = naming  # type: ignore[method-assign]
 
     def link(self, process: Process) -> SimulatedLink:
         """The way of `process`."""

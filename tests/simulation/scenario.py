@@ -109,6 +109,7 @@ class Scenario:
 
     async def _open(self, instance: Instance) -> None:
         store = MemoryStore(self.database, instance.link, instance.name)
+        self.network.name_held(store.journal)
         options = EngineOptions(
             lease_ttl_s=LEASE_S, moment_s=self.plan.moment_s, drain_s=DRAIN_S,
             claim_batch=3, workflows_max=20,

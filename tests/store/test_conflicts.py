@@ -56,3 +56,15 @@ async def test_what_conflicts_on_and_on_is_as_good_as_away(database: str) -> Non
     async with store_of(database) as store:
         with pytest.raises(Unreachable, match="refused"):
             await store.instances.beat(60.0)
+
+
+@pytest.mark.parametrize("code", ["55P03", "57014", "53200"])
+async def test_what_the_server_gave_up_is_not_asked_again_at_once(database: str, code: str) -> None:
+    """Each time would wait, or take, as much again."""
+    async with store_of(database) as store:
+        await start(store, "w")
+        await refuse(database, "workflow_status", 1, code)
+        with pytest.raises(Unreachable, match="refused"):
+            await store.workflows.cancel("w", "me")
+        assert await store.workflows.cancel("w", "me")
+    assert await rows(database, "select last_value >= 2 from public.tries") == [(True,)]

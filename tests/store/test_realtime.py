@@ -19,7 +19,7 @@ from outlast.core.observations import Observation, RealtimeAccepted, RealtimeRef
 from outlast.core.ports import BadData, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord
 from outlast.core.status import Status
-from outlast.store import realtime
+from outlast.store import journal, realtime
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -415,20 +415,36 @@ async def test_a_slow_realtime_gets_no_more_of_a_batch(database: str) -> None:
     assert len(await rows(database, RECORDED)) == 9
 
 
+ASLEEP = "pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+HANGS = RAISES.replace("begin raise exception 'out of order'; end", "begin perform pg_sleep(600); end")
+
+
 async def test_a_realtime_that_hangs_is_given_up_when_its_statement_is(database: str) -> None:
     stand_in(database)
-    hang = "begin perform pg_sleep(600); end"
-    await rows(database, RAISES.replace("begin raise exception 'out of order'; end", hang))
+    await rows(database, HANGS)
     async with side_of(database) as side:
         await start(side.store, "w")
         batch = Batch(9, [], [FencedWrite("w", 1, [event(1)])])
-        hanging = asyncio.create_task(side.store.journal.commit(batch))
-        asleep = "pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+        written = asyncio.create_task(side.store.journal.commit(batch))
         async with asyncio.timeout(WAIT_S):
-            while not await rows(database, f"select pg_cancel_backend(pid) from (select {asleep}) as a"):
+            while not await rows(database, f"select pg_cancel_backend(pid) from (select {ASLEEP}) as a"):
                 await asyncio.sleep(0.005)
+        assert (await written).accepted == {"w"}
+        assert len(side.refusals) == 1
+
+
+async def test_a_realtime_that_hangs_beyond_the_journals_patience_is_left_out(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_TIMEOUT_S", 1.0)
+    stand_in(database)
+    await rows(database, HANGS)
+    async with side_of(database) as side:
+        await start(side.store, "w")
+        batch = Batch(9, [], [FencedWrite("w", 1, [event(1)])])
         with pytest.raises(Unreachable):
-            await hanging
+            await side.store.journal.commit(batch)
+        await rows(database, f"select pg_terminate_backend(pid, 10000) from (select {ASLEEP}) as a")
         assert (await side.store.journal.commit(batch)).accepted == {"w"}  # as the engine's journal does
         assert len(side.refusals) == 1
 

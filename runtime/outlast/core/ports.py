@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -51,7 +51,14 @@ class Conflicted(Exception):
 
 
 class Locked(Exception):
-    """Somebody holds a row of a batch, for longer than anybody is to wait: nothing was written."""
+    """Somebody holds a row of a batch, for longer than anybody is to wait: nothing was written.
+
+    `workflow_ids` are those whose own rows are held, as far as that is known.
+    """
+
+    def __init__(self, text: str = "", workflow_ids: Collection[str] = ()) -> None:
+        super().__init__(text)
+        self.workflow_ids = workflow_ids
 
 
 class TookTooLong(Exception):

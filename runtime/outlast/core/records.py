@@ -153,6 +153,12 @@ class Batch:
     starts: Sequence[NewWorkflow]
     writes: Sequence[FencedWrite]
 
+    @property
+    def workflow_ids(self) -> list[str]:
+        """Of all that is in it."""
+        starts, writes = self.starts, self.writes
+        return [start.workflow_id for start in starts] + [write.workflow_id for write in writes]
+
 
 class WorkflowState(NamedTuple):
     """What a call that attaches to a workflow needs: to compare payloads, and to answer if it has ended."""

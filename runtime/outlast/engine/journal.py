@@ -103,10 +103,13 @@ class _Part:
     def halves(self) -> list[_Part]:
         """Both halves, which are committed one after the other."""
         half = len(self.entries) // 2
-        parts = [_Part(each, self.nonce) for each in (self.entries[:half], self.entries[half:])]
-        for each in parts:
-            each.in_doubt = self.in_doubt
-        return parts
+        return [self.of(self.entries[:half]), self.of(self.entries[half:])]
+
+    def of(self, entries: list[_Entry]) -> _Part:
+        """Some of its entries, which may be committed already if it may."""
+        part = _Part(entries, self.nonce)
+        part.in_doubt = self.in_doubt
+        return part
 
 
 class Journal:
@@ -255,7 +258,7 @@ class Journal:
             # Whose fault it is shows when each is alone. For that of all nobody's work is given up.
             part.in_doubt = True
             if len(part.entries) > 1:
-                self._on_their_way[:1] = part.halves()
+                self._on_their_way[:1] = self._divide(part, error)
                 return 0.0
             self._put_aside(part, error)
         else:
@@ -316,6 +319,22 @@ class Journal:
         elif (told := repr(error)) != self._told:
             self._told = told
             self._observe(LoopFailed("journal", told))
+
+    def _divide(self, part: _Part, error: Exception) -> list[_Part]:
+        """What is tried instead of a part that failed: its halves, or the rest if it is known what is held.
+
+        What is held is put aside at once: found one by one, each would cost all others a wait for its lock.
+        """
+        # guard: held-found-one-by-one = ()
+        held_ids = error.workflow_ids if isinstance(error, Locked) else ()
+        held = [entry for entry in part.entries if entry.workflow_id in held_ids]
+        if not held:
+            return part.halves()
+        for entry in held:
+            self._put_aside(part.of([entry]), error)
+        self._in_flight -= len(held)
+        rest = [entry for entry in part.entries if entry.workflow_id not in held_ids]
+        return [part.of(rest)] if rest else []
 
     async def _commit(self, part: _Part) -> dict[str, float | None]:
         """One try: the workflows whose rows were written, and of starts when that was."""

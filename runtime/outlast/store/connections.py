@@ -38,6 +38,9 @@ AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 """Nothing was written, and the same again may succeed."""
 
+GIVEN_UP = (errors.LockNotAvailable, errors.QueryCanceled, errors.OutOfMemory)
+"""The server is there, and gave up a statement that waited too long or took too much."""
+
 
 class AsyncConn(AsyncConnection[TupleRow]):
     """A connection that knows what it may be used for."""

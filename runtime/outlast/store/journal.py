@@ -18,7 +18,7 @@ from outlast.core.ports import BadData, Conflicted, Locked, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
-from outlast.store.connections import CONFLICTS, Database, is_away
+from outlast.store.connections import CONFLICTS, GIVEN_UP, Database, is_away
 from outlast.store.queries import Numbered, for_one_row, load_numbered
 from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
@@ -102,8 +102,8 @@ class PostgresJournal:
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
-        ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
-        (result,) = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
+        request = (_SQL["confirm_batch"], {"ids": texts(batch.workflow_ids), "nonce": str(batch.nonce)})
+        (result,) = await self._run(batch, request)
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
@@ -119,25 +119,28 @@ class PostgresJournal:
         """The results of `requests`. Events go out with them, unless that keeps them from being done."""
         broadcast = self._broadcasts.request_for(batch) if self._broadcasts else None
         if self._broadcasts is None or broadcast is None:
-            return await self._run(*requests)
+            return await self._run(batch, *requests)
         try:
-            *results, told = await self._run(*requests, broadcast)
+            *results, told = await self._run(batch, *requests, broadcast)
         except (Conflicted, Locked):
             raise
         except Unreachable as error:
             # guard: realtime-hangs-again
-            if isinstance(error.__cause__, TimeoutError | errors.QueryCanceled):
+            if isinstance(error.__cause__, TimeoutError):
                 self._broadcasts.pause(str(error))
             raise
         except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
-            results = await self._run(*requests)
+            results = await self._run(batch, *requests)
             self._broadcasts.pause(str(error))
             return results
         self._broadcasts.on_answer(told)
         return results
 
-    async def _run(self, *requests: Request) -> list[PGresult]:
-        """The results of `requests`, done in one transaction. See JournalStore.commit for what is raised."""
+    async def _run(self, batch: Batch, *requests: Request) -> list[PGresult]:
+        """The results of `requests`, which are of `batch`, done in one transaction.
+
+        See JournalStore.commit for what is raised.
+        """
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
@@ -151,29 +154,35 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except errors.LockNotAvailable as error:
-            # A table is held from all: they wait together.
-            # guard: tables-held-from-one = Locked
-            refused = Conflicted if await self._is_table_held() else Locked
-            raise refused(str(error).strip().partition("\n")[0]) from error
+            raise await self._find_lock(batch, str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
             # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
             if type(error) in _UNNAMED and getattr(error, "sqlstate", None):
                 raise BadData(str(error).strip().partition("\n")[0]) from error
-            if not is_away(error):
+            # guard: given-up-is-away without 2
+            if not is_away(error) or isinstance(error, GIVEN_UP):  # a smaller batch may be done
                 raise
             self._drop()
             raise Unreachable(str(error).strip() or type(error).__name__) from error
 
-    async def _is_table_held(self) -> bool:
-        """Whether somebody holds a whole table; true where that can't be asked now."""
+    async def _find_lock(self, batch: Batch, text: str) -> Conflicted | Locked:
+        """What a lock that `batch` waited for in vain is raised as.
+
+        A table that is held is held from all: they wait together, as they do where it can't be asked now.
+        """
         try:
             assert self._wire is not None
-            (result,) = await self._wire.run([(_SQL["tables_held"], {})], _TIMEOUT_S)
+            (tables,) = await self._wire.run([(_SQL["tables_held"], {})], _TIMEOUT_S)
+            # guard: tables-held-from-one = False
+            if tables.get_value(0, 0) != b"f":
+                return Conflicted(text)
+            request = (_SQL["rows_held"], {"ids": texts(batch.workflow_ids)})
+            (held,) = await self._wire.run([request], _TIMEOUT_S)
         except Exception:  # noqa: BLE001 - the next commit meets it again
-            return True
-        return result.get_value(0, 0) != b"f"
+            return Conflicted(text)
+        return Locked(text, frozenset(_ids(held)))
 
     async def _connect(self) -> Wire:
         self._drop()

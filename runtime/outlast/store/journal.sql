@@ -191,6 +191,16 @@ select exists (
     and l.relation in ('outlast.workflow_status'::regclass, 'outlast.operation_outputs'::regclass)
     and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
 
+-- name: rows_held
+-- Those of a batch that somebody holds in an open transaction.
+with free as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = any(%(ids)s::text[])
+  for no key update skip locked
+)
+select w.workflow_id from outlast.workflow_status w
+where w.workflow_id = any(%(ids)s::text[]) and w.workflow_id not in (select workflow_id from free)
+
 -- name: replan
 discard plans
 

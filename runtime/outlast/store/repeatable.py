@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
 
 from outlast.core.ports import TookTooLong, Unreachable
-from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable
+from outlast.store.connections import CONFLICTS, GIVEN_UP, AsyncConn, as_unreachable
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 
@@ -103,7 +103,8 @@ async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]]) -> T:
                 raise Unreachable(str(error)) from error
         except NoConnection:
             raise
-        except Unreachable:
-            if attempt == TRIES:
+        except Unreachable as error:
+            # guard: given-up-repeated without 2
+            if attempt == TRIES or isinstance(error.__cause__, GIVEN_UP):
                 raise
     raise AssertionError("unreachable")

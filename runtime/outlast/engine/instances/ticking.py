@@ -14,7 +14,7 @@ from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
 from outlast.core.ports import Catalog, ScheduleStore, Unreachable
-from outlast.core.schedules import Backfill, Declared, DueSchedule, decide, lag_of
+from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, decide, lag_of
 
 DECLARE_S = 5.0
 """How often it is asked whether the declarations of this instance are the newest."""
@@ -94,8 +94,17 @@ class Ticker:
 
     async def _tick_all(self, due: Sequence[DueSchedule], failures: list[Exception]) -> bool:
         """Do what is due, all at once, or each by itself if that fails; whether anything was done."""
-        orders = [decide(each) for each in due]
-        lags_s = {each.name: lag_of(seen, each) for seen, each in zip(due, orders, strict=True)}
+        orders: list[Order] = []
+        lags_s: dict[str, float | None] = {}
+        for each in due:
+            try:
+                order = decide(each)
+            # guard: undecided-stops-all
+            except Exception as error:  # noqa: BLE001 - kept in `failures`
+                failures.append(error)
+                continue
+            orders.append(order)
+            lags_s[order.name] = lag_of(each, order)
         batches = [orders] if orders else []
         moved = False
         while batches:
