@@ -806,6 +806,16 @@ begin
 end
 $$;
 
+create or replace function outlast.is_of_rows(state text)
+returns boolean
+language sql
+immutable
+as $$
+  -- Whether an error with this code is that of some rows, or of what the project's own tables and triggers say to them: of
+  -- others the same may be done. Else it is the database's: a conflict, a lock, a full disk, a shutdown.
+  select left(state, 2) not in ('40', '53', '55', '57', '58')
+$$;
+
 create or replace function outlast.claim_queue_apart(
   name text,
   me text,
@@ -834,7 +844,7 @@ begin
   from outlast.claim_queue(
     name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone) as c;
 exception when others then
-  if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
+  if not outlast.is_of_rows(sqlstate) then
     raise;
   end if;
   claimed := '{}';
@@ -1298,7 +1308,7 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
-    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'claim_queue_apart',
+    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[

@@ -122,14 +122,19 @@ begin
     return outlast.remove_workflows(array(
       select t.id from unnest(members, tops) as t (id, top) where t.top = any(roots)));
   -- guard: one-kept-keeps-all = exception when assert_failure then
-  exception when integrity_constraint_violation or raise_exception or insufficient_privilege then
-    null;
+  exception when others then
+    if not outlast.is_of_rows(sqlstate) then
+      raise;
+    end if;
   end;
   for root in select distinct r.id from unnest(roots) as r (id) loop
     begin
       removed := removed + outlast.remove_workflows(array(
         select t.id from unnest(members, tops) as t (id, top) where t.top = root));
-    exception when integrity_constraint_violation or raise_exception or insufficient_privilege then
+    exception when others then
+      if not outlast.is_of_rows(sqlstate) then
+        raise;
+      end if;
       raise warning 'outlast.prune: % stays: %', root, sqlerrm;
     end;
   end loop;
@@ -183,7 +188,9 @@ begin
     exit when inner_node is null;
     node := inner_node;
   end loop;
-  return outlast.remove_workflows(outlast.removable(kids, keep_s));
+  kids := outlast.removable(kids, keep_s);
+  -- guard: one-kept-keeps-its-tree = return outlast.remove_workflows(kids);
+  return outlast.remove_trees(kids, kids, kids);
 end
 $$;
 

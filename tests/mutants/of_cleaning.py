@@ -11,6 +11,11 @@ MUTANTS = (
         "store/test_retention.py::test_what_a_table_of_the_project_keeps_holds_up_no_other",
     ),
     Mutant(
+        "one-kept-keeps-its-tree",
+        "Of a large tree what is kept holds up neither the rest nor another one",
+        "store/test_retention.py::test_of_a_large_tree_what_is_kept_holds_up_neither_the_rest_nor_another_one",
+    ),
+    Mutant(
         "refused-start-tried-for-ever",
         "A start that is refused ends the service: no worker would fare better",
         "crash/test_supervised.py::test_a_refused_start_ends_it_in_one_line",

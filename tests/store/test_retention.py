@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast.core.ports import Place
+from outlast.core.ports import Place, Unreachable
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
 from outlast.store.retention import PostgresRetention
@@ -249,10 +249,8 @@ async def test_what_somebody_holds_is_passed_by(bench: Bench, database: str) -> 
     bench.add("b/1", 40, "b")
     with psycopg.connect(database) as other:
         other.execute("select from outlast.workflow_status where workflow_id in ('a', 'b/1') for update")
-        removed, after = 0, Place()
-        while (batch := await bench.store.prune(KEEP_S, after, 2)).more:
-            removed, after = removed + batch.removed, batch.after
-        assert (removed, bench.left()) == (1, ["a", "b", "b/1"])
+        assert await removed_by(bench, 2) == 1
+        assert bench.left() == ["a", "b", "b/1"]
     assert await bench.prune() == 3
 
 
@@ -291,3 +289,50 @@ async def test_what_a_table_of_the_project_keeps_holds_up_no_other(bench: Bench)
     assert (batch.removed, bench.left()) == (4, ["kept", "kept/1"])
     bench.sql("delete from mine")
     assert await bench.prune() == 2
+
+
+@pytest.mark.parametrize("code", ["U0001", "42501", "PT403"])
+async def test_what_a_trigger_of_the_project_keeps_holds_up_no_other(bench: Bench, code: str) -> None:
+    for each in ("a", "kept", "z"):
+        bench.add(each, 40)
+    bench.sql(KEEPS.format(code))
+    assert await removed_by(bench, 500) == 2
+    assert bench.left() == ["kept"]
+
+
+async def test_of_a_large_tree_what_is_kept_holds_up_neither_the_rest_nor_another_one(bench: Bench) -> None:
+    for tree in ("a", "b"):
+        bench.add(tree, 40)
+        for n in range(7):
+            bench.add(f"{tree}/{n}", 41, tree)
+    bench.sql("create table mine (run text references outlast.workflow_status)")
+    bench.sql("insert into mine values ('a/1')")
+    assert await removed_by(bench, 3) == 14
+    assert bench.left() == ["a", "a/1"]
+    bench.sql("delete from mine")
+    assert await bench.prune(most=3) == 2
+
+
+async def test_a_lock_is_nothing_that_keeps_a_row(bench: Bench) -> None:
+    """What is the database's own is raised, and tried again: nothing of it is for the project to mend."""
+    bench.add("kept", 40)
+    bench.sql(KEEPS.format("55P03"))
+    with pytest.raises(Unreachable, match="not now"):
+        await bench.prune()
+
+
+async def removed_by(bench: Bench, most: int) -> int:
+    """How many go in one round, where more could be told to go than can."""
+    removed, after = 0, Place()
+    while (batch := await bench.store.prune(KEEP_S, after, most)).more:
+        removed, after = removed + batch.removed, batch.after
+    return removed
+
+
+KEEPS = """
+create function public.keep() returns trigger language plpgsql as $$
+begin raise exception using errcode = '{}', message = 'not now'; end
+$$;
+create trigger keep before delete on outlast.workflow_status for each row
+  when (old.workflow_id = 'kept') execute function public.keep()
+"""
