@@ -1,5 +1,4 @@
--- One way to start: `outlast.start` inserts by the statement that the runtime uses too (runtime/outlast/store/start.sql),
--- and its checks stand by themselves. Every statement may run twice.
+-- The checks of `outlast.start` stand by themselves. Every statement may run twice.
 
 create or replace function outlast.check_start(
   function text, input text, idempotency_key text, queue text, anonymous boolean
@@ -49,70 +48,6 @@ $$;
 
 comment on function outlast.check_start(text, text, text, text, boolean) is
   'Raises what is wrong with the arguments of outlast.start.';
-
-create or replace function outlast.start_as(
-  function text, input text, idempotency_key text, queue text, claims jsonb
-)
-returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  caller text := outlast.subject(claims);
-  anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
-  id text;
-  same boolean;
-begin
-  perform outlast.check_start(function, input, idempotency_key, queue, anonymous);
-  id := case
-    when idempotency_key is null then
-      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, what is random after that.
-      function || ':' || (
-        lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
-    else outlast.workflow_id_of(function, case when anonymous then 'anon' else caller end, idempotency_key)
-  end;
-  loop
-    with new as (
-      select
-        id as workflow_id, start_as.function, start_as.input, null as request, start_as.idempotency_key,
-        null as fingerprint, caller as subject,
-        coalesce(start_as.claims::text, '{"role":"service_role","outlast":{"mode":"sql","key":null}}') as claims,
-        start_as.queue, null as attributes, null as version, null as parent, null::timestamptz as deadline,
-        outlast.load_bytes_of(start_as.input) as load_bytes, null::bigint as nonce, null as owner,
-        clock_timestamp() as at
-    )
-    -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
-    insert into outlast.workflow_status as w (
-      workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, attributes, version,
-      parent, deadline, load_bytes, nonce, owner, epoch, status, claimable_at, started_at, created_at, updated_at
-    )
-    select
-      n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
-      n.claims::json, n.queue, n.attributes::json, n.version, n.parent, n.deadline, n.load_bytes, n.nonce, n.owner,
-      case when n.owner is null then 0 else 1 end,
-      case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
-      case when n.owner is null then n.at end,
-      case when n.owner is not null then n.at end,
-      n.at, n.at
-    from new n
-    where n.workflow_id is not null
-    on conflict (workflow_id) do nothing;
-    exit when found;
-    select w.input::jsonb = start_as.input::jsonb into same
-    from outlast.workflow_status w where w.workflow_id = id;
-    exit when same;
-    if found then
-      raise exception 'outlast.start: this idempotency key was used with another payload'
-        using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
-    end if;
-    -- It was removed this very moment.
-  end loop;
-  return id;
-end
-$$;
 
 revoke all on function outlast.check_start(text, text, text, text, boolean) from public;
 
