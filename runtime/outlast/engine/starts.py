@@ -104,13 +104,7 @@ class Starts:
                 return None
         elif started is not None:
             await self._durable(started)
-        state = await self.look(workflow_id)
-        if state is None:
-            raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
-        # guard: fingerprints-not-compared
-        if state.fingerprint != new.fingerprint and not await self._same_payload(new):
-            raise KeyReused("this idempotency key was used with another payload")
-        return state
+        return await self._find(new)
 
     async def start_block(
         self, news: Sequence[NewWorkflow], definition: WorkflowDefinition, token: CallerToken | None = None
@@ -125,12 +119,23 @@ class Starts:
             if new.workflow_id not in self.under_way and new.workflow_id not in self._executor.live:
                 self._admit(new)
                 begun[new.workflow_id] = self._begin(new, definition, None, token)
-        return [
-            None
-            if new.workflow_id in begun and await self._durable(begun[new.workflow_id])
-            else await self.start_new(new, definition, None, token)
-            for new in news
-        ]
+        found: list[WorkflowState | None] = []
+        for new in news:
+            if (started := begun.get(new.workflow_id)) is None:
+                found.append(await self.start_new(new, definition, None, token))
+            else:
+                found.append(None if await self._durable(started) else await self._find(new))
+        return found
+
+    async def _find(self, new: NewWorkflow) -> WorkflowState:
+        """How the one stands that has its id. Raises KeyReused where it was started with another payload."""
+        state = await self.look(new.workflow_id)
+        if state is None:
+            raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
+        # guard: fingerprints-not-compared
+        if state.fingerprint != new.fingerprint and not await self._same_payload(new):
+            raise KeyReused("this idempotency key was used with another payload")
+        return state
 
     async def _same_payload(self, new: NewWorkflow) -> bool:
         """Whether what differs in its bytes is the same JSON; it may have come another way."""
