@@ -172,6 +172,32 @@ async def test_one_that_can_not_be_written_says_nothing_of_the_journal(
             assert not any(each.done() for each in waits)
 
 
+QUOTA = """
+create function public.quota() returns trigger language plpgsql as $$
+begin
+  if exists (select from outlast.workflow_status) then
+    raise exception 'one is enough';
+  end if;
+  return new;
+end
+$$;
+create trigger quota before insert on outlast.workflow_status for each row execute function public.quota()
+"""
+
+
+@pytest.mark.postgres
+async def test_what_is_refused_the_second_time_was_written_the_first_time(database: str) -> None:
+    """The answer of the first was lost, and a trigger has another opinion now."""
+    await rows(database, QUOTA)
+    async with store_of(database) as store:
+        lost = lose_the_answer(store, HOLDS["start"])
+        async with journal_over(store) as journal:
+            assert await journal.start(NewWorkflow("w", "f", "{}")) is not None
+            assert lost
+            with pytest.raises(BadData):
+                await journal.start(NewWorkflow("v", "f", "{}"))
+
+
 @pytest.mark.postgres
 async def test_rows_that_somebody_holds_are_found_all_at_once(
     database: str, monkeypatch: pytest.MonkeyPatch

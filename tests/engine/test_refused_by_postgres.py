@@ -112,7 +112,7 @@ async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database:
         assert await bench.run(counts) == 1
 
 
-@pytest.mark.parametrize("code", ["XX000", "42501", "54001", "58030", "57014", "53200"])
+@pytest.mark.parametrize("code", ["XX000", "42501", "54001", "58030", "57014", "53200", "40001"])
 async def test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over(
     database: str, code: str
 ) -> None:

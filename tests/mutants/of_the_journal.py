@@ -36,6 +36,16 @@ MUTANTS = (
         "store/test_conflicts.py::test_what_the_server_gave_up_is_not_asked_again_at_once",
     ),
     Mutant(
+        "conflict-without-end",
+        "A record that conflicts each time stops nobody else",
+        "engine/test_refused_by_postgres.py::test_what_may_be_the_fault_of_all_stops_nobody_else_and_goes_on_when_it_is_over",
+    ),
+    Mutant(
+        "refused-though-written",
+        "What is refused the second time was written the first time",
+        "engine/test_journal.py::test_what_is_refused_the_second_time_was_written_the_first_time",
+    ),
+    Mutant(
         "locks-waited-for",
         "Whoever holds one workflow's row holds up no other",
         "engine/test_refused_by_postgres.py::test_whoever_holds_a_workflows_row_holds_up_no_other",

@@ -50,6 +50,10 @@ class Conflicted(Exception):
     """A serialization failure or deadlock: nothing was written, the same again may succeed."""
 
 
+class TableHeld(Conflicted):
+    """Somebody holds a whole table, for longer than anybody is to wait: all wait for that."""
+
+
 class Locked(Exception):
     """Somebody holds a row of a batch, for longer than anybody is to wait: nothing was written.
 

@@ -25,7 +25,7 @@ from outlast.core.observations import (
     Observer,
     WriteHeldUp,
 )
-from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, Unreachable
+from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, TableHeld, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 
 HALVED_MIN = 4
@@ -37,6 +37,9 @@ would be here or there at once. Where the database is far away, a commit more co
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
 CONFLICT_PAUSE_S = 0.01
+CONFLICTS_MAX = 20
+"""After so many in a row it is no chance: one of the batch meets a conflict each time."""
+
 ASIDE_MIN_S, ASIDE_MAX_S = 0.1, 10.0
 """So soon, and later ever more seldom, one is tried again that couldn't be written alone."""
 
@@ -83,7 +86,7 @@ _Entry = _Start | _Write
 class _Part:
     """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
 
-    __slots__ = ("batch", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s")
+    __slots__ = ("batch", "conflicts", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s")
 
     def __init__(self, entries: list[_Entry], nonce: int) -> None:
         self.entries = entries
@@ -92,6 +95,8 @@ class _Part:
         """Whether an earlier try may have been committed with its answer lost."""
         self.due_at = self.pause_s = 0.0
         """Of one that is aside, or was: when it is tried again, and how long that is after the last try."""
+        self.conflicts = 0
+        """In a row, so far."""
         self.held = False
         """Whether somebody held a row that it needs: then others can be written."""
         self.batch = Batch(
@@ -239,28 +244,17 @@ class Journal:
         if part is None:
             self._rested = True
             return max(0.0, self._first_aside().due_at - monotonic()) if self._aside else None
+        began = monotonic()
         try:
-            began = monotonic()
             written = await self._commit(part)
-        except Conflicted:
-            return random.uniform(0, CONFLICT_PAUSE_S)
-        except BadData as error:
-            # One row's bad data must not fail a stranger: the batch is halved until it is alone.
-            if len(part.entries) > 1:
-                self._on_their_way[:1] = part.halves()
-                return 0.0
-            self._refuse(part.entries[0], error)
         except (Unreachable, asyncio.CancelledError):
             part.in_doubt = True
             raise
         # guard: one-write-stops-all
-        except Exception as error:  # noqa: BLE001 - it is told of, and tried again
-            # Whose fault it is shows when each is alone. For that of all nobody's work is given up.
-            part.in_doubt = True
-            if len(part.entries) > 1:
-                self._on_their_way[:1] = self._divide(part, error)
-                return 0.0
-            self._put_aside(part, error)
+        except Exception as error:  # noqa: BLE001 - see there
+            pause_s = await self._failed(part, error)
+            if pause_s is not None:
+                return pause_s
         else:
             for entry in part.entries:
                 self._settle(entry, written)
@@ -275,6 +269,28 @@ class Journal:
             self._told = ""
             self._drained.set()
         return 0.0
+
+    async def _failed(self, part: _Part, error: Exception) -> float | None:
+        """After how long it, or what it is divided into, is tried again; None if it is out of the way.
+
+        Whose fault it is shows when each is alone: one row's bad data must not fail a stranger, and for what
+        may be the fault of all nobody's work is given up.
+        """
+        if isinstance(error, Conflicted):
+            part.conflicts += not isinstance(error, TableHeld)
+            # guard: conflict-without-end = True
+            if part.conflicts < CONFLICTS_MAX:
+                return random.uniform(0, CONFLICT_PAUSE_S)
+        elif not isinstance(error, BadData):
+            part.in_doubt = True
+        if len(part.entries) > 1:
+            self._on_their_way[:1] = self._divide(part, error)
+            return 0.0
+        if isinstance(error, BadData):
+            await self._refuse(part, error)
+        else:
+            self._put_aside(part, error)
+        return None
 
     def _next_part(self) -> _Part | None:
         if not self._on_their_way:
@@ -401,7 +417,12 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
             self._observe(LoopFailed("journal", repr(error)))
 
-    def _refuse(self, entry: _Entry, error: BadData) -> None:
+    async def _refuse(self, part: _Part, error: BadData) -> None:
+        (entry,) = part.entries
+        # guard: refused-though-written
+        if part.in_doubt and entry.workflow_id in (written := await self._store.confirm(part.batch)):
+            self._settle(entry, written)  # by an earlier try
+            return
         self._moves += 1
         if not entry.settled.done():
             entry.settled.set_exception(error)

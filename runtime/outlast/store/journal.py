@@ -14,7 +14,7 @@ from outlast.core.attributes import all_changes
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
-from outlast.core.ports import BadData, Conflicted, Locked, Unreachable
+from outlast.core.ports import BadData, Conflicted, Locked, TableHeld, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
@@ -167,7 +167,7 @@ class PostgresJournal:
             self._drop()
             raise Unreachable(str(error).strip() or type(error).__name__) from error
 
-    async def _find_lock(self, batch: Batch, text: str) -> Conflicted | Locked:
+    async def _find_lock(self, batch: Batch, text: str) -> TableHeld | Locked:
         """What a lock that `batch` waited for in vain is raised as.
 
         A table that is held is held from all: they wait together, as they do where it can't be asked now.
@@ -177,11 +177,11 @@ class PostgresJournal:
             (tables,) = await self._wire.run([(_SQL["tables_held"], {})], _TIMEOUT_S)
             # guard: tables-held-from-one = False
             if tables.get_value(0, 0) != b"f":
-                return Conflicted(text)
+                return TableHeld(text)
             request = (_SQL["rows_held"], {"ids": texts(batch.workflow_ids)})
             (held,) = await self._wire.run([request], _TIMEOUT_S)
         except Exception:  # noqa: BLE001 - the next commit meets it again
-            return Conflicted(text)
+            return TableHeld(text)
         return Locked(text, frozenset(_ids(held)))
 
     async def _connect(self) -> Wire:
