@@ -663,6 +663,7 @@ begin
         cross join lateral (
           select f.*
           -- The first one by itself: a look along the index reads all that fit of a page, and mostly one is needed.
+          -- guard: first-of-a-key-or-none = from (values (null::timestamptz, u.rank)) as part (after, until)
           from (values (null, u.rank), (u.rank, 'infinity')) as part (after, until)
           cross join lateral (
             select w.workflow_id, w.queue_key, w.rank, w.claimable_at,
