@@ -47,7 +47,10 @@ where function = 'queued' and idempotency_key like %s order by 1
 _MILLION = """
 insert into outlast.workflow_status
   (workflow_id, function, status, input, queue, queue_key, claimable_at, created_at, rank, load_bytes)
-select 'm:' || i, 'by_key', 'ENQUEUED', '{}', 'keyed', 'k' || lpad((i %% 10000)::text, 5, '0'), now(),
+select
+  -- As that of a call without a key: those that came one after the other stand next to each other.
+  'by_key:' || (lpad(to_hex(1795000000000 + i), 12, '0') || '7' || substr(md5(i::text), 14))::uuid, 'by_key',
+  'ENQUEUED', '{}', 'keyed', 'k' || lpad((i %% 10000)::text, 5, '0'), now(),
   now() + i * interval '1 us', now() + i * interval '1 us', 40
 from generate_series(1, %s) i
 """

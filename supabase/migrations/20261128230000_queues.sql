@@ -457,12 +457,12 @@ declare
   fresh integer;
   passes integer;
   keys text[];
-  first_key text;
+  ranks timestamptz[];
+  last_turn text;
   stage text;
   cursor_key text;
   wrapped boolean;
   weighs boolean;
-  chunk integer;
   got json[];
   got_count integer;
   in_circle integer;
@@ -587,18 +587,23 @@ begin
     passes := 0;
     while slots > 0 and passes < 50 loop
       passes := passes + 1;
-      if cursor_key is null then
-        select w.queue_key into first_key from outlast.workflow_status w
-        where w.queue = claim_queue.name and w.status = stage
-          and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
-        order by w.queue_key limit 1;
-      else
-        select w.queue_key into first_key from outlast.workflow_status w
-        where w.queue = claim_queue.name and w.status = stage and w.queue_key > cursor_key
-          and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
-        order by w.queue_key limit 1;
-      end if;
-      if first_key is null then
+      -- The next keys, each with its first rank. Nothing is between a text and the same with the least character at its end.
+      with recursive circle (key, rank, n) as (
+        select cursor_key collate "C", null::timestamptz, 0
+        union all
+        select x.queue_key, x.rank, c.n + 1
+        from circle c
+        cross join lateral (
+          select w.queue_key, w.rank from outlast.workflow_status w
+          where w.queue = claim_queue.name and w.status = stage and w.queue_key >= coalesce(c.key || e'\x01', '')
+            and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
+          order by w.queue_key, w.rank limit 1
+        ) as x
+        where c.n < greatest(slots, 16)
+      )
+      select array_agg(c.key order by c.n), array_agg(c.rank order by c.n) into keys, ranks
+      from circle c where c.n > 0;
+      if keys is null then
         -- The end of the circle. A whole one without a start means that the rest has to wait.
         if wrapped and in_circle = 0 then
           exit when not weighs;
@@ -610,22 +615,9 @@ begin
         q.round := q.round + 1;
         continue;
       end if;
-      chunk := greatest(slots, 16);
-      with recursive circle (key, n) as (
-        select first_key collate "C", 1
-        union all
-        select (
-          select w.queue_key from outlast.workflow_status w
-          where w.queue = claim_queue.name and w.status = stage and w.queue_key > c.key
-            and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
-          order by w.queue_key limit 1
-        ), c.n + 1
-        from circle c where c.key is not null and c.n < chunk
-      )
-      select array_agg(c.key order by c.n) into keys from circle c where c.key is not null;
 
-      with turns as (
-        select k.key, k.n, k.ripe, k.load_bytes,
+      with turns as materialized (
+        select k.key, k.rank, k.n, k.ripe, k.load_bytes,
           least(
             slots,
             -- Of a batch the first one is claimed, which brings the others.
@@ -645,8 +637,8 @@ begin
               where s.queue = claim_queue.name and s.key = k.key and s.at >= t - make_interval(secs => key_rate_s)) end
           )::bigint as free
         from (
-          select u.key, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight, r.ripe, r.load_bytes
-          from unnest(keys) with ordinality as u (key, n)
+          select u.key, u.rank, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight, r.ripe, r.load_bytes
+          from unnest(keys, ranks) with ordinality as u (key, rank, n)
           left join outlast.queue_keys s on s.queue = claim_queue.name and s.key = u.key
           cross join lateral (
             -- A batch begins when it is full, or when one of it has waited long enough.
@@ -669,47 +661,57 @@ begin
         select u.n, h.*
         from turns u
         cross join lateral (
-          select w.workflow_id, w.queue_key, w.rank, w.claimable_at,
-            greatest(coalesce(w.load_bytes, 0), u.load_bytes) as load_bytes,
-            w.parent is null and w.load_bytes > small as large, w.recovery_attempts >= suspect_after as suspect
-          from outlast.workflow_status w
-          where w.queue = claim_queue.name and w.status = stage and w.queue_key = u.key
-            -- guard: held-in-queues-begin = and w.owner is null and w.claimable_at is not null and w.rank is not null
-            and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
-            and w.function = any(functions)
-            -- guard: queued-claimed-by-what-does-not-fit
-            and (w.misfits is null or outlast.fits(w.function, w.misfits, me))
-            and (w.recovery_attempts < suspect_after or suspects > 0)
-            -- guard: batch-before-its-time
-            and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)
-            -- One after the other: the first one alone, though it can't be had now.
-            and (not exclusive or stage = 'PENDING' or w.workflow_id = (
-              select x.workflow_id from outlast.workflow_status x
-              where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
-                and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
-              order by x.rank limit 1))
-            -- guard: exclusive-shared = and (true or not exists (
-            and (not exclusive or stage = 'PENDING' or not exists (
-              select from outlast.workflow_status x
-              where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'))
-          order by w.rank
+          select f.*
+          -- The first one by itself: a look along the index reads all that fit of a page, and mostly one is needed.
+          -- guard: first-of-a-key-or-none = from (values (null::timestamptz, u.rank)) as part (after, until)
+          from (values (null, u.rank), (u.rank, 'infinity')) as part (after, until)
+          cross join lateral (
+            select w.workflow_id, w.queue_key, w.rank, w.claimable_at,
+              greatest(coalesce(w.load_bytes, 0), u.load_bytes) as load_bytes,
+              w.parent is null and w.load_bytes > small as large, w.recovery_attempts >= suspect_after as suspect
+            from outlast.workflow_status w
+            where w.queue = claim_queue.name and w.status = stage and w.queue_key = u.key
+              -- guard: held-in-queues-begin = and w.owner is null and w.claimable_at is not null and w.rank is not null
+              and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
+              and w.rank <= part.until and (w.rank > part.after) is not false
+              and w.function = any(functions)
+              -- guard: queued-claimed-by-what-does-not-fit
+              and (w.misfits is null or outlast.fits(w.function, w.misfits, me))
+              and (w.recovery_attempts < suspect_after or suspects > 0)
+              -- guard: batch-before-its-time
+              and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)
+              -- One after the other: the first one alone, though it can't be had now.
+              and (not exclusive or stage = 'PENDING' or w.workflow_id = (
+                select x.workflow_id from outlast.workflow_status x
+                where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
+                  and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
+                order by x.rank limit 1))
+              -- guard: exclusive-shared = and (true or not exists (
+              and (not exclusive or stage = 'PENDING' or not exists (
+                select from outlast.workflow_status x
+                where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'))
+            order by w.rank
+            limit greatest(u.free, 0)
+            for no key update skip locked
+          ) as f
           limit greatest(u.free, 0)
-          for no key update skip locked
         ) as h
       ), weighed as (
         select f.*,
-          row_number() over (order by f.n, f.rank) as place,
-          count(*) filter (where f.suspect) over (order by f.n, f.rank) as suspects_before,
-          sum(f.load_bytes) over (partition by f.large order by f.n, f.rank) as in_all,
-          row_number() over (partition by f.large order by f.n, f.rank) as place_of_size
+          row_number() over w as place,
+          count(*) filter (where f.suspect) over w as suspects_before,
+          count(*) filter (where f.large) over w as large_before,
+          sum(f.load_bytes) filter (where f.large) over w as large_bytes,
+          sum(f.load_bytes) filter (where f.large is not true) over w as bytes
         from found f
+        window w as (order by f.n, f.rank rows unbounded preceding)
       ), chosen as (
         select * from weighed f
         where (not f.suspect or f.suspects_before <= suspects)
           and case when f.large
-            then f.in_all <= large_bytes_left or (f.place_of_size = 1 and large_alone)
-            else f.in_all <= bytes_left or (f.place_of_size = 1 and alone) end
-        order by f.place
+            then f.large_bytes <= large_bytes_left or (f.large_before = 1 and large_alone)
+            else f.bytes <= bytes_left or (f.place - f.large_before = 1 and alone) end
+        order by f.n, f.rank
         limit slots
       ), begun as (
         update outlast.workflow_status w
@@ -720,29 +722,25 @@ begin
             started_at = coalesce(w.started_at, t), updated_at = now()
         from chosen c
         where w.workflow_id = c.workflow_id
-        returning
-          c.place, c.n, w.queue_key, c.large, c.suspect, w.workflow_id, w.function, w.epoch, w.subject, w.claims::text,
-          w.version, w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
-          extract(epoch from w.created_at)::float8 as created_s, c.load_bytes,
-          extract(epoch from c.claimable_at)::float8 as due_s, w.tick::text as tick
+        returning c.place, c.n, w.queue_key, c.large, c.suspect, c.load_bytes, json_build_object(
+          'workflow_id', w.workflow_id, 'function', w.function, 'epoch', w.epoch, 'subject', w.subject,
+          'claims', w.claims::text, 'version', w.version, 'parent', w.parent, 'recovery_attempts', w.recovery_attempts,
+          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at),
+          'load_bytes', c.load_bytes, 'due_s', date_part('epoch', c.claimable_at), 'queue', claim_queue.name,
+          'tick', w.tick::text) as claim
       ), noted as (
         insert into outlast.queue_starts (queue, key, at)
         select claim_queue.name, b.queue_key, t from begun b
         where stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key')
       )
       select
-        coalesce(array_agg(json_build_object(
-          'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
-          'claims', b.claims, 'version', b.version, 'parent', b.parent, 'recovery_attempts', b.recovery_attempts,
-          'deadline_s', b.deadline_s, 'created_s', b.created_s, 'load_bytes', b.load_bytes, 'due_s', b.due_s,
-          'queue', claim_queue.name, 'tick', b.tick
-        ) order by b.place), '{}'),
+        coalesce(array_agg(b.claim order by b.place), '{}'),
         count(*),
         bytes_left - coalesce(sum(b.load_bytes) filter (where not b.large), 0),
         large_bytes_left - coalesce(sum(b.load_bytes) filter (where b.large), 0),
         suspects - count(*) filter (where b.suspect),
-        (array_agg(b.queue_key order by b.place desc))[1]
-      into got, got_count, bytes_left, large_bytes_left, suspects, first_key
+        keys[max(b.n)]
+      into got, got_count, bytes_left, large_bytes_left, suspects, last_turn
       from begun b;
 
       if batch_n is not null and stage = 'ENQUEUED' and got_count > 0 then
@@ -757,7 +755,7 @@ begin
         large_alone := false;
       end if;
       -- Who had the last slot had the last turn; else the circle goes on after these keys.
-      cursor_key := case when slots = 0 then first_key else keys[array_length(keys, 1)] end;
+      cursor_key := case when slots = 0 then last_turn else keys[array_length(keys, 1)] end;
       if stage = 'ENQUEUED' then
         q.last_key := cursor_key;
         fresh := fresh - got_count;

@@ -66,6 +66,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_a_paused_key_holds_up_itself_alone",
     ),
     Mutant(
+        "first-of-a-key-or-none",
+        "What cannot be had now holds up nobody else of its key",
+        "store/test_queue_decisions.py::test_a_first_one_that_cannot_be_had_holds_up_nobody_of_its_key",
+    ),
+    Mutant(
         "exclusive-shared",
         "An exclusive key is one workflow's over its whole life",
         "store/test_queue_decisions.py::test_an_exclusive_key_waits_for_one_that_sleeps",

@@ -141,6 +141,16 @@ def test_an_exclusive_key_waits_for_one_that_sleeps(q: Decisions) -> None:
     assert q.claim() == ["b"]
 
 
+def test_a_first_one_that_cannot_be_had_holds_up_nobody_of_its_key(q: Decisions, database: str) -> None:
+    q.declare(key="key")
+    q.enter("a", "b", "c", "d")
+    with psycopg.connect(database) as other:
+        other.execute("select from outlast.workflow_status where workflow_id = 'a' for update")
+        assert q.claim(1) == ["b"]
+        assert q.claim(2) == ["c", "d"]
+    assert q.claim() == ["a"]
+
+
 def test_each_claim_raises_the_epoch(q: Decisions) -> None:
     q.declare()
     q.enter("a")
