@@ -348,6 +348,12 @@ as $$
     cross join lateral json_array_elements(
       case when e.status = 'SUCCESS' and json_typeof(e.output) = 'array' then e.output end
     ) with ordinality as r (result, place)
+  ), free as (
+    select m.workflow_id from ended e
+    join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
+    -- One that somebody holds comes later.
+    -- guard: held-member-holds-up-all = for no key update of m
+    for no key update of m skip locked
   ), members as (
     select m.workflow_id, coalesce(e.status, 'CANCELLED') as status, r.result,
       case when e.status is null
@@ -355,6 +361,7 @@ as $$
         else e.error end as error
     from ended e
     join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
+    join free f on f.workflow_id = m.workflow_id
     -- guard: results-in-any-order = left join results r on r.id = e.id and r.place = 1
     left join results r on r.id = e.id and r.place = m.batch_place
   )
@@ -511,6 +518,9 @@ begin
       select w.workflow_id from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
         and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8) and w.held is null
+        -- What was retried, or has records of another one, has begun before.
+        -- guard: expired-though-begun
+        and w.generation = 1 and w.forked_from is null
       order by w.claimable_at limit 1000
       for no key update skip locked
     )
@@ -757,12 +767,15 @@ begin
       -- Who had the last slot had the last turn; else the circle goes on after these keys.
       cursor_key := case when slots = 0 then last_turn else keys[array_length(keys, 1)] end;
       if stage = 'ENQUEUED' then
-        q.last_key := cursor_key;
+        -- guard: begun-starve-behind-many-keys = if true then
+        if not more then
+          q.last_key := cursor_key;
+        end if;
         fresh := fresh - got_count;
       end if;
     end loop;
-    if passes >= 50 then
-      -- There are too many keys for one look: the next one goes on from here.
+    if passes >= 50 and not more then
+      -- There are too many keys for one look: the next one goes on from here, with those that have begun first.
       more := true;
       q.last_key := cursor_key;
     end if;
@@ -886,10 +899,23 @@ begin
   more := false;
   faults := '{}';
   -- guard: members-outlive-their-batch = if false then
-  if ended is not null then
+  if ended is not null and not apart then
     perform outlast.end_members(ended);
+  elsif ended is not null then
+    foreach name in array ended loop
+      begin
+        perform outlast.end_members(array[name]);
+      exception when others then
+        -- guard: one-member-stops-all = if true then
+        if not outlast.is_of_rows(sqlstate) then
+          raise;
+        end if;
+        raise warning 'outlast: the members of % still wait: %', name, sqlerrm;
+      end;
+    end loop;
   end if;
-  for name in select q.name from outlast.queues q where outlast.count_due(q) loop
+  -- One in each look: to count a long one takes a while.
+  for name in select q.name from outlast.queues q where outlast.count_due(q) order by q.count_at limit 1 loop
     perform outlast.count_queue(name);
   end loop;
   -- Who decided longest ago first: the first may leave no room to those after it.
@@ -956,6 +982,18 @@ as $$
   from (select input::jsonb #> string_to_array(path, '.')) as at_path (found)
 $$;
 
+create or replace function outlast.is_of_caller(w outlast.workflow_status, subject text, claims text)
+returns boolean
+language sql
+immutable
+as $$
+  -- Whether a workflow is that caller's. Without a user it is the role that tells: who holds a secret key is not whoever
+  -- holds the publishable one.
+  select w.subject is not distinct from is_of_caller.subject
+    -- guard: strangers-taken-for-the-service
+    and coalesce(w.claims::jsonb ->> 'role', 'anon') = coalesce(is_of_caller.claims::jsonb ->> 'role', 'anon')
+$$;
+
 create or replace function outlast.enqueue(
   workflow_id text,
   function text,
@@ -992,7 +1030,8 @@ declare
   t timestamptz;
   at timestamptz;
   per interval;
-  door boolean;
+  backlog_max bigint;
+  exact boolean;
   since timestamptz;
 begin
   if enqueue.queue is not null then
@@ -1015,9 +1054,9 @@ begin
       outcome := 'not_in_batches';
       return;
     end if;
-    door := o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait'
-      or coalesce((o ->> 'max_backlog')::bigint, 1000000) <= 10000;
-    if door then
+    backlog_max := coalesce((o ->> 'max_backlog')::bigint, 1000000);
+    exact := backlog_max <= 10000;
+    if exact or o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
       -- One at a time passes this door: what is counted behind it holds until the commit. It is a row, since above
       -- READ COMMITTED whoever waited for a lock alone would count what was there before (so it fails, 40001).
       -- guard: door-passed-by-two
@@ -1053,12 +1092,12 @@ begin
   if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
     select w.workflow_id into target from outlast.workflow_status w
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
-      and w.subject is not distinct from enqueue.subject
+      and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
     union all
     select w.workflow_id from outlast.workflow_status w
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
       and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
-      and w.subject is not distinct from enqueue.subject
+      and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
     limit 1;
     if o ->> 'on_busy' = 'replace' then
       perform outlast.cancel_workflows(
@@ -1081,7 +1120,11 @@ begin
       select from outlast.workflow_status w
       where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
     ) then
-      -- Of another caller's nothing is told.
+      -- Of another caller's nothing is told. Those without a user are not one: an id holds the key of its call.
+      -- guard: keys-of-strangers-told = if false then
+      if enqueue.subject is null and coalesce(enqueue.claims::jsonb ->> 'role', 'anon') <> 'service_role' then
+        target := null;
+      end if;
       outcome := 'queue_busy';
       return;
     end if;
@@ -1089,8 +1132,11 @@ begin
   if o ? 'debounce' then
     select w.workflow_id, w.created_at into target, since from outlast.workflow_status w
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED' and w.owner is null
-      and w.function = enqueue.function and w.subject is not distinct from enqueue.subject
-      and w.claimable_at is not null
+      and w.function = enqueue.function and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
+      and w.claimable_at is not null and w.held is null
+      -- What has records has them of its own input.
+      -- guard: debounce-under-records
+      and w.generation = 1 and w.forked_from is null
     order by w.created_at desc limit 1
     for no key update;
     if target is not null then
@@ -1100,9 +1146,10 @@ begin
       on conflict do nothing;
       insert into outlast.attached (workflow_id, target, fingerprint, payload)
       values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
-      -- The last input wins.
+      -- The last call wins: it runs with the rights of whoever made that one.
       update outlast.workflow_status w
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
+          claims = enqueue.claims::json,
           load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
           rank = null, updated_at = now(),
           claimable_at = least(
@@ -1114,18 +1161,19 @@ begin
     end if;
     at := at + make_interval(secs => (o #>> '{debounce,quiet}')::float8);
   end if;
-  if door and (
+  -- A small bound is kept to the one, a large one by what was counted last.
+  if exact and (
     select count(*) from (
       select from outlast.workflow_status w
       where w.queue = enqueue.queue and w.owner is null and w.claimable_at is not null
-      limit (o ->> 'max_backlog')::bigint
+      limit backlog_max
     ) as waiting
   -- guard: door-without-bound = ) is null then
-  ) >= (o ->> 'max_backlog')::bigint then
+  ) >= backlog_max then
     outcome := 'queue_full';
     retry_s := 1;
     return;
-  elsif not coalesce(door, false) and q.backlog >= coalesce((o ->> 'max_backlog')::bigint, 1000000) then
+  elsif not coalesce(exact, false) and q.backlog >= backlog_max then
     outcome := 'queue_full';
     retry_s := 1;
     return;
@@ -1307,7 +1355,7 @@ select outlast.take_rights(
   functions => array[
     'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
     'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
-    'claim_queued', 'enqueue', 'backlog_max'],
+    'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[
     'start(character varying, text, text, text, integer, interval, jsonb)',

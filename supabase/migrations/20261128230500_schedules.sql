@@ -280,6 +280,7 @@ as $$
 declare
   s outlast.schedules;
   each timestamptz;
+  refusal text;
   done bigint := 0;
 begin
   select * into s from outlast.schedules t
@@ -289,14 +290,18 @@ begin
     return null;
   end if;
   foreach each in array times loop
-    if outlast.start_tick(
-      s, 'schedule:' || s.name || ':' || to_char(each at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), each) is null
-    then
+    refusal := outlast.start_tick(
+      s, 'schedule:' || s.name || ':' || to_char(each at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), each);
+    if refusal is null then
       done := done + 1;
+    else
+      -- guard: backfills-skip-in-silence
+      perform outlast.note_tick(s.name, each, 'skipped', refusal, 1, null);
     end if;
   end loop;
   update outlast.schedules t
-  set backfill_after = next_after, backfill_until = case when next_after is not null then t.backfill_until end,
+  set skipped = t.skipped + cardinality(backfill_ticks.times) - done,
+      backfill_after = next_after, backfill_until = case when next_after is not null then t.backfill_until end,
       revision = t.revision + 1
   where t.name = s.name;
   return done;

@@ -268,8 +268,10 @@ begin
         limit most for no key update skip locked
       ), 'its map failed before it could go on') c);
     -- What it has to undo waits for no rate: it has begun.
-    update outlast.workflow_status x set status = 'PENDING'
-    where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1 and x.saga is not null;
+    update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(array(
+      select w.workflow_id from outlast.workflow_status w
+      where w.queue = id and w.owner is null and w.status = 'ENQUEUED' and w.generation > 1 and w.saga is not null
+      for no key update skip locked));
     if on_fail = 'cancel' then
       cancelled := cancelled || array(
         select c.workflow_id from outlast.cancel_workflows(array(

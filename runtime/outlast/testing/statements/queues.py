@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from outlast.core.callers import SERVICE_ROLE, Caller
 from outlast.core.claims import ClaimedWorkflow, QueueClaims
 from outlast.core.names import BATCH
 from outlast.core.ports import UNBOUNDED
@@ -148,12 +149,14 @@ class QueueStatements:
                 for _, row in busy:
                     self._db.cancel(row, f"replaced by {new.workflow_id} in queue {new.queue}")
                 self._db.tell_ends()
-            case "attach" if own := [each for each in busy if each[1].new.subject == new.subject]:
-                self._db.attached[new.workflow_id] = (own[0][0], new)
-                return Entered("attached", own[0][0])
+            case "attach" if own := [each for each, row in busy if _is_of_same_caller(row.new, new)]:
+                self._db.attached[new.workflow_id] = (own[0], new)
+                return Entered("attached", own[0])
             case "attach" | "skip" if busy:
-                own_ids = [each for each, row in busy if row.new.subject == new.subject]
-                return Entered("queue_busy", own_ids[0] if own_ids else None)
+                caller = Caller.from_record(new.claims)
+                told = caller.id is not None or caller.role == SERVICE_ROLE
+                own = [each for each, row in busy if told and _is_of_same_caller(row.new, new)]
+                return Entered("queue_busy", own[0] if own else None)
         if (debounce := options.get("debounce")) and (entered := self._absorb(new, of_key, debounce, now)):
             return entered
         backlog_max = options.get("max_backlog", BACKLOG_MAX)
@@ -168,11 +171,14 @@ class QueueStatements:
     ) -> Entered | None:
         """The last input wins, in the row of the first call."""
         for workflow_id, row in of_key:
-            same = (row.new.function, row.new.subject) == (new.function, new.subject)
-            if same and row.status == Status.ENQUEUED and row.owner is None:
+            same = row.new.function == new.function and _is_of_same_caller(row.new, new)
+            begins = row.status == Status.ENQUEUED and row.owner is None and row.held is None
+            if same and begins and row.generation == 1 and row.forked_from is None:
                 self._db.attached.setdefault(workflow_id, (workflow_id, row.new))
                 self._db.attached[new.workflow_id] = (workflow_id, new)
-                row.new = row.new._replace(input=new.input, request=new.request, version=new.version)
+                row.new = row.new._replace(
+                    input=new.input, request=new.request, version=new.version, claims=new.claims
+                )
                 row.claimable_at = min(now + debounce["quiet"], row.created_at + debounce["at_most"])
                 return Entered("attached", workflow_id)
         return None
@@ -393,7 +399,8 @@ class QueueClaimStatement:
         within_s = options.get("start_within", math.inf)
         for _, row in self._db.waiting(name):
             late = (row.claimable_at or now) < now - within_s
-            if row.status == Status.ENQUEUED and row.held is None and late:
+            begun = row.generation > 1 or row.forked_from is not None
+            if row.status == Status.ENQUEUED and row.held is None and late and not begun:
                 end_waiting(row, "expired", now)
         self._db.tell_ends()
 
@@ -416,6 +423,11 @@ def _turn_of(before: int, rate: Mapping[str, Any] | None, starts: list[float]) -
 
 def _window_of(rate: Mapping[str, Any]) -> tuple[int, float]:
     return (1, rate["per"] / rate["n"]) if rate.get("smooth") else (rate["n"], rate["per"])
+
+
+def _is_of_same_caller(one: NewWorkflow, other: NewWorkflow) -> bool:
+    roles = [Caller.from_record(each.claims).role for each in (one, other)]
+    return one.subject == other.subject and roles[0] == roles[1]
 
 
 def _is_due(row: Workflow, now: float) -> bool:

@@ -299,7 +299,12 @@ class ScheduleStatements:
         row = self._db.schedules.get(schedule.name)
         if row is None or row.revision != schedule.revision or row.backfill is None:
             return None
-        started = sum(self._start(schedule.name, row, each)[0] is not None for each in times)
+        started = 0
+        for each in times:
+            if self._start(schedule.name, row, each)[0] is not None:
+                started += 1
+            else:
+                self._note(schedule.name, each, "skipped", 1)
         row.backfill = None if next_after is None else (next_after, row.backfill[1])
         row.revision += 1
         return started
