@@ -33,10 +33,13 @@ from outlast import (
     step,
     workflow,
 )
+from outlast.core.callers import Caller
 from outlast.core.placement import USUAL, Placement
 from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.verbs import DELETE, RETRY
 from tests.engine.harness import Bench, engine_on
+
+SECRET = Caller("secret").record()
 
 
 class Gauge:
@@ -280,7 +283,7 @@ async def test_what_another_call_of_a_busy_key_comes_to(database: str, on_busy: 
         if on_busy == "skip":
             with pytest.raises(QueueBusy) as refused:
                 await started(bench, job, "second", "a")
-            assert refused.value.workflow_id == first
+            assert refused.value.workflow_id is None  # nobody says who called
             gauge.gate.set()
         elif on_busy == "attach":
             new = bench.new(job.definition, ("second", "a"))
@@ -299,6 +302,38 @@ async def test_what_another_call_of_a_busy_key_comes_to(database: str, on_busy: 
             return
         assert await bench.result(first) == "first"
     assert gauge.begun == ["first"]
+
+
+@pytest.mark.parametrize("on_busy", ["attach", "skip"])
+async def test_of_a_busy_key_only_ones_own_is_told(database: str, on_busy: Any) -> None:
+    job = queued(Queue("q", key="key", exclusive=True, on_busy=on_busy))
+    gauge.gate.clear()
+    async with bench_on(database, job) as bench:
+        first, own = (bench.new(job.definition, (n, "a"), claims=SECRET) for n in ("first", "own"))
+        await enter(bench, job, first)
+        await bench.until(lambda: gauge.begun)
+        with pytest.raises(QueueBusy) as refused:
+            await started(bench, job, "stranger", "a")
+        assert refused.value.workflow_id is None
+        if on_busy == "attach":
+            assert (await enter(bench, job, own))[0] == first.workflow_id
+        else:
+            with pytest.raises(QueueBusy) as refused:
+                await enter(bench, job, own)
+            assert refused.value.workflow_id == first.workflow_id
+        gauge.gate.set()
+        assert await bench.result(first.workflow_id) == "first"
+
+
+async def test_a_strangers_call_is_not_absorbed(database: str) -> None:
+    job = queued(Queue("q", key="key", debounce=Debounce(quiet=0.1)))
+    async with bench_on(database, job) as bench:
+        own = bench.new(job.definition, ("own", "a"), claims=SECRET)
+        stranger = bench.new(job.definition, ("stranger", "a"))
+        assert [(await enter(bench, job, each))[0] for each in (own, stranger)] == [
+            own.workflow_id, stranger.workflow_id,
+        ]  # fmt: skip
+        assert await all_of(bench, [own.workflow_id, stranger.workflow_id]) == ["own", "stranger"]
 
 
 async def test_of_calls_in_quick_succession_the_last_input_wins(database: str) -> None:

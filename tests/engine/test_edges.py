@@ -13,6 +13,7 @@ import pytest
 from outlast import sleep, step, transaction, workflow
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.errors import ShuttingDown
+from outlast.core.observations import StepRetried
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Beat, Committed, WorkflowStates
 from tests.engine.harness import Bench, engine_on
@@ -351,3 +352,23 @@ async def test_a_shutdown_doesn_t_wait_once_its_last_step_is_given_up(database: 
         asked.set()
         async with asyncio.timeout(10):
             await close
+
+
+async def test_who_waits_for_its_next_attempt_is_handed_over_at_once(database: str) -> None:
+    """Nothing of it runs: a shutdown waits for no pause between attempts."""
+
+    @step(max_attempts=5, backoff=3600)
+    async def fails() -> None:
+        raise ValueError
+
+    @workflow
+    async def flow() -> None:
+        await fails()
+
+    async with engine_on(database, flow, drain_s=60.0) as bench:
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, StepRetried)])
+        async with asyncio.timeout(15):
+            await bench.engine.close()
+        row = await bench.row(workflow_id)
+        assert (row["status"], row["owner"]) == ("PENDING", None)

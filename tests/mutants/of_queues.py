@@ -66,6 +66,41 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_a_paused_key_holds_up_itself_alone",
     ),
     Mutant(
+        "strangers-taken-for-the-service",
+        "No call is absorbed by that of another caller",
+        "store/test_absorbing.py::test_no_call_is_absorbed_by_that_of_another_caller",
+    ),
+    Mutant(
+        "keys-of-strangers-told",
+        "Callers without a user are not told each other's ids",
+        "store/test_absorbing.py::test_callers_without_a_user_are_not_told_each_others_ids",
+    ),
+    Mutant(
+        "debounce-under-records",
+        "What has begun once absorbs no call with another input",
+        "store/test_absorbing.py::test_what_has_begun_once_or_is_held_absorbs_nothing",
+    ),
+    Mutant(
+        "held-member-holds-up-all",
+        "A member of a batch that somebody holds stops no queue",
+        "store/test_queue_decisions.py::test_a_member_of_a_batch_that_somebody_holds_stops_no_queue",
+    ),
+    Mutant(
+        "one-member-stops-all",
+        "A member of a batch that a trigger refuses stops no queue",
+        "store/test_queue_decisions.py::test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue",
+    ),
+    Mutant(
+        "begun-starve-behind-many-keys",
+        "Behind very many keys that are held up nothing that has begun waits for ever",
+        "store/test_queue_decisions.py::test_of_very_many_keys_that_are_held_up_none_lets_what_has_begun_wait_for_ever",
+    ),
+    Mutant(
+        "expired-though-begun",
+        "What was begun once does not expire",
+        "store/test_queue_decisions.py::test_what_was_begun_once_does_not_expire",
+    ),
+    Mutant(
         "first-of-a-key-or-none",
         "What cannot be had now holds up nobody else of its key",
         "store/test_queue_decisions.py::test_a_first_one_that_cannot_be_had_holds_up_nobody_of_its_key",

@@ -11,6 +11,11 @@ ACTS = "store/test_noted_acts.py::"
 
 MUTANTS = (
     Mutant(
+        "drains-wait-for-the-next-attempt",
+        "A shutdown waits for no pause between attempts",
+        "engine/test_edges.py::test_who_waits_for_its_next_attempt_is_handed_over_at_once",
+    ),
+    Mutant(
         "acts-without-bound",
         "Of acts on a queue or a schedule the newest thousand are kept",
         ACTS + "test_acts_go_with_their_workflow_and_are_bounded_otherwise",

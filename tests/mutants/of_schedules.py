@@ -26,6 +26,11 @@ MUTANTS = (
         "unit/test_schedules.py::test_no_tick_is_later_than_until",
     ),
     Mutant(
+        "backfills-skip-in-silence",
+        "What the queue of a backfill does not take is noted",
+        "store/test_schedules.py::test_what_the_queue_of_a_backfill_does_not_take_is_noted",
+    ),
+    Mutant(
         "undecided-stops-all",
         "A schedule of which nothing can be decided holds up no other",
         "engine/test_schedules_on_postgres.py::test_a_schedule_of_which_nothing_can_be_decided_holds_up_no_other",

@@ -354,3 +354,73 @@ async def test_who_declares_a_queue_as_it_is_waits_for_nobody(database: str) -> 
         await store.queues.declare([declared])
         async with under_way(database, "select from outlast.queues for update"), asyncio.timeout(10):
             await store.queues.declare([declared])
+
+
+def test_what_was_begun_once_does_not_expire(q: Decisions) -> None:
+    """It was retried, say: it may have something to undo."""
+    q.declare(start_within=60.0)
+    q.enter("new", "again")
+    q.set("workflow_status set claimable_at = now() - interval '2 minutes'")
+    q.set("workflow_status set generation = 2 where workflow_id = 'again'")
+    assert q.claim() == ["again"]
+    (status,) = q.connection.execute(
+        "select status from outlast.workflow_status where workflow_id = 'new'"
+    ).fetchone() or (None,)
+    assert status == "CANCELLED"
+
+
+def test_of_very_many_keys_that_are_held_up_none_lets_what_has_begun_wait_for_ever(q: Decisions) -> None:
+    """The place in the circle is that of those that have begun until all of these were looked at."""
+    q.declare(concurrency=10)
+    q.connection.execute(
+        "insert into outlast.workflow_status"
+        " (workflow_id, function, status, queue, queue_key, claimable_at, rank)"
+        " select 'w' || n, 'f', 'PENDING', 'q', to_char(n, 'FM0000'), now(), now()"
+        " from generate_series(0, 999) n"
+        " union all select 'free', 'f', 'PENDING', 'q', 'z', now(), now()"
+        " union all select 'new', 'f', 'ENQUEUED', 'q', '0000', now(), now()"
+    )
+    q.connection.execute(
+        "insert into outlast.queue_keys (queue, key, paused_at)"
+        " select 'q', to_char(n, 'FM0000'), now() from generate_series(0, 999) n"
+    )
+    looks = [q.claim(10) for _ in range(4)]
+    assert ["free"] in looks
+
+
+BATCH = """
+insert into outlast.workflow_status (workflow_id, function, status, batch, batch_place)
+values ('b/batch', 'f', 'CANCELLED', null, 0), ('m1', 'f', 'PENDING', 'b/batch', 1),
+  ('m2', 'f', 'PENDING', 'b/batch', 2)
+"""
+MEMBERS = "select workflow_id, status from outlast.workflow_status where batch is not null order by 1"
+
+
+async def test_a_member_of_a_batch_that_somebody_holds_stops_no_queue(q: Decisions, database: str) -> None:
+    q.declare()
+    q.enter("a")
+    q.connection.execute(BATCH)
+    async with store_of(database) as store, asyncio.timeout(10):
+        async with under_way(
+            database, "select from outlast.workflow_status where workflow_id = 'm2' for update"
+        ):
+            claimed = await store.instances.claim_queued(["f"], 10, 1)
+            assert [each.workflow_id for each in claimed.workflows] == ["a"]
+            assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "PENDING")]
+        await store.instances.claim_queued(["f"], 10, 1)
+        assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "CANCELLED")]
+
+
+async def test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue(q: Decisions, database: str) -> None:
+    q.declare()
+    q.enter("a")
+    q.connection.execute(BATCH)
+    q.connection.execute(
+        "create function public.keep() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not now'; end $$;"
+        " create trigger keep before update on outlast.workflow_status for each row"
+        " when (old.workflow_id = 'm2') execute function public.keep()"
+    )
+    async with store_of(database) as store:
+        claimed = await store.instances.claim_queued(["f"], 10, 1)
+        assert [each.workflow_id for each in claimed.workflows] == ["a"]

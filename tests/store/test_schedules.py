@@ -149,3 +149,21 @@ async def test_what_was_declared_is_read_back(store: PostgresStore) -> None:
     await store.schedules.declare([Declared("s", "f", "v1", schedule)], [])
     (found,) = (await store.schedules.due()).due
     assert (found.timetable, found.policies, found.nominal_at) == (schedule.timetable, policies, None)
+
+
+async def test_what_the_queue_of_a_backfill_does_not_take_is_noted(
+    store: PostgresStore, database: str
+) -> None:
+    await planned(store, database, declared())
+    await rows(
+        database,
+        """insert into outlast.queues (name, functions, base) values ('q', '{f}', '{"max_backlog": 3}')""",
+    )
+    await rows(database, "select outlast.backfill_schedule('s', now() - interval '9 hours 1 second', now())")
+    (backfill,) = (await store.schedules.due()).backfills
+    times = [backfill.after + n * HOUR for n in range(1, 10)]
+    assert await store.schedules.backfill(backfill, times, None) == 3
+    assert await rows(
+        database, "select outcome, count(*)::int, min(reason) from outlast.ticks group by 1"
+    ) == [("skipped", 6, "queue q is full")]
+    assert await rows(database, "select skipped::int from outlast.schedules") == [(6,)]

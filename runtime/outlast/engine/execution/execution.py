@@ -632,7 +632,8 @@ class Execution:
     def _leave_if_at_rest(self) -> None:
         """The body waits for what isn't there yet: see whether it can leave."""
         if self.draining:
-            if not any(call.running for call in self.calls.values()):
+            # guard: drains-wait-for-the-next-attempt = not any(call.running for call in self.calls.values())
+            if not any(call.running and call.retry_at is None for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
         else:
             self._operations.leave(self)

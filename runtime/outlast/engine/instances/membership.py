@@ -238,7 +238,8 @@ class Membership:
                     self._claim_at = 0.0
             if self._claiming and monotonic() >= self._decide_at:
                 self._decide_at = math.inf
-                self._decide_at = min(self._decide_at, await self._decide())
+                again_at = await self._decide()
+                self._decide_at = min(self._decide_at, again_at)  # it may have been asked for meanwhile
             if not self._tidied:
                 await self._store.tidy()
                 self._tidied = True

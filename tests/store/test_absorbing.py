@@ -1,0 +1,127 @@
+"""What absorbs a call, or has it attached: what is the same caller's, and has nothing behind it yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+ENQUEUE = """
+select outcome, target from outlast.enqueue(
+  %s, 'f', %s, null, null, null, %s, %s, 'q', null, 0, 0, null, null, null, null, null)
+"""
+SECRET = {"role": "service_role", "outlast": {"mode": "secret", "key": None}}
+PUBLISHABLE = {"role": "anon", "outlast": {"mode": "publishable", "key": None}}
+DEBOUNCE = {"debounce": {"quiet": 60.0, "at_most": 600.0}}
+
+
+class Queue:
+    """A queue `q`, whose keys are texts of inputs."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+
+    def declare(self, **options: Any) -> None:
+        base = json.dumps({"key": "key", **options})
+        self.connection.execute("insert into outlast.queues (name, base) values ('q', %s)", (base,))
+
+    def call(self, workflow_id: str, claims: dict[str, Any] | None, n: int = 1) -> tuple[str, str | None]:
+        """How it came in, and the workflow that it is told of."""
+        given = (workflow_id, json.dumps({"key": "k", "n": n}))
+        subject = (claims or {}).get("sub")
+        recorded = None if claims is None else json.dumps(claims)
+        ((outcome, target),) = self.connection.execute(ENQUEUE, (*given, subject, recorded)).fetchall()
+        return outcome, target
+
+    def row(self, workflow_id: str) -> tuple[int, Any]:
+        """The input's number, and the claims."""
+        query = "select (input ->> 'n')::integer, claims from outlast.workflow_status where workflow_id = %s"
+        ((n, claims),) = self.connection.execute(query, (workflow_id,)).fetchall()
+        return n, claims
+
+    def set(self, change: str) -> None:
+        self.connection.execute(f"update outlast.workflow_status set {change}".encode())
+
+
+@pytest.fixture
+def q(database: str) -> Iterator[Queue]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield Queue(connection)
+
+
+def user(name: str, **claims: Any) -> dict[str, Any]:
+    return {"sub": name, "role": "authenticated", **claims}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (SECRET, PUBLISHABLE),
+        (PUBLISHABLE, SECRET),
+        (SECRET, None),
+        (user("ada"), user("eve")),
+        (user("ada"), user("ada", role="admin")),
+        (user("ada"), PUBLISHABLE),
+    ],
+)
+def test_no_call_is_absorbed_by_that_of_another_caller(q: Queue, first: Any, second: Any) -> None:
+    q.declare(**DEBOUNCE)
+    assert q.call("a", first, 1)[0] == "started"
+    assert q.call("b", second, 2)[0] == "started"
+    assert q.row("a") == (1, first)
+    assert q.row("b") == (2, second)
+
+
+@pytest.mark.parametrize("first", [SECRET, PUBLISHABLE, None, user("ada", aal="aal2")])
+def test_what_absorbs_calls_runs_with_the_rights_of_the_last_one(q: Queue, first: Any) -> None:
+    q.declare(**DEBOUNCE)
+    last = user("ada", aal="aal1") if first and "sub" in first else first
+    assert q.call("a", first, 1)[0] == "started"
+    assert q.call("b", last, 2) == ("attached", "a")
+    assert q.row("a") == (2, last)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "generation = 2",  # it was retried, and has records
+        "forked_from = 'x'",
+        """held = '{"reason": "paused"}'""",
+    ],
+)
+def test_what_has_begun_once_or_is_held_absorbs_nothing(q: Queue, change: str) -> None:
+    q.declare(**DEBOUNCE)
+    q.call("a", SECRET, 1)
+    q.set(change)
+    assert q.call("b", SECRET, 2)[0] == "started"
+    assert q.row("a")[0] == 1
+
+
+@pytest.mark.parametrize("on_busy", ["attach", "skip"])
+@pytest.mark.parametrize(("first", "second"), [(SECRET, PUBLISHABLE), (user("ada"), user("eve"))])
+def test_of_another_callers_workflow_nothing_is_told(q: Queue, on_busy: str, first: Any, second: Any) -> None:
+    q.declare(on_busy=on_busy, exclusive=True)
+    q.call("a", first)
+    q.set("status = 'PENDING'")
+    assert q.call("b", second) == ("queue_busy", None)
+    assert q.call("c", first) == ("attached" if on_busy == "attach" else "queue_busy", "a")
+
+
+def test_callers_without_a_user_are_not_told_each_others_ids(q: Queue) -> None:
+    """Such an id holds the key of its call, by which its caller is known."""
+    q.declare(on_busy="skip", exclusive=True)
+    q.call("a", PUBLISHABLE)
+    q.set("status = 'PENDING'")
+    assert q.call("b", PUBLISHABLE) == ("queue_busy", None)
+
+
+@pytest.mark.parametrize("option", ["drop", "debounce", "on_busy"])
+def test_a_queue_with_a_door_is_bounded_as_any_other(q: Queue, option: str) -> None:
+    options = {"drop": {"n": 1000, "per": 60.0}, "on_busy": "skip", **DEBOUNCE}
+    q.declare(**{option: options[option]})
+    q.connection.execute("update outlast.queues set backlog = 1000000 where name = 'q'")
+    assert q.call("a", SECRET)[0] == "queue_full"
