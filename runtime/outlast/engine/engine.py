@@ -243,10 +243,8 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        await self._consumer.loop.close(LAST_ROUND_S)
-        await self._ticker.loop.close(LAST_ROUND_S)
-        await self._bulks.loop.close(LAST_ROUND_S)
-        await self._cleaner.loop.close(LAST_ROUND_S)
+        begins = self._consumer.loop, self._ticker.loop, self._bulks.loop, self._cleaner.loop
+        await asyncio.gather(*(each.close(LAST_ROUND_S) for each in begins))
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         self._events.refuse(gone)
