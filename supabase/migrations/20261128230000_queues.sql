@@ -450,6 +450,10 @@ create or replace function outlast.claim_queue(
   out again_s float8
 )
 language plpgsql
+-- All that is read in an order has an index for it. With statistics of a time when few waited, the planner would take
+-- another index, which reads all that waits, and sort.
+-- guard: decisions-read-all-that-waits
+set enable_sort = off
 as $$
 -- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
 -- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed

@@ -101,6 +101,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_what_was_begun_once_does_not_expire",
     ),
     Mutant(
+        "decisions-read-all-that-waits",
+        "A decision reads what begins, not what waits, whatever the statistics",
+        "store/test_queue_decisions.py::test_a_decision_reads_what_begins_though_statistics_are_of_an_empty_table",
+    ),
+    Mutant(
         "first-of-a-key-or-none",
         "What cannot be had now holds up nobody else of its key",
         "store/test_queue_decisions.py::test_a_first_one_that_cannot_be_had_holds_up_nobody_of_its_key",

@@ -424,3 +424,33 @@ async def test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue(q: Deci
     async with store_of(database) as store:
         claimed = await store.instances.claim_queued(["f"], 10, 1)
         assert [each.workflow_id for each in claimed.workflows] == ["a"]
+
+
+MANY = """
+insert into outlast.workflow_status
+  (workflow_id, function, status, input, queue, queue_key, claimable_at, rank, load_bytes)
+select 'w' || lpad(i::text, 8, '0'), 'f', 'ENQUEUED', '{}', 'q', 'k' || lpad((i % 10000)::text, 5, '0'),
+  now(), now() + i * interval '1 us', 40
+from generate_series(1, 40000) i
+"""
+READ = """
+select sum(idx_tup_read)::int from pg_stat_user_indexes
+where indexrelname like 'workflow_status%'
+"""
+
+
+def test_a_decision_reads_what_begins_though_statistics_are_of_an_empty_table(q: Decisions) -> None:
+    q.declare(key="key", per_key=5)
+    q.set("queues set count_at = 'infinity'")
+    q.connection.execute("alter table outlast.workflow_status set (autovacuum_enabled = off)")
+    q.connection.execute("analyze outlast.workflow_status")
+    q.connection.execute(MANY.encode())
+
+    def read() -> int:
+        q.connection.execute("select pg_stat_force_next_flush()")
+        ((count,),) = q.connection.execute(READ.encode()).fetchall()
+        return int(count)
+
+    before = read()
+    assert len(q.claim(200)) == 200
+    assert read() - before < 5000
