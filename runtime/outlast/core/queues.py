@@ -145,7 +145,7 @@ def check_together(options: Options) -> None:
             raise ValueError(f"{name} needs key: it says what the limit is for")
     wait_s = options.get("batch", {}).get("wait", 0.0)
     if options.get("start_within", math.inf) <= wait_s:
-        raise ValueError(f"start_within is longer than the wait of batch, {wait_s:g} s")
+        raise ValueError(f"start_within must be longer than the wait of batch, {wait_s:g} s")
     if options.get("on_busy", "wait") != "wait" and not options.get("exclusive"):
         raise ValueError("on_busy needs exclusive=True: without it no key is busy")
 
