@@ -1113,7 +1113,9 @@ begin
           where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
             and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
         ),
-        'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
+        -- Who is replaced reads this, and may be another caller.
+        -- guard: replaced-by-a-name = 'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
+        'replaced by a newer call of its key in queue ' || q.name);
       target := null;
     elsif target is not null and o ->> 'on_busy' = 'attach' then
       insert into outlast.attached (workflow_id, target, fingerprint, payload)

@@ -126,6 +126,12 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_one_passes_a_door_at_a_time",
     ),
     Mutant(
+        "replaced-by-a-name",
+        "Whoever is replaced in a queue is told nothing of another caller",
+        "store/test_sagas.py::test_a_queue_that_replaces_lets_the_old_one_undo",
+        "engine/test_queues_on_postgres.py::test_what_another_call_of_a_busy_key_comes_to",
+    ),
+    Mutant(
         "drop-passed",
         "What is over a drop is refused",
         "store/test_queue_decisions.py::test_a_drop_refuses_what_is_over_it",

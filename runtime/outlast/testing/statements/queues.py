@@ -147,7 +147,7 @@ class QueueStatements:
         match options.get("on_busy"):
             case "replace":
                 for _, row in busy:
-                    self._db.cancel(row, f"replaced by {new.workflow_id} in queue {new.queue}")
+                    self._db.cancel(row, f"replaced by a newer call of its key in queue {new.queue}")
                 self._db.tell_ends()
             case "attach" if own := [each for each, row in busy if _is_of_same_caller(row.new, new)]:
                 self._db.attached[new.workflow_id] = (own[0], new)
