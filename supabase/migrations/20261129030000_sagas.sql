@@ -2,11 +2,16 @@
 
 alter table outlast.workflow_status
   add column if not exists saga text check (saga in ('open', 'stopping', 'undoing')),
-  add column if not exists stop json;
+  add column if not exists stop json,
+  add column if not exists stopped_on text;
 comment on column outlast.workflow_status.saga is
   'Of one that has noted what would undo its steps: open; stopping, when it was cancelled; undoing, when its body knows.';
 comment on column outlast.workflow_status.stop is 'The error that a cancelled workflow ends with, once all is undone.';
+comment on column outlast.workflow_status.stopped_on is
+  'Of one that was cancelled while an instance ran it: that instance, which is told (outlast.stops_of).';
 
+create index if not exists workflow_status_stopped on outlast.workflow_status (stopped_on, completed_at)
+  where stopped_on is not null;
 create index if not exists workflow_status_stopping on outlast.workflow_status (owner) where saga = 'stopping';
 
 create or replace function outlast.cancel_workflows(
@@ -16,13 +21,13 @@ create or replace function outlast.cancel_workflows(
 returns table (workflow_id text, status text)
 language plpgsql
 as $$
--- The raised epoch refuses every later write of whoever runs it. What has something to undo goes on until it is undone:
--- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing. Who is killed undoes
--- nothing. Noted is what somebody does (`by`), and not what follows from another end.
+-- The raised epoch refuses every later write of whoever runs it, who is told. What has something to undo goes on until it is
+-- undone, or is claimable at once. Once that has begun another cancel changes nothing. Who is killed undoes nothing. Noted is
+-- what somebody does (`by`), and not what follows from another end.
 #variable_conflict use_column
 declare
   found record;
-  undoes boolean := false;
+  heard boolean := false;
 begin
   if by is not null then
     insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
@@ -40,6 +45,8 @@ begin
     set status = case when w.saga is null or kill then 'CANCELLED' else w.status end,
         -- guard: cancel-keeps-owner
         owner = case when w.saga is not null and not kill then w.owner end,
+        -- guard: cancelled-unheard = stopped_on = null,
+        stopped_on = case when w.saga is null or kill then w.owner end,
         -- guard: cancel-keeps-epoch
         epoch = case when w.saga is null or kill then w.epoch + 1 else w.epoch end,
         claimable_at = case
@@ -68,14 +75,16 @@ begin
     where w.workflow_id = any(ids)
       -- guard: cancel-of-the-ended
       and w.status in ('ENQUEUED', 'PENDING')
-    returning w.workflow_id, w.status, w.saga
+    returning w.workflow_id, w.status, w.saga, w.stopped_on
   loop
     workflow_id := found.workflow_id;
     status := found.status;
-    undoes := undoes or found.saga is not null;
+    heard := heard or found.saga is not null or found.stopped_on is not null;
     return next;
   end loop;
-  if undoes then
+  -- Once for all of a transaction, and only where somebody runs it or is to undo it.
+  -- guard: cancels-untold = if false then
+  if heard then
     perform outlast.tell_due();
   end if;
 end
@@ -111,7 +120,10 @@ as $$
     select w.workflow_id, w.stop::text as stop from outlast.workflow_status w
     where w.owner = instance and w.saga = 'stopping'
     union all
-    -- What was paused a moment ago, and may run there yet.
+    -- What was cancelled or paused a moment ago, and may run there yet.
+    select w.workflow_id, '{"code": "disowned"}' from outlast.workflow_status w
+    where w.stopped_on = instance and w.status = 'CANCELLED' and w.completed_at > now() - interval '1 minute'
+    union all
     select w.workflow_id, '{"code": "paused", "message": "it was paused"}' from outlast.workflow_status w
     where w.held is not null and w.held ->> 'instance' = instance and w.updated_at > now() - interval '1 minute'
   ) as s

@@ -137,6 +137,17 @@ async def test_another_instance_is_told_of_a_pause(database: str) -> None:
         assert await runs.result(workflow_id) == ["a", "h", "c"]
 
 
+@pytest.mark.parametrize("mode", ["undo", "kill"])
+async def test_another_instance_is_told_of_a_cancel(database: str, mode: str) -> None:
+    """Long before it renews its lease, and so looks at what it owns."""
+    async with engine_on(database, held, lease_ttl_s=86400.0) as runs, engine_on(database) as other:
+        workflow_id = await runs.start(held)
+        await reach(runs)
+        await other.engine.cancel(workflow_id, "ann", mode=mode)
+        await runs.until(lambda: workflow_id not in runs.live)
+    assert field.ran == ["a", "h"]
+
+
 async def test_messages_and_timers_arrive_while_it_is_paused(database: str) -> None:
     async with engine_on(database, waits, naps) as bench:
         waiting, napping = await bench.start(waits), await bench.start(naps)

@@ -8,6 +8,8 @@ CASES = "engine/test_operated.py::"
 POSTGRES = "engine/test_operated_on_postgres.py::"
 SQL = "store/test_workflow_verbs.py::"
 KEPT = "store/test_kept.py::"
+TOLD = "engine/test_told.py::test_who_runs_what_is_cancelled_hears_of_it"
+ELSEWHERE = "test_another_instance_is_told_of_a_cancel"
 
 MUTANTS = (
     Mutant(
@@ -127,5 +129,27 @@ MUTANTS = (
         "deleted-under-the-living",
         "What something live may still read is not deleted",
         SQL + "test_what_somebody_may_still_read_is_not_deleted",
+    ),
+    Mutant(
+        "cancelled-unheard",
+        "It is known who ran what was cancelled",
+        TOLD,
+        POSTGRES + ELSEWHERE,
+    ),
+    Mutant(
+        "cancels-untold",
+        "Who runs what is cancelled is notified",
+        TOLD,
+    ),
+    Mutant(
+        "cancelled-by-others-unheard",
+        "Who runs what another cancels looks at what it owns",
+        CASES + ELSEWHERE,
+        TOLD,
+    ),
+    Mutant(
+        "memory-cancelled-unheard",
+        "The database in memory knows who ran what was cancelled",
+        CASES + ELSEWHERE,
     ),
 )

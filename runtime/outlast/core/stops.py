@@ -95,6 +95,10 @@ def stop_document(reason: Stopped) -> dict[str, Any]:
     return {"code": reason.code, "message": str(reason)}
 
 
+DISOWNED = "disowned"
+"""What the database says of a workflow that was cancelled while an instance ran it: what it owns tells the rest."""
+
+
 def stop_of(document: dict[str, Any]) -> Stopped:
     """The stop that `stop_document` is of, or the database tells of (`outlast.stops_of`)."""
     if document["code"] == "paused":

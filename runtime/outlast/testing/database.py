@@ -235,6 +235,8 @@ class Database:
             if kill:
                 error = json.dumps({**json.loads(error), "mode": "kill"})
             row.saga = row.stop = row.held = None
+            # guard: memory-cancelled-unheard = setattr(row, "stopped_on", None)
+            row.stopped_on = row.owner
             row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
             row.epoch += 1
             return

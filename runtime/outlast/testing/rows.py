@@ -40,6 +40,8 @@ class Workflow:
     batch_place: int = 0
     saga: str | None = None
     stop: str | None = None
+    stopped_on: str | None = None
+    """Which instance ran it when it was cancelled."""
     map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True

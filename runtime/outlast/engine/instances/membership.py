@@ -30,7 +30,7 @@ from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, 
 from outlast.core.records import Beat, DeclaredQueue
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
-from outlast.core.stops import LeaseLost, stop_of
+from outlast.core.stops import DISOWNED, LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.instances.allowance import Allowance
@@ -362,7 +362,7 @@ class Membership:
         for workflow_id, stop in claims.stops.items():
             # guard: stops-of-others-unheard
             if (execution := self._executor.live.get(workflow_id)) is not None:
-                execution.ask_to_stop(stop_of(from_json(stop)))
+                self._hear_stop(execution, from_json(stop))
         if claims.queued:
             self._decide_at = 0.0
         if claims.workflows:
@@ -376,6 +376,13 @@ class Membership:
             self._executor.when_at_most(self._pace.claims_below, self._go_on)
             return recovered
         return recovered or more
+
+    def _hear_stop(self, execution: Execution, document: dict[str, Any]) -> None:
+        if document["code"] != DISOWNED:
+            execution.ask_to_stop(stop_of(document))
+        # guard: cancelled-by-others-unheard
+        elif execution.stopped is None:
+            self.look_at_owned()  # the row alone tells whether this is the execution that was cancelled
 
     async def _decide(self) -> float:
         """Claim what queues let begin; when to look again, if nobody says so before."""

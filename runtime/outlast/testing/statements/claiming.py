@@ -10,6 +10,7 @@ from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX
 from outlast.core.status import Status
+from outlast.core.stops import DISOWNED
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow, is_untold
 
@@ -95,6 +96,8 @@ class ClaimStatement:
         for workflow_id, row in self._db.workflows.items():
             if row.owner == self._me and row.saga == "stopping":
                 stops[workflow_id] = row.stop or ""
+            elif row.status == Status.CANCELLED and row.stopped_on == self._me:
+                stops[workflow_id] = json.dumps({"code": DISOWNED})
             elif row.held is not None and json.loads(row.held).get("instance") == self._me:
                 stops[workflow_id] = json.dumps({"code": "paused", "message": "it was paused"})
         return stops
