@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "cancels-untold",
         "Who runs what is cancelled is notified",
-        TOLD,
+        "engine/test_told.py::test_cancels_of_one_commit_notify_once_and_only_where_something_runs",
     ),
     Mutant(
         "cancelled-by-others-unheard",

@@ -96,7 +96,7 @@ def stop_document(reason: Stopped) -> dict[str, Any]:
 
 
 DISOWNED = "disowned"
-"""What the database says of a workflow that was cancelled while an instance ran it: what it owns tells the rest."""
+"""What the database says of one that was cancelled while an instance ran it: what it owns tells the rest."""
 
 
 def stop_of(document: dict[str, Any]) -> Stopped:
