@@ -39,7 +39,7 @@ NEEDS: dict[str, tuple[str, Needs]] = {
     "a message": (HELD, lambda store: store.messages.send("w", "1", "t", "k")),
     "a limit": (LIMIT, lambda store: store.queues.take_limit(USE, {"concurrency": 1})),
     "a hold": (HELD, lambda store: store.holds.hold([("w", 1, HOLD)])),
-    "a transaction's record": (HELD, lambda store: store.transactions.transact(WORK, Fence("w", 1, "1", 5))),
+    "a record": (HELD, lambda store: store.transactions.transact(WORK, Fence("w", 1, "1", 5))),
     "a version": (HELD, lambda store: store.holds.pin("w", 1, "v1")),
 }
 

@@ -79,6 +79,7 @@ class Pool:
                 raise NoConnection("this instance is stopping", held=True)
             try:
                 async with asyncio.timeout(None if once else max(0.01, ends - monotonic())):
+                    # guard: pool-waits-for-rows = await self._database.connect(statement_timeout_s=0)
                     return await self._database.connect(statement_timeout_s=0, lock_timeout=LOCK_WAIT)
             except TimeoutError:
                 raise NoConnection("the server does not answer") from None
