@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from outlast import transaction, workflow
 from outlast.store.connections import Database
@@ -23,6 +24,7 @@ select json_build_object(
   'claims', coalesce(current_setting('request.jwt.claims', true), ''),
   'app', coalesce(current_setting('app.tenant', true), ''), 'path', current_setting('search_path'),
   'jit', current_setting('jit'), 'statement_timeout', current_setting('statement_timeout'),
+  'lock_timeout', current_setting('lock_timeout'),
   'idle', current_setting('idle_in_transaction_session_timeout'),
   'application_name', current_setting('application_name'), 'zone', current_setting('TimeZone'),
   'temporary', (select count(*) from pg_class where relnamespace = pg_my_temp_schema()),
@@ -40,6 +42,7 @@ LEAVING = [
     "select set_config('app.tenant', 'ada', false)",
     "set search_path = pg_temp, public",
     "set statement_timeout = '7s'",
+    "set lock_timeout = '7s'",
     "set jit = on",
     "set idle_in_transaction_session_timeout = 0",
     "set application_name = 'ada'",
@@ -62,6 +65,11 @@ LEAVING = [
 
 @transaction
 async def look(tx: Any) -> Any:
+    return (await (await tx.execute(FOUND)).fetchone())[0]
+
+
+@transaction(role="caller")
+async def seen(tx: Any) -> Any:
     return (await (await tx.execute(FOUND)).fetchone())[0]
 
 
@@ -147,15 +155,26 @@ async def test_nothing_is_left_by_the_services_own(database: str, how: str) -> N
             assert await bench.run(looking) == before, statement
 
 
+@pytest.mark.postgres
+async def test_bodies_wait_for_locks_as_the_server_says_and_not_as_the_engine(supabase_database: str) -> None:
+    @workflow
+    async def flow() -> Any:
+        return [(await each())["lock_timeout"] for each in (look, seen, look)]
+
+    async with engine_on(supabase_database, flow, connections=3) as bench:
+        assert await run_as(bench, user(EVE), flow) == ["0", "0", "0"]
+    with psycopg.connect(supabase_database, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("alter database {} set lock_timeout = '7s'").format(database))
+    async with engine_on(supabase_database, flow, connections=3) as bench:
+        assert await run_as(bench, user(EVE), flow) == ["7s", "7s", "7s"]
+
+
 async def test_callers_find_nothing_of_a_service_transaction(supabase_database: str) -> None:
 
     @transaction
     async def careless(tx: Any) -> None:
         await tx.execute("set app.tenant = 'ada'; create temporary table mine (n int)")
-
-    @transaction(role="caller")
-    async def seen(tx: Any) -> Any:
-        return (await (await tx.execute(FOUND)).fetchone())[0]
 
     @workflow
     async def flow() -> Any:

@@ -6,12 +6,14 @@ import pytest
 
 from outlast import Queue, workflow
 from outlast.core import records
+from outlast.core.errors import DatabaseUnavailable
 from outlast.core.observations import QueueUndecided
 from outlast.core.status import Status
 from tests.engine import queue_cases
 from tests.engine.harness import engine_on
 from tests.engine.queue_cases import *  # noqa: F403
 from tests.engine.queue_cases import batched, bench_on, started, state_of
+from tests.store.harness import under_way
 
 pytestmark = pytest.mark.postgres
 
@@ -33,6 +35,20 @@ async def test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_i
             ended = [(await bench.row(each))["completed_at"] is not None for each in ids]
             assert ended == [bool(epoch)] * 3
         queue_cases.batches.gate.set()
+
+
+async def test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown(database: str) -> None:
+    @workflow(queue=Queue("counted", max_backlog=9))
+    async def flow() -> int:
+        return 1
+
+    async with engine_on(database, flow, database_wait_s=0.1) as bench:
+        assert await bench.run(flow) == 1
+        async with under_way(database, "update outlast.queue_doors set passed = 0"):
+            with pytest.raises(DatabaseUnavailable, match="the same key is safe"):
+                await bench.start(flow, workflow_id="w")
+        await bench.start(flow, workflow_id="w")
+        assert await bench.result("w") == 1
 
 
 async def test_a_queue_that_cannot_decide_is_told_of_once_and_decides_when_it_was_changed(

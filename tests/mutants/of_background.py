@@ -55,4 +55,9 @@ MUTANTS = (
         "What a listener raises reaches neither other listeners nor who told it",
         "unit/test_listeners.py::test_one_that_fails_is_told_of_once_and_disturbs_nobody",
     ),
+    Mutant(
+        "held-taken-for-away",
+        "A row that somebody holds is not told as a database that is away",
+        "unit/test_background.py::test_a_row_that_somebody_holds_is_no_absence",
+    ),
 )

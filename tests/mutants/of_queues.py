@@ -226,4 +226,9 @@ MUTANTS = (
         "The database in memory holds limits too",
         "store/test_queues_alike.py::test_both_choose_the_same",
     ),
+    Mutant(
+        "doors-waited-for-without-end",
+        "A call waits at its queue's door no longer than for any start",
+        "engine/test_queues_on_postgres.py::test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown",
+    ),
 )

@@ -10,7 +10,7 @@ import pytest
 
 from outlast.core.background import Loop, end_tasks
 from outlast.core.observations import DatabaseFound, DatabaseLost, LoopFailed, Observation
-from outlast.core.ports import Unreachable
+from outlast.core.ports import HeldUp, Unreachable
 from outlast.testing.clock import given_time
 from outlast.testing.virtual import Time, VirtualLoop
 
@@ -224,6 +224,18 @@ def test_an_absent_database_is_told_by_the_loop_whose_task_that_is(virtual: Run)
         assert found.away_s == pytest.approx(telling.began[4])
         for loop in loops:
             await loop.close()
+
+    virtual(test())
+
+
+def test_a_row_that_somebody_holds_is_no_absence(virtual: Run) -> None:
+    rounds = Rounds(HeldUp("held"), HeldUp("held"), None)
+
+    async def test() -> None:
+        loop = rounds.loop(tells_absence=True)
+        await asyncio.sleep(10.0)
+        assert rounds.told == [LoopFailed("tested", "HeldUp('held')")]
+        await loop.close()
 
     virtual(test())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from outlast.core.clock import monotonic
 from outlast.core.observations import DatabaseFound, DatabaseLost, LoopFailed, Observer
-from outlast.core.ports import Unreachable
+from outlast.core.ports import HeldUp, Unreachable
 from outlast.core.retry import RetryPolicy
 
 RETRY = RetryPolicy(backoff_s=0.1, backoff_max_s=2.0)
@@ -145,7 +145,8 @@ class Loop:
 
     def _failed(self, error: BaseException) -> float:
         self._failures += 1
-        if not isinstance(error, Unreachable):
+        # guard: held-taken-for-away without 2
+        if not isinstance(error, Unreachable) or isinstance(error, HeldUp):
             # guard: loop-fails-again-and-again = (told := repr(error))
             if (told := repr(error)) != self._told:
                 self._observe(LoopFailed(self._name, told))

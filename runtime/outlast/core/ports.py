@@ -42,6 +42,10 @@ class Unreachable(Exception):
     """The database can't be reached; whether the last statement was committed is unknown."""
 
 
+class HeldUp(Unreachable):
+    """Another transaction holds what a statement needs, for too long. Nothing was written."""
+
+
 class BadData(Exception):
     """The database refused the data of a batch. Nothing of the batch was written."""
 

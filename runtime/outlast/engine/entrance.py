@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from outlast.core.errors import DatabaseUnavailable, UsageError
-from outlast.core.ports import Unreachable
+from outlast.core.errors import DatabaseUnavailable, Overloaded, UsageError
+from outlast.core.ports import HeldUp, Unreachable
 
 
 class Entrance:
@@ -48,8 +48,10 @@ class Entrance:
 
 @contextmanager
 def reaching(unknown: str = "") -> Iterator[None]:
-    """What is done within needs the database. Raises DatabaseUnavailable."""
+    """What is done within needs the database. Raises DatabaseUnavailable; Overloaded for HeldUp."""
     try:
         yield
+    except HeldUp as error:
+        raise Overloaded(str(error)) from error
     except Unreachable as error:
         raise DatabaseUnavailable(f"{unknown}{error}") from error

@@ -171,11 +171,18 @@ class Starts:
     async def _enter(self, new: NewWorkflow) -> bool:
         """Let a workflow in by its queue's door; False if it is there already, or was attached to another.
 
-        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError; then nothing was written.
+        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError, and Overloaded where somebody
+        holds the door; then nothing was written.
         """
         try:
             with reaching("it is unknown whether the start was committed; the same key is safe: "):
-                entered = await self._queues.enqueue(new, secrets.randbits(62))
+                # guard: doors-waited-for-without-end
+                async with asyncio.timeout(self._options.database_wait_s):
+                    entered = await self._queues.enqueue(new, secrets.randbits(62))
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                "it is unknown whether the start was committed; the same key is safe"
+            ) from None
         except BadData as error:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
         match entered.outcome:

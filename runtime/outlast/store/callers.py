@@ -21,13 +21,21 @@ _SQL = load("callers.sql")
 _UNDO_S = 5.0
 
 # Each is one message of several statements, and so one round trip. psycopg parses bytes only once.
-_BEGIN = (_SQL["clean"] + _SQL["restore"]).as_bytes()
+_BEGIN = (_SQL["clean"] + _SQL["restore"] + _SQL["own_locks"]).as_bytes()
 _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
-_COMMIT = (_SQL["commit"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["after"]).as_bytes()
+_COMMIT = (
+    _SQL["own_locks"] + _SQL["commit"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["after"]
+).as_bytes()
 _FORGET = _SQL["forget"].as_bytes()
+_MARK = (_SQL["own_locks"] + _SQL["mark"]).as_bytes()
 _COMMIT_SERVICE = (
-    _SQL["commit_service"] + _SQL["clean"] + _SQL["restore"] + _SQL["prepared"] + _SQL["after"]
+    _SQL["own_locks"]
+    + _SQL["commit_service"]
+    + _SQL["clean"]
+    + _SQL["restore"]
+    + _SQL["prepared"]
+    + _SQL["after"]
 ).as_bytes()
 
 
@@ -85,11 +93,12 @@ async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> 
 @asynccontextmanager
 async def as_service(connection: AsyncConn, mark: str) -> AsyncIterator[None]:
     """Mark the open transaction as `mark`; if what is within raises, undo it, and what a rollback doesn't."""
+    parameters = _service_parameters(connection, mark)
     try:
-        await connection.execute(_SQL["mark"], {"mark": mark})
+        await _run(connection, _MARK, parameters)
         yield
     except BaseException:
-        await _undo(connection, _service_parameters(connection, mark))
+        await _undo(connection, parameters)
         raise
 
 

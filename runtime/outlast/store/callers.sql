@@ -22,6 +22,11 @@ select set_config(each.key, each.value, false) from json_each_text(%(settings)s)
 select set_config(each.key, each.value, true) from json_each_text(%(needed)s) as each;
 select set_config('outlast.transaction', %(mark)s, true);
 
+-- name: own_locks
+-- What users wrote waits for locks as long as the server's own setting says, not as the engine's statements do.
+-- guard: users-wait-as-the-engine
+set local lock_timeout to default;
+
 -- name: enter
 -- Checks the role that a token names. It must be one that `authenticator` may SET ROLE to, as in the Data API. In a
 -- Postgres without that role it must be one of Supabase's three. It is never a superuser.

@@ -120,15 +120,19 @@ class Database:
         """As libpq takes it. It holds the password."""
         return self._address.conninfo
 
-    async def connect(self, *, journal: bool = False, statement_timeout_s: float = 30.0) -> AsyncConn:
-        """A connection in autocommit mode. Raises NoConnection."""
-        connection = await self._gate.run(partial(self._connect, journal, statement_timeout_s))
+    async def connect(
+        self, *, journal: bool = False, statement_timeout_s: float = 30.0, lock_timeout: str | None = None
+    ) -> AsyncConn:
+        """A connection in autocommit mode; the timeouts are of sessions. Raises NoConnection."""
+        connection = await self._gate.run(partial(self._connect, journal, statement_timeout_s, lock_timeout))
         if connection.kind is not self._told:
             self._told = connection.kind
             self._observe(DatabaseConnected(connection.kind.value, connection.kind.sessions))
         return connection
 
-    async def _connect(self, journal: bool, statement_timeout_s: float) -> AsyncConn:
+    async def _connect(
+        self, journal: bool, statement_timeout_s: float, lock_timeout: str | None
+    ) -> AsyncConn:
         async with as_unreachable():
             began = monotonic()
             connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
@@ -139,7 +143,10 @@ class Database:
                     cursor = await connection.execute(_SQL["reach"], {"relied": RELIED_ON_JSON})
                     connection.needed = (await cursor.fetchone() or (None,))[0]
                 else:
-                    direct = await self._open_session(connection, known, journal, statement_timeout_s, began)
+                    limits = {"statement_timeout": f"{statement_timeout_s:.0f}s"}
+                    if lock_timeout is not None:
+                        limits["lock_timeout"] = lock_timeout
+                    direct = await self._open_session(connection, known, journal, limits, began)
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
                 if connection.kind.sessions:
                     connection.prepare_threshold = 5
@@ -154,18 +161,18 @@ class Database:
         connection: AsyncConn,
         known: Kind | None,
         journal: bool,
-        statement_timeout_s: float,
+        limits: Mapping[str, str],
         began: float,
     ) -> bool:
         """Make settings, where this is known to be a session or proves to be; whether it surely is direct."""
+        settings = {**_SESSION_SETTINGS, **limits}
         parameters = {
             "pid": connection.pgconn.backend_pid,
             "names": self._address.shown_names(),
             "age": monotonic() - began + _SLACK_S,
             "known": known is not None,
             "journal": journal,
-            "statement_timeout": f"{statement_timeout_s:.0f}s",
-            "session": json.dumps(_SESSION_SETTINGS),
+            "session": json.dumps(settings),
             "relied": RELIED_ON_JSON,
         }
         row = await (await connection.execute(_SQL["open_session"], parameters)).fetchone()
@@ -173,11 +180,7 @@ class Database:
         if row is None or not row[1]:
             connection.needed = needed
         else:
-            connection.settings = {
-                **json.loads(needed or "{}"),
-                **_SESSION_SETTINGS,
-                "statement_timeout": f"{statement_timeout_s:.0f}s",
-            }
+            connection.settings = {**json.loads(needed or "{}"), **settings}
         return row is not None and row[0] is True
 
 

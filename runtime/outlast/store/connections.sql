@@ -15,7 +15,6 @@ select
   judged.direct,
   judged.settings,
   judged.needed,
-  case when judged.settings then set_config('statement_timeout', %(statement_timeout)s, false) end,
   case when judged.settings then (
     select count(set_config(each.key, each.value, false)) from json_each_text(judged.needed::json) as each
   ) end,

@@ -219,16 +219,22 @@ where o.workflow_id = any(%(ids)s::text[])
   and o.nonce = %(nonce)s
 
 -- name: record_transaction
-with fenced as (
+-- Whoever holds the workflow's row is not waited for with a place of the pool: the transaction runs again.
+with limited as materialized (
+  -- guard: records-wait-for-rows = select ''
+  select set_config('lock_timeout', '1s', true)
+  as lock_timeout
+), fenced as (
   select w.workflow_id
-  from outlast.workflow_status w
+  from limited l
+  join outlast.workflow_status w on l.lock_timeout is not null
   where w.workflow_id = %(workflow_id)s
     -- guard: transaction-without-epoch
     and w.epoch = %(epoch)s
     -- guard: transaction-without-owner
     and w.owner = %(instance)s
   -- guard: transaction-without-lock
-  for share
+  for share of w
 )
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,

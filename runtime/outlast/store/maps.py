@@ -25,7 +25,7 @@ from outlast.store.connections import CONFLICTS, AsyncConn, Database, as_unreach
 from outlast.store.journal import NEW
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import repeat, rows_of
+from outlast.store.repeatable import limited_locks, repeat, rows_of
 
 _SQL = load("maps.sql")
 READ_S = 10.0
@@ -97,7 +97,8 @@ class PostgresMaps:
             "epoch": fence.epoch,
             "map": to_json(state).decode(),
         }
-        row = await (await connection.execute(_SQL["open"], parameters)).fetchone()
+        async with limited_locks(connection):
+            row = await (await connection.execute(_SQL["open"], parameters)).fetchone()
         return bool(row and row[0])
 
     async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:

@@ -49,7 +49,9 @@ class PostgresMessages:
 
     async def _send(self, query: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:
-            (row,) = await self._rows(query, parameters)
+            (row,) = await rows_of(
+                self._pool, _SQL[query], parameters, f"workflow {parameters['workflow_id']}"
+            )
         except tuple(_REFUSALS) as error:
             text = error.diag.message_primary or str(error)
             raise _REFUSALS[type(error)](text) from error

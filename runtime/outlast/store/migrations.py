@@ -15,6 +15,7 @@ _BOOKED = "\ninsert into outlast.schema_migrations (version) values ('{}') on co
 """How a migration of Outlast's own enters itself in the books. None of a project's does."""
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
+_WAIT = SQL("set local lock_timeout to default")
 # Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _EXISTS = SQL(
     "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
@@ -91,6 +92,8 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
     applied = []
     for migration in await pending_over(connection):
         async with connection.transaction():
+            # guard: migrations-give-up
+            await connection.execute(_WAIT)
             # guard: migrations-without-lock
             await lock_migrations(connection)
             if migration not in await pending_over(connection):

@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from outlast.core.clock import monotonic
 from outlast.store.connections import AsyncConn, Database, is_open
+from outlast.store.contention import LOCK_WAIT, Contention
 from outlast.store.gate import NoConnection
 
 IDLE_S_MAX = 60.0
@@ -26,6 +27,8 @@ class Pool:
     def __init__(self, database: Database, size: int) -> None:
         self._database = database
         self.size = size
+        # guard: all-places-for-one-row = Contention(size)
+        self.contention = Contention(max(1, size // 2))
         self._room = asyncio.Semaphore(size)
         self._idle: list[tuple[float, AsyncConn]] = []
         self._reaper: asyncio.TimerHandle | None = None
@@ -76,7 +79,8 @@ class Pool:
                 raise NoConnection("this instance is stopping", held=True)
             try:
                 async with asyncio.timeout(None if once else max(0.01, ends - monotonic())):
-                    return await self._database.connect(statement_timeout_s=0)
+                    # guard: pool-waits-for-rows = await self._database.connect(statement_timeout_s=0)
+                    return await self._database.connect(statement_timeout_s=0, lock_timeout=LOCK_WAIT)
             except TimeoutError:
                 raise NoConnection("the server does not answer") from None
             except NoConnection as error:

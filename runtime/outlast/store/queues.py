@@ -26,7 +26,12 @@ class PostgresQueues:
     async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
         try:
-            rows = await rows_of(self._pool, _SQL["enqueue"], {**new._asdict(), "nonce": nonce})
+            rows = await rows_of(
+                self._pool,
+                _SQL["enqueue"],
+                {**new._asdict(), "nonce": nonce},
+                f"the door of queue {new.queue!r}",
+            )
         except (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError) as error:
             raise BadData(str(error).strip().partition("\n")[0]) from error
         if not rows:
@@ -36,7 +41,7 @@ class PostgresQueues:
     async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """See QueueStore."""
         parameters = {**use._asdict(), "options": to_json(options).decode()}
-        (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters)
+        (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters, f"limit {use.name!r}")
         wait_s: float | None = row["wait_s"]
         return wait_s
 

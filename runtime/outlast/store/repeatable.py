@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
-from psycopg.errors import QueryCanceled
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
 
 from outlast.core.ports import TookTooLong, Unreachable
 from outlast.store.connections import CONFLICTS, GIVEN_UP, AsyncConn, as_unreachable
+from outlast.store.contention import LOCK_WAIT, held_up
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 
@@ -21,20 +22,58 @@ TRIES = 3
 WAIT_S = 3.0
 """How long to wait for a connection. Somebody waits for the answer: better to say soon that there is none."""
 
+_PATIENCE = "select set_config('lock_timeout', %s, true)"
 _LIMIT = "select set_config('statement_timeout', %s, true)"
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 
-async def rows_of(pool: Pool, statement: SQL | Composed, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `statement`. Raises Unreachable, and the errors of the statement itself."""
+async def rows_of(
+    pool: Pool, statement: SQL | Composed, parameters: dict[str, Any], of: str | None = None
+) -> list[dict[str, Any]]:
+    """The rows of `statement`, which waits LOCK_WAIT_S at most for what others hold.
+
+    `of` says whose row it needs, where many may ask for the same. Raises Unreachable, HeldUp, and the errors
+    of the statement itself.
+    """
+
+    async def do(connection: AsyncConn) -> list[dict[str, Any]]:
+        async with limited_locks(connection):
+            return await _fetch(connection, statement, parameters)
+
+    return await repeat(pool, do, of)
+
+
+async def rows_read(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """As `rows_of`, of a statement that only reads: it waits for nobody's row."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:
-        cursor = connection.cursor(row_factory=dict_row)
-        await cursor.execute(statement, parameters)
-        return await cursor.fetchall()
+        return await _fetch(connection, statement, parameters)
 
     return await repeat(pool, read)
+
+
+async def _fetch(
+    connection: AsyncConn, statement: SQL | Composed, parameters: dict[str, Any]
+) -> list[dict[str, Any]]:
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(statement, parameters)
+    return await cursor.fetchall()
+
+
+@asynccontextmanager
+async def limited_locks(connection: AsyncConn) -> AsyncIterator[None]:
+    """What is executed within waits for nobody's locks longer than LOCK_WAIT_S.
+
+    In a session that is a setting since it was opened.
+    """
+    if connection.kind.sessions:
+        yield
+        return
+    async with connection.transaction():
+        # guard: rows-waited-for-behind-a-pooler
+        await connection.execute(_PATIENCE, (LOCK_WAIT,))
+        yield
 
 
 async def rows_within(
@@ -92,19 +131,28 @@ async def one_by_one(
         await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]]) -> T:
-    """What `do` comes to, which may be run several times. Raises as `rows_of`."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            async with as_unreachable(), pool.connection(WAIT_S) as connection, connection.with_settings():
-                return await do(connection)
-        except CONFLICTS as error:
-            if attempt == TRIES:
-                raise Unreachable(str(error)) from error
-        except NoConnection:
-            raise
-        except Unreachable as error:
-            # guard: given-up-repeated without 2
-            if attempt == TRIES or isinstance(error.__cause__, GIVEN_UP):
+async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]], of: str | None = None) -> T:
+    """What `do` comes to, which may be run several times. `of` and what is raised: as `rows_of`."""
+    async with nullcontext() if of is None else pool.contention.at(of, WAIT_S):
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with (
+                    as_unreachable(),
+                    pool.connection(WAIT_S) as connection,
+                    connection.with_settings(),
+                ):
+                    return await do(connection)
+            except CONFLICTS as error:
+                if attempt == TRIES:
+                    raise Unreachable(str(error)) from error
+            except NoConnection:
                 raise
-    raise AssertionError("unreachable")
+            except Unreachable as error:
+                # What was cut off before may have been done.
+                # guard: held-though-in-doubt without 1
+                if attempt == 1 and isinstance(error.__cause__, LockNotAvailable):
+                    raise held_up(of) from error.__cause__
+                # guard: given-up-repeated without 2
+                if attempt == TRIES or isinstance(error.__cause__, GIVEN_UP):
+                    raise
+        raise AssertionError("unreachable")

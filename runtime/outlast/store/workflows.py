@@ -32,7 +32,7 @@ from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import one_by_one, rows_of, rows_within
+from outlast.store.repeatable import one_by_one, rows_of, rows_read, rows_within
 
 _SQL = load("workflows.sql") | load("resources.sql")
 _AS_JSON = (Kind.RATE, Kind.OBJECT, Kind.JSON)
@@ -207,7 +207,8 @@ class PostgresWorkflows:
         """
         given = dict.fromkeys(each.name for each in verb.arguments) | dict(arguments)
         parameters = {**given, "workflow_id": workflow_id, "nonce": secrets.randbits(63), "by": by}
-        rows = await self._rows(verb.name, parameters) or await self._rows("changed", parameters)
+        rows = await rows_of(self._pool, _SQL[verb.name], parameters, f"workflow {workflow_id}")
+        rows = rows or await self._rows("changed", parameters)
         return Status(rows[0]["status"]) if rows else None
 
     async def act(
@@ -234,7 +235,8 @@ class PostgresWorkflows:
                 value = arguments[each.name]
                 given[each.name] = Jsonb(value) if each.kind in _AS_JSON else value
         try:
-            row = (await rows_of(self._pool, _call(verb.function, given), given))[0]
+            of = None if key is None else f"{verb.noun.one} {key}"
+            row = (await rows_of(self._pool, _call(verb.function, given), given, of))[0]
         except errors.NoDataFound:
             raise NoSuchRow from None
         except errors.InvalidParameterValue as error:
@@ -263,7 +265,7 @@ class PostgresWorkflows:
         return await self._page("steps_after", {"workflow_id": workflow_id, "after": order}, limit)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        return await rows_of(self._pool, _SQL[query], parameters)
+        return await rows_read(self._pool, _SQL[query], parameters)
 
     async def _page(
         self, query: str, parameters: dict[str, Any], limit: int | None, limit_s: float | None = None

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.holds import Hold
 from outlast.core.observations import HeldFreed, Observer, WorkflowHeld
-from outlast.core.ports import Catalog, HoldStore
+from outlast.core.ports import Catalog, HeldUp, HoldStore
 
 BATCH = 500
 """So many holds go into one statement."""
 PAUSE_LOOKS = 5
 """An instance whose last look is longer ago than so many took was away: frozen, or its database was."""
 NEVER_S = 1e9
+_Asked = tuple[int, Hold, asyncio.Future[bool | None]]
 
 
 class Holder:
@@ -51,7 +53,7 @@ class Holder:
         self._all_every_s = all_every_s
         self._grace_s = grace_s
         self._days_max = days_max
-        self._asked: dict[str, tuple[int, Hold, asyncio.Future[bool | None]]] = {}
+        self._asked: dict[str, _Asked] = {}
         self._told: Mapping[str, str] | None = None
         self._all_at = 0.0
         self._here_since = self._looked_at = -math.inf
@@ -93,7 +95,18 @@ class Holder:
         return self._look_s
 
     async def _hold_asked(self) -> None:
-        batch = list(self._asked.items())[:BATCH]
+        asked = list(self._asked.items())[:BATCH]
+        try:
+            await self._hold(asked)
+        # guard: one-row-holds-up-all-holds
+        except HeldUp:
+            for each in asked:
+                with suppress(HeldUp):
+                    await self._hold([each])
+            if any(self._asked.get(workflow_id) is each for workflow_id, each in asked):
+                raise
+
+    async def _hold(self, batch: Sequence[tuple[str, _Asked]]) -> None:
         held = await self._store.hold([(workflow_id, epoch, hold) for workflow_id, (epoch, hold, _) in batch])
         for workflow_id, asked in batch:
             if self._asked.get(workflow_id) is asked:

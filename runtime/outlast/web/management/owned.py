@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from outlast.core.errors import DatabaseUnavailable
-from outlast.core.ports import TookTooLong, Unreachable
+from outlast.core.errors import DatabaseUnavailable, Overloaded
+from outlast.core.ports import HeldUp, TookTooLong, Unreachable
 from outlast.core.records import Ownership
 from outlast.core.resources import WORKFLOWS
 from outlast.store.workflows import PostgresWorkflows
@@ -83,5 +83,7 @@ def as_unavailable() -> Iterator[None]:
         yield
     except TookTooLong as error:
         raise ProblemError(TOO_LONG) from error
+    except HeldUp as error:
+        raise Overloaded(str(error)) from error
     except Unreachable as error:
         raise DatabaseUnavailable("the database can't be reached") from error
