@@ -61,8 +61,7 @@ class PostgresMessages:
         """See MessageStore."""
         (row,) = await self._rows("deliver", {"limit": DELIVERED_MAX})
         faults.reach("deliver.after_commit")
-        left = row["waiting"] > row["delivered"] or row["waiting"] == DELIVERED_MAX
-        return Delivered(row["woken"], left)
+        return Delivered(row["woken"], row["left"])
 
     async def tell(self) -> Delivered:
         """See MessageStore."""

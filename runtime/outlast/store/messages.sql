@@ -10,24 +10,26 @@ select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(message)s::json, 
 -- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.
 -- Only a transaction that holds a workflow's row numbers its messages: so a snapshot that shows a number shows all
 -- lower ones. It is one statement and one commit: an instance that freezes in the middle holds no row.
-with waiting as (
-  select m.message_id, m.workflow_id from outlast.messages m
-  where m.number is null
+with waiting as materialized (
+  -- Those of locked workflows are passed by before the limit: a later delivery finds them. The row is looked up for each,
+  -- so that this stays with the index of what is undelivered.
+  select m.message_id, w.mail
+  -- guard: one-inbox-stops-all = from (select * from outlast.messages where number is null order by message_id limit %(limit)s) as m
+  from (select * from outlast.messages where number is null order by message_id) as m
+  cross join lateral (
+    select w.mail from outlast.workflow_status w where w.workflow_id = m.workflow_id
+    order by w.workflow_id limit 1
+    -- guard: numbered-without-the-lock
+    for no key update skip locked
+  ) as w
   order by m.message_id
   limit %(limit)s
-), inbox as materialized (
-  -- Messages of locked workflows are skipped: a later delivery finds them.
-  select w.workflow_id, w.mail
-  from outlast.workflow_status w
-  where w.workflow_id in (select workflow_id from waiting)
-  -- guard: numbered-without-the-lock
-  for no key update skip locked
 ), arrived as materialized (
   -- The messages are locked after the row: those that another transaction numbered since the snapshot drop out.
   select m.message_id, m.workflow_id, m.topic, b.mail
-  from inbox b
-  join outlast.messages m on m.workflow_id = b.workflow_id
-  where m.message_id in (select message_id from waiting) and m.number is null
+  from waiting b
+  join outlast.messages m on m.message_id = b.message_id
+  where m.number is null
   for update of m skip locked
 ), numbered as (
   update outlast.messages m
@@ -53,8 +55,9 @@ with waiting as (
   returning w.owner is null and w.claimable_at <= now() as woken
 )
 select
-  (select count(*) from waiting) as waiting,
-  (select count(*) from arrived) as delivered,
+  exists (
+    select from outlast.messages m where m.number is null and m.message_id not in (select message_id from arrived)
+  ) as left,
   (select count(*) from counted where woken) as woken
 
 -- name: tell
