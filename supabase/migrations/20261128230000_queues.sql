@@ -827,42 +827,6 @@ as $$
   select left(state, 2) not in ('40', '53', '55', '57', '58')
 $$;
 
-create or replace function outlast.one_by_one(
-  act text, ids text[], given jsonb default '{}', out done jsonb, out refused text[]
-)
-language plpgsql
-as $$
--- Does `act` to these rows: a function of ids and of what is `given` beside them, which answers with an array. To all at
--- once; if that fails for a reason of some of them, to each by itself: who refuses it stays as it is.
-declare
-  call constant text not null default format('select outlast.%I($1, $2)', act);
-  id text;
-  part jsonb;
-begin
-  done := '[]';
-  refused := '{}';
-  if coalesce(cardinality(ids), 0) = 0 then return; end if;
-  begin
-    execute call into done using ids, given;
-    return;
-  -- guard: one-row-stops-all = exception when assert_failure then
-  exception when others then
-    if not outlast.is_of_rows(sqlstate) then raise; end if;
-  end;
-  foreach id in array ids loop
-    begin
-      execute call into part using array[id], given;
-      done := done || part;
-    exception when others then
-      -- guard: nobody-waits-for-the-database = if false then raise; end if;
-      if not outlast.is_of_rows(sqlstate) then raise; end if;
-      refused := refused || id;
-      raise warning 'outlast.%: % stays as it is: %', act, id, sqlerrm;
-    end;
-  end loop;
-end
-$$;
-
 create or replace function outlast.claim_queue_apart(
   name text,
   me text,
@@ -1390,8 +1354,7 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
-    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'one_by_one',
-    'claim_queue_apart',
+    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[

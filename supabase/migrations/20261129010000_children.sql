@@ -250,6 +250,7 @@ begin
       select w.workflow_id from outlast.workflow_status w
       where w.untold and w.status not in ('ENQUEUED', 'PENDING')
         and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
+        -- guard: refused-ones-fill-tellings
         and w.workflow_id <> all(refused)
         -- An item is in its map's own queue.
         and ((w.queue = w.parent) is not true or outlast.hold_map(w.parent))
@@ -271,6 +272,7 @@ begin
     done := jsonb_array_length(marked.done);
     refused := refused || told.refused || marked.refused;
     -- What is refused is not asked again at once.
+    -- guard: refused-ends-told-at-once = more := done < cardinality(untold);
     more := done < cardinality(untold) and cardinality(refused) = 0 and not told.done @> '[{"refused": true}]';
     exit when cancelled >= most or (passed = 0 and done = 0 and cardinality(told.refused || marked.refused) = 0);
   end loop;

@@ -16,7 +16,9 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.queries import load
 from tests.store.harness import rows, start, store_of, under_way, waits_for_a_lock
 
-DELIVER = load("messages.sql")["deliver"].as_string(None).replace("%(limit)s", "500")
+DELIVER = (
+    load("messages.sql")["deliver"].as_string(None).replace("%(limit)s", "500").replace("%(refused)s", "'{}'")
+)
 LATER_S = 4e9
 AWAITING = '{"mail":0,"topics":["t"]}'
 SUSPEND = f"""
@@ -67,7 +69,9 @@ async def test_messages_to_one_that_is_held_hold_up_nobody_elses(database: str) 
         await start(store, "w", "x")
         await rows(database, sent)
         await rows(database, "select outlast.send('x', '1', 't')")
-        async with under_way(database, "select from outlast.workflow_status where workflow_id = 'w' for update"):
+        async with under_way(
+            database, "select from outlast.workflow_status where workflow_id = 'w' for update"
+        ):
             assert (await store.messages.deliver()).left
             numbers = "select number from outlast.messages where workflow_id = 'x'"
             assert await rows(database, numbers) == [(1,)]

@@ -55,6 +55,7 @@ CLAIM = load("instances.sql")["claim"].as_string(None)
 GIVEN = {
     **dict.fromkeys(re.findall(r"%\((\w+)\)s", CLAIM), 1),
     "instance": "me",
+    "refused": [],
     "functions": ["f"],
     "strict": True,
     "alone": True,
@@ -105,7 +106,7 @@ def test_no_poll_reads_the_table_from_its_beginning(database: str, waiting: str)
             assert scans_of(connection, poll) == 0, poll
         assert scans_of(connection, CLAIM, GIVEN) == 0
         connection.execute(SENT)
-        assert scans_of(connection, DELIVER, {"limit": 500}) == 0
+        assert scans_of(connection, DELIVER, {"limit": 500, "refused": []}) == 0
 
 
 @pytest.mark.parametrize("waiting", WAITING)
