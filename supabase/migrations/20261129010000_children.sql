@@ -91,20 +91,17 @@ begin
 end
 $$;
 
-create or replace function outlast.wake_due()
-returns integer
+create or replace function outlast.wake_rows(ids text[], given jsonb)
+returns jsonb
 language plpgsql
 as $$
--- Wakes whose wait is over; how many. Whose row is not free just now keeps the wait: each claim sees to it. Who is in
--- memory needs nothing: before it leaves, it meets the row that it waits for.
+-- Of these waiters: see wake_due.
 declare
-  number integer;
+  woken jsonb;
 begin
   with due as (
     select w.ctid as place, w.waiter from outlast.waits w
-    where w.due or w.target is null
-    order by w.waiter
-    limit 10000
+    where w.waiter = any(ids) and (w.due or w.target is null)
     for update skip locked
   ), free as materialized (
     select p.workflow_id from outlast.workflow_status p
@@ -129,7 +126,23 @@ begin
         where p.workflow_id = d.waiter and p.owner is null and p.status = 'PENDING' and p.claimable_at is not null)
     )
   )
-  select count(*) into number from woken;
+  select coalesce(jsonb_agg(w.workflow_id), '[]') into woken from woken w;
+  return woken;
+end
+$$;
+
+create or replace function outlast.wake_due()
+returns integer
+language plpgsql
+as $$
+-- Wakes whose wait is over; how many. Whose row is not free just now keeps the wait: each claim sees to it. Who is in
+-- memory needs nothing: before it leaves, it meets the row that it waits for.
+declare
+  number integer;
+begin
+  select jsonb_array_length(o.done) into number from outlast.one_by_one('wake_rows', array(
+    select w.waiter from outlast.waits w where w.due or w.target is null
+    group by w.waiter order by w.waiter limit 10000)) as o;
   if number > 0 then
     perform outlast.tell_due();
   end if;
@@ -154,6 +167,59 @@ begin
 end
 $$;
 
+create or replace function outlast.hold_map(id text)
+returns boolean
+language plpgsql
+as $$
+-- Whether the row of this map could be locked, or there is none. Nobody waits for who holds it.
+begin
+  perform from outlast.workflow_status w where w.workflow_id = id
+  -- guard: held-map-holds-up-all = for no key update;
+  for no key update skip locked;
+  return found or not exists (select from outlast.workflow_status w where w.workflow_id = id);
+end
+$$;
+
+create or replace function outlast.tell_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Of these, which have ended or are to undo: cancels `most` of their children, and wakes who waits for them.
+declare
+  found record;
+  woken integer;
+begin
+  select * into found from outlast.cancel_children(ids, (given ->> 'most')::integer);
+  woken := outlast.tell_ends(array(
+    select w.workflow_id from outlast.workflow_status w
+    where w.workflow_id = any(ids) and w.status not in ('ENQUEUED', 'PENDING')));
+  return jsonb_build_array(
+    jsonb_build_object('cancelled', found.cancelled, 'refused', found.refused, 'woken', woken));
+end
+$$;
+
+create or replace function outlast.mark_told(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+declare
+  done jsonb;
+begin
+  with told as (
+    update outlast.workflow_status w set untold = false
+    -- guard: cancels-stop-halfway = where w.workflow_id = any(ids) or (w.status = 'CANCELLED' and (
+    where w.workflow_id = any(ids) and not ((w.status = 'CANCELLED' or w.saga is not null) and (
+      select true from outlast.workflow_status c
+      where c.parent = w.workflow_id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')
+      order by c.status limit 1) is not null)
+    returning w.workflow_id
+  )
+  select coalesce(jsonb_agg(t.workflow_id), '[]') into done from told t;
+  return done;
+end
+$$;
+
 create or replace function outlast.tell_untold(out woken integer, out more boolean)
 language plpgsql
 -- A session keeps the plans that it made when the table was empty, and would read all of it for ever.
@@ -161,14 +227,16 @@ set enable_seqscan = off
 as $$
 -- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled (though it
 -- has something to undo first), generation after generation, some thousands in one commit. What is left is seen to by
--- the next claim of any instance.
+-- the next claim of any instance, as is what a row refuses, and items of a map that somebody holds.
 declare
   most constant integer not null default 5000;
-  told text[];
-  stopping text[];
+  untold text[];
+  refused text[] := '{}';
   cancelled integer := 0;
   passed integer;
   done integer;
+  told record;
+  marked record;
 begin
   woken := 0;
   more := false;
@@ -178,31 +246,35 @@ begin
     return;
   end if;
   loop
-    told := array(
+    untold := array(
       select w.workflow_id from outlast.workflow_status w
       where w.untold and w.status not in ('ENQUEUED', 'PENDING')
         and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
+        -- guard: refused-ones-fill-tellings
+        and w.workflow_id <> all(refused)
+        -- An item is in its map's own queue.
+        and ((w.queue = w.parent) is not true or outlast.hold_map(w.parent))
       order by w.workflow_id limit 1000
-      for no key update skip locked);
-    -- guard: children-outlast-the-undoing = stopping := array[]::text[];
-    stopping := array(
-      select w.workflow_id from outlast.workflow_status w where w.untold and w.saga = 'stopping'
+      for no key update skip locked
+    ) || array(
+      select w.workflow_id from outlast.workflow_status w
+      -- guard: children-outlast-the-undoing = where false
+      where w.untold and w.saga = 'stopping' and w.workflow_id <> all(refused)
       order by w.owner limit 1000
       for no key update skip locked);
-    exit when cardinality(told || stopping) = 0;
-    passed := outlast.cancel_children(told || stopping, most - cancelled);
+    exit when cardinality(untold) = 0 or cardinality(refused) >= most;
+    select * into told from outlast.one_by_one('tell_rows', untold, jsonb_build_object('most', most - cancelled));
+    select coalesce(sum((t ->> 'cancelled')::integer), 0), woken + coalesce(sum((t ->> 'woken')::integer), 0)
+    into passed, woken from jsonb_array_elements(told.done) as t;
     cancelled := cancelled + passed;
-    woken := woken + outlast.tell_ends(told);
-    update outlast.workflow_status w set untold = false
-    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and (
-    where w.workflow_id = any(told || stopping) and not ((w.status = 'CANCELLED' or w.saga is not null) and (
-      select true from outlast.workflow_status c
-      where c.parent = w.workflow_id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')
-      order by c.status limit 1) is not null);
-    get diagnostics done = row_count;
-    more := done < cardinality(told || stopping);
-    exit when cancelled >= most or (passed = 0 and done = 0);
+    select * into marked from outlast.one_by_one('mark_told', array(
+      select u.id from unnest(untold) as u (id) where u.id <> all(told.refused)));
+    done := jsonb_array_length(marked.done);
+    refused := refused || told.refused || marked.refused;
+    -- What is refused is not asked again at once.
+    -- guard: refused-ends-told-at-once = more := done < cardinality(untold);
+    more := done < cardinality(untold) and cardinality(refused) = 0 and not told.done @> '[{"refused": true}]';
+    exit when cancelled >= most or (passed = 0 and done = 0 and cardinality(told.refused || marked.refused) = 0);
   end loop;
   more := more or cancelled >= most;
   if not exists (select from outlast.waits w where w.due or w.target is null) then
@@ -212,43 +284,55 @@ begin
 end
 $$;
 
-create or replace function outlast.cancel_children(parents text[], most integer)
-returns integer
+create or replace function outlast.cancel_rows(ids text[], given jsonb)
+returns jsonb
 language plpgsql
 as $$
--- Cancels what the cancelled ones of these have started, `most` of them; how many. One that is written just now is left.
--- What was started by one that was killed is killed.
+begin
+  return (
+    select coalesce(jsonb_agg(c.workflow_id), '[]')
+    from outlast.cancel_workflows(ids, given ->> 'message', kill => coalesce((given ->> 'kill')::boolean, false)) c);
+end
+$$;
+
+create or replace function outlast.cancel_children(
+  parents text[], most integer, out cancelled integer, out refused boolean
+)
+language plpgsql
+as $$
+-- Cancels what the cancelled ones of these have started, `most` of them; how many, and whether one's row refused it. One
+-- that is written just now is left. What was started by one that was killed is killed.
 #variable_conflict use_column
 declare
-  cancelled integer := 0;
-  killed integer;
+  done record;
   stopped text[];
   killers text[] := array(
     select p.workflow_id from outlast.workflow_status p
     where p.workflow_id = any(parents) and p.status = 'CANCELLED' and p.error ->> 'mode' = 'kill');
 begin
+  cancelled := 0;
+  refused := false;
   if cardinality(killers) > 0 then
-    with family as (
+    select * into done from outlast.one_by_one('cancel_rows', array(
       select c.workflow_id from outlast.workflow_status c
       -- guard: killed-ones-children-undo = where false and c.parent = any(killers)
       where c.parent = any(killers)
         and c.status in ('ENQUEUED', 'PENDING') and not c.detached
       limit most
       for no key update of c skip locked
-    )
-    select count(*) into killed from outlast.cancel_workflows(
-      array(select f.workflow_id from family f), 'the workflow that started it was cancelled', kill => true);
-    most := most - killed;
-    cancelled := killed;
+    ), '{"message": "the workflow that started it was cancelled", "kill": true}');
+    cancelled := jsonb_array_length(done.done);
+    refused := cardinality(done.refused) > 0;
+    most := most - cancelled;
   end if;
   -- As an array: what a column may hold the planner takes for as many rows as the largest family has.
   stopped := array(
     select p.workflow_id from outlast.workflow_status p
     where p.workflow_id = any(parents) and (p.status = 'CANCELLED' or p.saga = 'stopping'));
   if cardinality(stopped) = 0 then
-    return cancelled;
+    return;
   end if;
-  with family as (
+  select * into done from outlast.one_by_one('cancel_rows', array(
     select c.workflow_id from outlast.workflow_status c
     where c.parent = any(stopped)
       and c.status in ('ENQUEUED', 'PENDING')
@@ -258,10 +342,9 @@ begin
       and coalesce(c.saga, 'open') = 'open'
     limit most
     for no key update of c skip locked
-  )
-  select count(*) + cancelled into cancelled from outlast.cancel_workflows(
-    array(select f.workflow_id from family f), 'the workflow that started it was cancelled');
-  return cancelled;
+  ), '{"message": "the workflow that started it was cancelled"}');
+  cancelled := cancelled + jsonb_array_length(done.done);
+  refused := refused or cardinality(done.refused) > 0;
 end
 $$;
 
@@ -313,7 +396,8 @@ $$;
 select outlast.take_rights(
   '20261129010000',
   functions => array[
-    'begin_waits', 'wake_due', 'tell_ends', 'tell_untold', 'cancel_children', 'detach', 'cancel_as'],
+    'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'hold_map', 'tell_rows', 'mark_told', 'tell_untold', 'cancel_rows',
+    'cancel_children', 'detach', 'cancel_as'],
   tables => array['waits']);
 
 insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;

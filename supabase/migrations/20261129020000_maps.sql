@@ -218,31 +218,19 @@ as $$
     where position('/map.' in q.name) > 0 and m.stopped)
 $$;
 
-create or replace function outlast.stop_maps(most integer default 10000)
-returns boolean
+create or replace function outlast.stop_rows(ids text[], given jsonb)
+returns jsonb
 language plpgsql
 as $$
--- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. What waits
--- to go on after a retry has begun: its records stay, so it is cancelled in either case. Whether more is to be done.
+-- Of these maps, whose rows are locked: see stop_maps. Whether more is to be done.
 declare
+  most constant integer not null default (given ->> 'most')::integer;
   id text;
-  on_fail text;
   dropped integer;
-  cancelled text[];
+  cancelled integer;
   more boolean := false;
 begin
-  for id, on_fail in
-    -- From the queues, of which there are few, to their maps: a plain join may read all workflows.
-    select w.workflow_id, w.on_fail
-    from (select q.name from outlast.queues q where position('/map.' in q.name) > 0 order by q.name) as q
-    cross join lateral (
-      select w.workflow_id, w.map ->> 'on_fail' as on_fail
-      from outlast.workflow_status w
-      where w.workflow_id = q.name and outlast.is_map_stopped(w)
-      order by w.workflow_id limit 1
-      for no key update skip locked
-    ) as w
-  loop
+  foreach id in array ids loop
     update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
     where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
     with waiting as (
@@ -260,32 +248,52 @@ begin
       set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
       where x.workflow_id = id;
     end if;
-    cancelled := array(
-      select c.workflow_id from outlast.cancel_workflows(array(
-        select x.workflow_id from outlast.workflow_status x
-        where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1
-          and coalesce(x.saga, 'open') = 'open'
-        limit most for no key update skip locked
-      ), 'its map failed before it could go on') c);
+    select jsonb_array_length(c.done) into cancelled from outlast.one_by_one('cancel_rows', array(
+      select x.workflow_id from outlast.workflow_status x
+      where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1
+        and coalesce(x.saga, 'open') = 'open'
+      limit most for no key update skip locked
+    ), '{"message": "its map failed before it could go on"}') c;
     -- What it has to undo waits for no rate: it has begun.
     update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(array(
       select w.workflow_id from outlast.workflow_status w
       where w.queue = id and w.owner is null and w.status = 'ENQUEUED' and w.generation > 1 and w.saga is not null
       for no key update skip locked));
-    if on_fail = 'cancel' then
-      cancelled := cancelled || array(
-        select c.workflow_id from outlast.cancel_workflows(array(
-          select x.workflow_id from outlast.workflow_status x
-          where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
-          limit most for no key update skip locked
-        ), 'its map failed and cancels what runs') c);
+    if (select x.map ->> 'on_fail' from outlast.workflow_status x where x.workflow_id = id) = 'cancel' then
+      select cancelled + jsonb_array_length(c.done) into cancelled from outlast.one_by_one('cancel_rows', array(
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
+        limit most for no key update skip locked
+      ), '{"message": "its map failed and cancels what runs"}') c;
     end if;
-    more := more or dropped = most or cardinality(cancelled) >= most;
+    more := more or dropped = most or cancelled >= most;
     if outlast.look_at_map(id) then
       perform outlast.tell_ends(array[id]);
     end if;
   end loop;
-  return more;
+  return jsonb_build_array(more);
+end
+$$;
+
+create or replace function outlast.stop_maps(most integer default 10000)
+returns boolean
+language plpgsql
+as $$
+-- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. What waits
+-- to go on after a retry has begun: its records stay, so it is cancelled in either case. Whether more is to be done.
+begin
+  return (select o.done @> '[true]' from outlast.one_by_one('stop_rows', array(
+    -- From the queues, of which there are few, to their maps: a plain join may read all workflows.
+    select w.workflow_id
+    from (select q.name from outlast.queues q where position('/map.' in q.name) > 0 order by q.name) as q
+    cross join lateral (
+      select w.workflow_id
+      from outlast.workflow_status w
+      where w.workflow_id = q.name and outlast.is_map_stopped(w)
+      order by w.workflow_id limit 1
+      for no key update skip locked
+    ) as w
+  ), jsonb_build_object('most', most)) as o);
 end
 $$;
 
@@ -322,7 +330,7 @@ $$;
 select outlast.take_rights(
   '20261129020000',
   functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
-    'stop_maps', 'open_map'],
+    'stop_rows', 'stop_maps', 'open_map'],
   tables => array['map_sources']);
 
 insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "one-inbox-stops-all",
+        "Messages to a workflow that somebody holds hold up nobody else's",
+        "store/test_messages.py::test_messages_to_one_that_is_held_hold_up_nobody_elses",
+    ),
+    Mutant(
         "numbered-without-the-lock",
         "Only who holds a workflow's row numbers its messages",
         "store/test_messages.py::test_numbers_follow_the_order_sent_whoever_delivers",

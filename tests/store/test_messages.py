@@ -16,7 +16,9 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.queries import load
 from tests.store.harness import rows, start, store_of, under_way, waits_for_a_lock
 
-DELIVER = load("messages.sql")["deliver"].as_string(None).replace("%(limit)s", "500")
+DELIVER = (
+    load("messages.sql")["deliver"].as_string(None).replace("%(limit)s", "500").replace("%(refused)s", "'{}'")
+)
 LATER_S = 4e9
 AWAITING = '{"mail":0,"topics":["t"]}'
 SUSPEND = f"""
@@ -59,6 +61,24 @@ async def test_a_delivery_during_a_suspension_is_made_after_it(database: str) ->
         found = await store.messages.deliver()
         assert (found.woken, found.left) == (1, False)
     assert await rows(database, DUE) == [(True, 1)]
+
+
+async def test_messages_to_one_that_is_held_hold_up_nobody_elses(database: str) -> None:
+    sent = f"select outlast.send('w', '1', 't') from generate_series(1, {DELIVERED_MAX + 1})"
+    async with store_of(database) as store:
+        await start(store, "w", "x")
+        await rows(database, sent)
+        await rows(database, "select outlast.send('x', '1', 't')")
+        async with under_way(
+            database, "select from outlast.workflow_status where workflow_id = 'w' for update"
+        ):
+            assert (await store.messages.deliver()).left
+            numbers = "select number from outlast.messages where workflow_id = 'x'"
+            assert await rows(database, numbers) == [(1,)]
+        assert (await store.messages.deliver()).left
+        assert not (await store.messages.deliver()).left
+    counted = "select max(number), count(distinct number) from outlast.messages where workflow_id = 'w'"
+    assert await rows(database, counted) == [(DELIVERED_MAX + 1, DELIVERED_MAX + 1)]
 
 
 async def test_a_message_that_commits_after_the_suspension_is_found(database: str) -> None:

@@ -21,6 +21,7 @@ from outlast.core.records import Beat, RunningStep
 from outlast.core.storable import unstorable
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
+from outlast.store.refusals import Refusals
 
 _SQL = load("instances.sql")
 _TIMEOUT_S = 30.0
@@ -47,6 +48,7 @@ class PostgresInstances:
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
+        self._refusals = Refusals()
         self._functions: list[str] | None = None
         """Those it claims, as other instances are told."""
 
@@ -85,10 +87,11 @@ class PostgresInstances:
     ) -> Claims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        parameters["strict"] = strict
-        ((claimed, lost, undelivered, untold, queued, full, stops),) = await self._run(
+        parameters |= {"strict": strict, "refused": self._refusals.now()}
+        ((claimed, refused, lost, undelivered, untold, queued, full, stops),) = await self._run(
             "claim", parameters, limit_s
         )
+        self._refusals.note(refused)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
@@ -164,9 +167,11 @@ class PostgresInstances:
             "attempts_max": limits.attempts_max,
             "backoff": limits.backoff_s,
             "backoff_max": limits.backoff_max_s,
+            "refused": self._refusals.now(),
         }
-        rows = await self._run("recover", parameters)
-        return [(workflow_id, status) for workflow_id, status in rows if workflow_id is not None]
+        ((recovered, refused, _),) = await self._run("recover", parameters)
+        self._refusals.note(refused)
+        return [(each["workflow_id"], each["status"]) for each in recovered]
 
     async def release(
         self,
@@ -175,6 +180,7 @@ class PostgresInstances:
         due_s: Mapping[str, float | None] | None = None,
     ) -> None:
         """See InstanceStore."""
+        epochs = {each: epochs[each] for each in epochs.keys() - self._refusals.now()}
         parameters = {
             "instance": self._instance_id,
             "ids": list(epochs),
@@ -182,7 +188,8 @@ class PostgresInstances:
             "load_bytes": [(load_bytes or {}).get(each) for each in epochs],
             "due": [(due_s or {}).get(each) for each in epochs],
         }
-        await self._run("release", parameters)
+        ((refused,),) = await self._run("release", parameters)
+        self._refusals.note(refused)
 
     async def leave(self) -> None:
         """See InstanceStore."""

@@ -58,11 +58,9 @@ with given as materialized (
   -- guard: releases-wait-for-rows = for no key update of w
   for no key update of w skip locked
 )
-update outlast.workflow_status w
-set owner = null, claimable_at = coalesce(to_timestamp(g.due), now()), updated_at = now(),
-    load_bytes = greatest(w.load_bytes, g.load_bytes)
-from given g
-where w.workflow_id = g.workflow_id
+select r.refused
+from (select array_agg(workflow_id) as ids, jsonb_object_agg(workflow_id, to_jsonb(g)) as rows from given g) as g
+cross join lateral outlast.one_by_one('release_rows', g.ids, g.rows) as r
 
 -- name: claim
 with sessions as materialized (
@@ -97,6 +95,8 @@ with sessions as materialized (
     and w.held is null
     -- guard: claimed-by-what-does-not-fit
     and (w.misfits is null or outlast.fits(w.function, w.misfits, %(instance)s))
+    -- guard: refused-ones-use-up-the-room
+    and w.workflow_id <> all(%(refused)s::text[])
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
     and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -120,6 +120,8 @@ with sessions as materialized (
     -- guard: held-suspects-claimed
     and w.held is null
     and (w.misfits is null or outlast.fits(w.function, w.misfits, %(instance)s))
+    -- guard: refused-suspects-use-up-the-room
+    and w.workflow_id <> all(%(refused)s::text[])
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
     and w.recovery_attempts > 0  -- said once more for the index
@@ -149,28 +151,23 @@ with sessions as materialized (
   where f.load_bytes <= f.bytes_left or f.alone
     -- guard: small-pass-for-ever
     or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
-), claimed as (
-  update outlast.workflow_status w
-  set owner = %(instance)s,
-      -- guard: claim-keeps-epoch
-      epoch = w.epoch + 1,
-      status = 'PENDING',
-      claimable_at = null,
-      awaits = null,
-      started_at = coalesce(w.started_at, now()),
-      updated_at = now()
+), chosen as (
+  select
+    array_agg(f.workflow_id order by f.place) as ids,
+    jsonb_object_agg(f.workflow_id, jsonb_build_object(
+      'load_bytes', f.load_bytes, 'due_s', extract(epoch from f.claimable_at)::float8)) as found
   from fitting f
-  where w.workflow_id = f.workflow_id
-    -- guard: claims-without-budget
-    -- guard: large-never-alone = and (f.in_all <= f.bytes_left)
-    and (f.in_all <= f.bytes_left or (f.place = 1 and f.alone))
-  returning
-    w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
-    extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
-    f.load_bytes, extract(epoch from f.claimable_at)::float8 as due_s, w.tick::text as tick
+  -- guard: claims-without-budget
+  -- guard: large-never-alone = where f.in_all <= f.bytes_left
+  where f.in_all <= f.bytes_left or (f.place = 1 and f.alone)
+), claimed as materialized (
+  select r.* from chosen c
+  cross join lateral outlast.one_by_one(
+    'claim_rows', c.ids, jsonb_build_object('owner', %(instance)s::text, 'found', c.found)) as r
 )
 select
-  (select coalesce(json_agg(c order by c.due_s), '[]') from claimed c) as claimed,
+  c.done as claimed,
+  c.refused,
   (select coalesce(json_agg(l), '[]') from lost l) as lost,
   -- Whether there are messages to deliver.
   exists (select from outlast.messages m where m.number is null) as undelivered,
@@ -182,6 +179,7 @@ select
   outlast.full_queues() as full_queues,
   -- Workflows that run here and were cancelled: they undo first.
   outlast.stops_of(%(instance)s) as stops
+from claimed c
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
@@ -208,6 +206,8 @@ with orphaned as (
   from outlast.workflow_status w
   join outlast.instances i on i.instance_id = w.owner
   where w.owner = any(%(lost)s::text[])
+    -- guard: refused-ones-fill-recoveries
+    and w.workflow_id <> all(%(refused)s::text[])
     and (
       -- guard: recovery-of-the-living = true
       i.lease_until < now()
@@ -224,29 +224,9 @@ with orphaned as (
   -- lose its workflows.
   -- guard: robbed-though-alive
   for share of i skip locked
-), recovered as (
-  update outlast.workflow_status w
-  set owner = null,
-      -- guard: recovery-keeps-epoch
-      epoch = w.epoch + 1,
-      recovery_attempts = o.attempts,
-      -- guard: never-exhausted = status = 'PENDING',
-      status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
-      claimable_at = case when o.attempts <= %(attempts_max)s then
-        now() + make_interval(secs => case
-          when o.attempts <= 1 then 0
-          else least(%(backoff_max)s, %(backoff)s * 2 ^ (o.attempts - 2)) * (0.5 + random() / 2)
-        end) end,
-      error = case when o.attempts > %(attempts_max)s then json_build_object(
-        'code', 'recovery_exhausted',
-        'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
-      completed_at = case when o.attempts > %(attempts_max)s then now() end,
-      updated_at = now()
-  from orphaned o
-  where w.workflow_id = o.workflow_id
-  returning w.workflow_id, w.status
 )
-select workflow_id, status from recovered
-union all
-select null, null from (select count(*) as ended from recovered where status = 'EXHAUSTED') as e
-where e.ended > 0 and (outlast.tell_untold()).woken is not null
+select r.done, r.refused, case when r.done @> '[{"status": "EXHAUSTED"}]' then (outlast.tell_untold()).woken end
+from (select array_agg(workflow_id) as ids, jsonb_object_agg(workflow_id, attempts) as attempts from orphaned) as o
+cross join lateral outlast.one_by_one('recover_rows', o.ids, jsonb_build_object(
+  'attempts', o.attempts, 'attempts_max', %(attempts_max)s::integer, 'backoff', %(backoff)s::float8,
+  'backoff_max', %(backoff_max)s::float8)) as r

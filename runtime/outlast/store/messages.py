@@ -12,6 +12,7 @@ from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, Workf
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.store.pool import Pool
 from outlast.store.queries import load
+from outlast.store.refusals import Refusals
 from outlast.store.repeatable import rows_of
 
 DELIVERED_MAX = 500
@@ -35,6 +36,7 @@ class PostgresMessages:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._refusals = Refusals()
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
@@ -61,10 +63,11 @@ class PostgresMessages:
 
     async def deliver(self) -> Delivered:
         """See MessageStore."""
-        (row,) = await self._rows("deliver", {"limit": DELIVERED_MAX})
+        parameters = {"limit": DELIVERED_MAX, "refused": self._refusals.now()}
+        (row,) = await self._rows("deliver", parameters)
+        self._refusals.note(row["refused"])
         faults.reach("deliver.after_commit")
-        left = row["waiting"] > row["delivered"] or row["waiting"] == DELIVERED_MAX
-        return Delivered(row["woken"], left)
+        return Delivered(row["woken"], row["left"])
 
     async def tell(self) -> Delivered:
         """See MessageStore."""

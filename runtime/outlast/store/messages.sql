@@ -10,52 +10,41 @@ select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(message)s::json, 
 -- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.
 -- Only a transaction that holds a workflow's row numbers its messages: so a snapshot that shows a number shows all
 -- lower ones. It is one statement and one commit: an instance that freezes in the middle holds no row.
-with waiting as (
-  select m.message_id, m.workflow_id from outlast.messages m
-  where m.number is null
+with waiting as materialized (
+  -- Those of locked workflows are passed by before the limit: a later delivery finds them. The row is looked up for each,
+  -- so that this stays with the index of what is undelivered.
+  select m.message_id
+  -- guard: one-inbox-stops-all = from (select * from outlast.messages where number is null order by message_id limit 500) as m
+  from (select * from outlast.messages where number is null order by message_id) as m
+  cross join lateral (
+    select from outlast.workflow_status w where w.workflow_id = m.workflow_id
+    order by w.workflow_id limit 1
+    -- guard: numbered-without-the-lock
+    for no key update skip locked
+  ) as w
+  -- guard: refused-ones-fill-deliveries
+  where m.workflow_id <> all(%(refused)s::text[])
   order by m.message_id
   limit %(limit)s
-), inbox as materialized (
-  -- Messages of locked workflows are skipped: a later delivery finds them.
-  select w.workflow_id, w.mail
-  from outlast.workflow_status w
-  where w.workflow_id in (select workflow_id from waiting)
-  -- guard: numbered-without-the-lock
-  for no key update skip locked
 ), arrived as materialized (
   -- The messages are locked after the row: those that another transaction numbered since the snapshot drop out.
-  select m.message_id, m.workflow_id, m.topic, b.mail
-  from inbox b
-  join outlast.messages m on m.workflow_id = b.workflow_id
-  where m.message_id in (select message_id from waiting) and m.number is null
+  select m.message_id, m.workflow_id
+  from waiting b
+  join outlast.messages m on m.message_id = b.message_id
+  where m.number is null
   for update of m skip locked
-), numbered as (
-  update outlast.messages m
-  set number = a.number
-  from (
-    select message_id, mail + row_number() over (partition by workflow_id order by message_id) as number
-    from arrived
-  ) as a
-  where m.message_id = a.message_id
-), counted as (
-  update outlast.workflow_status w
-  set mail = w.mail + a.messages,
-      claimable_at = case
-        when w.owner is null and w.status = 'PENDING' and exists (
-          select from json_array_elements_text(w.awaits -> 'topics') as t (topic) where t.topic = any(a.topics)
-        -- guard: wakes-nobody = ) then w.claimable_at
-        ) then least(w.claimable_at, now())
-        else w.claimable_at end
-  from (
-    select workflow_id, count(*) as messages, array_agg(topic) as topics from arrived group by workflow_id
-  ) as a
-  where w.workflow_id = a.workflow_id
-  returning w.owner is null and w.claimable_at <= now() as woken
 )
 select
-  (select count(*) from waiting) as waiting,
-  (select count(*) from arrived) as delivered,
-  (select count(*) from counted where woken) as woken
+  exists (
+    select from outlast.messages m
+    where m.number is null and m.message_id not in (select message_id from arrived)
+      -- guard: refused-messages-asked-at-once
+      and m.workflow_id <> all(%(refused)s::text[])
+  ) as left,
+  jsonb_array_length(r.done) as woken,
+  r.refused
+from (select array_agg(distinct workflow_id) as ids, jsonb_agg(message_id) as messages from arrived) as a
+cross join lateral outlast.one_by_one('deliver_rows', a.ids, a.messages) as r
 
 -- name: tell
 -- Ends that nobody has told of, and waits that are over.

@@ -197,7 +197,9 @@ class Database:
     def tell_ends(self) -> int:
         """`outlast.tell_untold`: all that have ended, or are to undo. How many were woken."""
         woken = 0
-        while untold := [each for each, row in self.workflows.items() if is_untold(row)]:
+        while untold := [
+            each for each, row in self.workflows.items() if is_untold(row) and not self._has_held_map(row)
+        ]:
             for workflow_id in untold:
                 row = self.workflows[workflow_id]
                 row.untold = False
@@ -211,6 +213,11 @@ class Database:
             woken += self._wake(waiter)
         self.waits -= over
         return woken
+
+    def _has_held_map(self, row: Workflow) -> bool:
+        """`outlast.hold_map`, of an item: not."""
+        parent = row.new.parent
+        return parent is not None and row.new.queue == parent and self.is_locked(parent)
 
     def _is_over(self, target: str) -> bool:
         return target not in self.workflows or self.workflows[target].status not in LIVE

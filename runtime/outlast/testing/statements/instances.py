@@ -81,12 +81,12 @@ class InstanceStatements:
         load_bytes: Mapping[str, int] | None = None,
         due_s: Mapping[str, float | None] | None = None,
     ) -> None:
-        """`release`. Raises Blocked."""
+        """`release`."""
         rows = [(each, self._db.workflows[each]) for each in epochs if each in self._db.workflows]
         mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == self._me]
-        for workflow_id, _ in mine:
-            self._db.wait_for_lock(workflow_id)
         for workflow_id, row in mine:
+            if self._db.is_locked(workflow_id):
+                continue
             row.owner, row.claimable_at, row.updated_at = None, self._db.now(), self._db.now()
             if (due := (due_s or {}).get(workflow_id)) is not None:
                 row.claimable_at = due

@@ -56,11 +56,10 @@ class MessageStatements:
     def deliver(self) -> Delivered:
         """`deliver`."""
         woken: set[str] = set()
-        for letter in self._undelivered()[: self._db.limits.letters]:
+        free = [each for each in self._undelivered() if not self._db.is_locked(each.workflow_id)]
+        for letter in free[: self._db.limits.letters]:
             workflow_id = letter.workflow_id
             row = self._db.workflows[workflow_id]
-            if self._db.is_locked(workflow_id):
-                continue
             row.mail += 1
             letter.number = row.mail
             awaited = json.loads(row.awaits)["topics"] if row.awaits is not None else ()

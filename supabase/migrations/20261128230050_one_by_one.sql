@@ -1,0 +1,167 @@
+-- What is done to many rows: to all at once, or one by one where one refuses it. Every statement may run twice.
+
+create or replace function outlast.one_by_one(
+  act text, ids text[], given jsonb default '{}', out done jsonb, out refused text[]
+)
+language plpgsql
+as $$
+-- Does `act` to these rows: a function of ids and of what is `given` beside them, which answers with an array. To all at
+-- once; if that fails, to each by itself: whose row refuses it stays as it is. Other errors are those of all.
+declare
+  call constant text not null default format('select outlast.%I($1, $2)', act);
+  id text;
+  part jsonb;
+begin
+  done := '[]';
+  refused := '{}';
+  if coalesce(cardinality(ids), 0) = 0 then return; end if;
+  begin
+    execute call into done using ids, given;
+    return;
+  -- guard: one-row-stops-all = exception when assert_failure then
+  exception when others then
+    done := '[]';
+  end;
+  foreach id in array ids loop
+    begin
+      execute call into part using array[id], given;
+      done := done || part;
+    exception when others then
+      -- guard: conflicts-taken-for-refusals = if false then raise; end if;
+      if not outlast.is_of_rows(sqlstate) then raise; end if;
+      refused := refused || id;
+      raise warning 'outlast.%: % stays as it is: %', act, id, sqlerrm;
+    end;
+  end loop;
+end
+$$;
+
+create or replace function outlast.claim_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Claims them for `owner`. What was `found` of each is told with it.
+declare
+  done jsonb;
+begin
+  with claimed as (
+    update outlast.workflow_status w
+    set owner = given ->> 'owner',
+        -- guard: claim-keeps-epoch
+        epoch = w.epoch + 1,
+        status = 'PENDING',
+        claimable_at = null,
+        awaits = null,
+        started_at = coalesce(w.started_at, now()),
+        updated_at = now()
+    where w.workflow_id = any(ids)
+    returning
+      w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
+      extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
+      w.tick::text as tick
+  )
+  select coalesce(jsonb_agg(to_jsonb(c) || (given -> 'found' -> c.workflow_id) order by array_position(ids, c.workflow_id)), '[]')
+  into done from claimed c;
+  return done;
+end
+$$;
+
+create or replace function outlast.release_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+begin
+  update outlast.workflow_status w
+  set owner = null, updated_at = now(),
+      claimable_at = coalesce(to_timestamp((given -> w.workflow_id ->> 'due')::float8), now()),
+      load_bytes = greatest(w.load_bytes, (given -> w.workflow_id ->> 'load_bytes')::bigint)
+  where w.workflow_id = any(ids);
+  return '[]';
+end
+$$;
+
+create or replace function outlast.recover_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Which recovery it is of each is in `attempts`.
+declare
+  done jsonb;
+begin
+  with recovered as (
+    update outlast.workflow_status w
+    set owner = null,
+        -- guard: recovery-keeps-epoch
+        epoch = w.epoch + 1,
+        recovery_attempts = o.attempts,
+        -- guard: never-exhausted = status = 'PENDING',
+        status = case when o.attempts > attempts_max then 'EXHAUSTED' else 'PENDING' end,
+        claimable_at = case when o.attempts <= attempts_max then
+          now() + make_interval(secs => case
+            when o.attempts <= 1 then 0
+            else least((given ->> 'backoff_max')::float8, (given ->> 'backoff')::float8 * 2 ^ (o.attempts - 2))
+              * (0.5 + random() / 2)
+          end) end,
+        error = case when o.attempts > attempts_max then json_build_object(
+          'code', 'recovery_exhausted',
+          'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
+        completed_at = case when o.attempts > attempts_max then now() end,
+        updated_at = now()
+    from (
+      select i.id, (given -> 'attempts' ->> i.id)::integer as attempts, (given ->> 'attempts_max')::integer as attempts_max
+      from unnest(ids) as i (id)
+    ) as o
+    where w.workflow_id = o.id
+    returning w.workflow_id, w.status
+  )
+  select coalesce(jsonb_agg(r), '[]') into done from recovered r;
+  return done;
+end
+$$;
+
+create or replace function outlast.deliver_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Numbers the messages to them whose ids are given. All of these rows are locked. Which workflows are woken by that.
+declare
+  done jsonb;
+begin
+  with arrived as (
+    select m.message_id, m.workflow_id, m.topic from outlast.messages m
+    where m.message_id = any(array(select e.id::bigint from jsonb_array_elements_text(given) as e (id)))
+      and m.workflow_id = any(ids)
+  ), numbered as (
+    update outlast.messages m
+    set number = a.number
+    from (
+      select a.message_id, w.mail + row_number() over (partition by a.workflow_id order by a.message_id) as number
+      from arrived a
+      join outlast.workflow_status w on w.workflow_id = a.workflow_id
+    ) as a
+    where m.message_id = a.message_id
+  ), counted as (
+    update outlast.workflow_status w
+    set mail = w.mail + a.messages,
+        claimable_at = case
+          when w.owner is null and w.status = 'PENDING' and exists (
+            select from json_array_elements_text(w.awaits -> 'topics') as t (topic) where t.topic = any(a.topics)
+          -- guard: wakes-nobody = ) then w.claimable_at
+          ) then least(w.claimable_at, now())
+          else w.claimable_at end
+    from (
+      select workflow_id, count(*) as messages, array_agg(topic) as topics from arrived group by workflow_id
+    ) as a
+    where w.workflow_id = a.workflow_id
+    returning w.workflow_id, w.owner is null and w.claimable_at <= now() as woken
+  )
+  select coalesce(jsonb_agg(c.workflow_id), '[]') into done from counted c where c.woken;
+  return done;
+end
+$$;
+
+select outlast.take_rights(
+  '20261128230050',
+  functions => array['one_by_one', 'claim_rows', 'release_rows', 'recover_rows', 'deliver_rows']);
+
+insert into outlast.schema_migrations (version) values ('20261128230050') on conflict do nothing;

@@ -1,0 +1,60 @@
+"""Rows that refuse what is done to them, or that somebody holds: they stop nobody else."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_TESTS = "store/test_one_by_one.py::"
+
+MUTANTS = (
+    Mutant(
+        "one-row-stops-all",
+        "A row that a trigger keeps as it is stops nobody else's claim, recovery, message or end",
+        _TESTS + "test_who_refuses_a_claim_is_passed_by",
+    ),
+    Mutant(
+        "conflicts-taken-for-refusals",
+        "An error of the database's own is that of no row",
+        _TESTS + "test_a_conflict_is_no_refusal",
+    ),
+    Mutant(
+        "refused-ones-use-up-the-room",
+        "Who refuses a claim uses up no room of others",
+        _TESTS + "test_who_refuses_uses_up_no_room[0]",
+    ),
+    Mutant(
+        "refused-suspects-use-up-the-room",
+        "Who was lost often and refuses a claim uses up no room of others",
+        _TESTS + "test_who_refuses_uses_up_no_room[5]",
+    ),
+    Mutant(
+        "refused-ones-fill-recoveries",
+        "Who refuses a recovery is passed by",
+        _TESTS + "test_who_refuses_a_recovery_is_passed_by",
+    ),
+    Mutant(
+        "refused-ones-fill-deliveries",
+        "Messages to who refuses them are passed by",
+        _TESTS + "test_who_refuses_messages_is_passed_by",
+    ),
+    Mutant(
+        "refused-messages-asked-at-once",
+        "Messages to who refuses them are not delivered again and again",
+        _TESTS + "test_who_refuses_messages_is_passed_by",
+    ),
+    Mutant(
+        "refused-ones-fill-tellings",
+        "Ends that can't be marked as told are passed by",
+        _TESTS + "test_so_many_that_refuse_to_be_told_are_passed_by",
+    ),
+    Mutant(
+        "refused-ends-told-at-once",
+        "What is refused is not told again and again",
+        _TESTS + "test_a_child_that_refuses_to_be_cancelled_is_passed_by",
+    ),
+    Mutant(
+        "held-map-holds-up-all",
+        "Nobody waits for who holds a map's row to be told of other ends",
+        _TESTS + "test_the_items_of_a_map_that_somebody_holds_are_told_later[tell]",
+    ),
+)
