@@ -66,7 +66,7 @@ begin
       end if;
     elsif option = 'start_within' then
       if not outlast.is_span(value, month_s) then
-        needed := 'is a number of seconds, more than 0 and at most ' || to_char(month_s, 'FM9,999,999');
+        needed := 'is a number of seconds, at least 0.000001 and at most ' || to_char(month_s, 'FM9,999,999');
       end if;
     elsif option = 'weight' then
       if jsonb_typeof(value) <> 'object' then
@@ -87,7 +87,7 @@ begin
         and coalesce(jsonb_typeof(value -> 'smooth') = 'boolean', not value ? 'smooth')
       else false end
     ) then
-      needed := 'is {"n": from 1 to 10,000, "per": seconds, more than 0 and at most '
+      needed := 'is {"n": from 1 to 10,000, "per": seconds, at least 0.000001 and at most '
         || to_char(month_s, 'FM9,999,999') || '}, and "smooth": true or false if you like';
     end if;
     if needed is not null then
@@ -102,8 +102,9 @@ returns boolean
 language sql
 immutable
 as $$
+  -- A shorter one is none to the clock, and one that is short enough no number to all that reads it.
   select case when jsonb_typeof(value) = 'number'
-    then (value #>> '{}')::numeric > 0 and (value #>> '{}')::numeric <= most
+    then (value #>> '{}')::numeric between 0.000001 and most
     else false end
 $$;
 

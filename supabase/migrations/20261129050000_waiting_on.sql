@@ -12,17 +12,7 @@ as $$
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
-  q outlast.queues;
-  k outlast.queue_keys;
-  o jsonb;
   t timestamptz := clock_timestamp();
-  option text;
-  of_key text;
-  most integer;
-  held record;
-  found_at timestamptz;
-  rate jsonb;
-  span interval;
 begin
   select x.* into w from outlast.workflow_status x where x.workflow_id = waiting_on_as.workflow_id;
   if w.status = 'PENDING' and w.batch is not null then
@@ -55,7 +45,41 @@ begin
   if w.queue is null then
     return 'room on an instance, since ' || outlast.at_text(w.claimable_at);
   end if;
+  return outlast.turn_text(w, t, whole);
+exception when others then
+  -- Options that can't be read, as after an edit of a queue's row: lists, and all other workflows in them, go on.
+  -- guard: faulty-queues-fail-lists = raise;
+  return outlast.fault_text(coalesce(w.awaits #>> '{limits,0}', w.queue), sqlerrm, whole);
+end
+$$;
 
+create or replace function outlast.fault_text(queue text, fault text, whole boolean)
+returns text
+language sql
+immutable
+as $$
+  select 'fault ' || queue || case when whole then ': ' || left(fault, 1000) else '' end
+$$;
+
+create or replace function outlast.turn_text(w outlast.workflow_status, t timestamptz, whole boolean)
+returns text
+language plpgsql
+stable
+as $$
+-- What one that could begin waits for in its queue. Raises where the options of that can't be read.
+#variable_conflict use_column
+declare
+  q outlast.queues;
+  k outlast.queue_keys;
+  o jsonb;
+  option text;
+  of_key text;
+  most integer;
+  held record;
+  found_at timestamptz;
+  rate jsonb;
+  span interval;
+begin
   select x.* into q from outlast.queues x where x.name = w.queue;
   o := outlast.queue_options(coalesce(q.base, '{}'), q.override);
   of_key := w.queue || '[' || w.queue_key || ']';
@@ -67,6 +91,9 @@ begin
     return case when q.paused_at is not null
       then 'paused by ' || coalesce(q.paused_by, 'somebody') || coalesce(': ' || q.paused_why, '')
       else 'paused by ' || coalesce(k.paused_by, 'somebody') || coalesce(': ' || k.paused_why, '') end;
+  end if;
+  if q.fault is not null then
+    return outlast.fault_text(w.queue, q.fault, whole);
   end if;
 
   if w.status = 'ENQUEUED' and o ? 'batch' then
@@ -289,7 +316,7 @@ comment on function outlast.waiting_on(text) is
 select outlast.take_rights(
   '20261129050000',
   functions => array[
-    'waiting_on_as', 'at_text', 'held_text', 'limit_text', 'ends_text', 'undoing_on', 'waiting_for',
+    'waiting_on_as', 'turn_text', 'fault_text', 'at_text', 'held_text', 'limit_text', 'ends_text', 'undoing_on', 'waiting_for',
     'hold_text'],
   of_users => array['waiting_on']);
 

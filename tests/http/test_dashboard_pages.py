@@ -152,6 +152,39 @@ def test_every_view_of_the_rail_has_a_page_with_a_title_and_a_way_around(reader:
             assert field.get("type") == "hidden" or "name" in field or "data-choose-all" in field
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        '{"concurrency": "five"}',
+        '{"per_key": 1e30}',
+        '{"rate": {"n": 0, "per": 1}}',
+        '{"rate": {"n": 1, "per": 1e-400}}',
+        '{"max_backlog": "all"}',
+        "[1]",
+    ],
+)
+def test_a_queue_that_cannot_be_read_takes_no_list_and_no_page_with_it(reader: Reader, override: str) -> None:
+    host, name = reader.host, "cannot-be-read"
+    host.query(
+        "insert into outlast.queues (name, base, override) values (%s, '{}', %s) on conflict (name)"
+        " do update set override = excluded.override returning 1",
+        name,
+        override,
+    )
+    columns = {"function": "hello", "queue": name, "claimable_at": "now()", "rank": "now()"}
+    run = insert(host, name, "ENQUEUED", **columns)
+    try:
+        for path in (DASHBOARD, f"{DASHBOARD}/queues", run):
+            reader.page(path)
+        for path in ("/workflows/v1", f"/workflows/v1/{name}", "/queues/v1", f"/queues/v1/{name}"):
+            answer = host.admin.get(path)
+            assert answer.status_code == 200, answer.text
+        assert host.query("select count(waiting_on) from outlast.workflow_summaries")
+    finally:
+        host.query("delete from outlast.workflow_status where workflow_id = %s returning 1", name)
+        host.query("delete from outlast.queues where name = %s returning 1", name)
+
+
 def test_views_are_in_the_table_once() -> None:
     rows = [(each.method, each.path) for each in VIEWS]
     assert len(rows) == len(set(rows))

@@ -132,6 +132,12 @@ MUTANTS = (
         "engine/test_queues_on_postgres.py::test_what_another_call_of_a_busy_key_comes_to",
     ),
     Mutant(
+        "faulty-queues-fail-lists",
+        "A queue whose options can't be read fails no list of workflows",
+        "store/test_waiting_on.py::test_a_queue_whose_options_cannot_be_read_is_said_to_be_faulty",
+        "http/test_dashboard_pages.py::test_a_queue_that_cannot_be_read_takes_no_list_and_no_page_with_it",
+    ),
+    Mutant(
         "drop-passed",
         "What is over a drop is refused",
         "store/test_queue_decisions.py::test_a_drop_refuses_what_is_over_it",

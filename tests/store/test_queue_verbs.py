@@ -108,6 +108,7 @@ def test_who_does_it_is_known_without_being_told(connection: Connection[Any]) ->
         ("mail", {"rate": {"n": 1, "per": 60, "burst": 1}}, 'rate is {"n"'),
         ("mail", {"rate_per_key": {"n": 10_001, "per": 1}}, 'rate_per_key is {"n"'),
         ("mail", {"weight": {"acme": 101}}, "weight is an object of keys and their weights"),
+        ("mail", {"rate": {"n": 1, "per": 1e-7}}, 'rate is {"n"'),
         ("mail", {"start_within": 0}, "start_within is a number of seconds"),
         ("mail", {"key": "id"}, "key is nothing that can be set; use concurrency"),
         ("mail", {"exclusive": True}, "exclusive is nothing that can be set"),
@@ -131,8 +132,21 @@ def test_what_is_out_of_range_changes_nothing(
     assert queue(connection, name) == before
 
 
+@pytest.mark.parametrize("per", ["1e-400", "1e400", "1e-20", "-1"])
+@pytest.mark.parametrize("option", ["rate", "start_within"])
+def test_what_is_no_number_to_who_reads_it_is_refused(
+    option: str, per: str, connection: Connection[Any]
+) -> None:
+    value = f'{{"n": 1, "per": {per}}}' if option == "rate" else per
+    query = "select outlast.set_queue('mail', %s::jsonb)"
+    with pytest.raises(errors.InvalidParameterValue):
+        connection.execute(query, (f'{{"{option}": {value}}}',))
+
+
 NUMBERS = st.one_of(
-    st.integers(-1, 20_000_000), st.floats(-1, 3e6), st.sampled_from([1, 10_000, 10_001, 2678400])
+    st.integers(-1, 20_000_000),
+    st.floats(-1, 3e6),
+    st.sampled_from([1, 10_000, 10_001, 2678400, 1e-6, 5e-324]),
 )
 RATES = st.fixed_dictionaries(
     {"n": NUMBERS, "per": NUMBERS},

@@ -191,6 +191,50 @@ def test_a_limit_of_steps(connection: Connection[Any]) -> None:
     assert reasons(connection) == ("paused by ada: w", "paused")
 
 
+FAULTY = [
+    {"concurrency": "five"},
+    {"per_key": 1e30},
+    {"per_instance": [1]},
+    {"rate": {"n": 0, "per": 1}},
+    {"rate": {"n": 1, "per": "1e-400"}},
+    {"rate_per_key": {"n": 1, "per": 1, "smooth": "perhaps"}},
+    {"exclusive": 7},
+    {"batch": {"n": 1e12, "wait": 1}},
+]
+
+
+@pytest.mark.parametrize("override", FAULTY)
+def test_a_queue_whose_options_cannot_be_read_is_said_to_be_faulty(
+    override: dict[str, Any], connection: Connection[Any]
+) -> None:
+    declare(connection)
+    add(connection, "w")
+    connection.execute("update outlast.queues set override = %s", (json.dumps(override),))
+    whole, own = reasons(connection)
+    assert whole is not None
+    assert whole.startswith("fault mail: ")
+    assert own == "fault mail"
+
+
+def test_what_a_queue_said_of_its_fault_is_why_its_workflows_wait(connection: Connection[Any]) -> None:
+    declare(connection)
+    add(connection, "w")
+    connection.execute("update outlast.queues set fault = 'so it is'")
+    assert reasons(connection) == ("fault mail: so it is", "fault mail")
+    connection.execute("select outlast.pause_queue('mail', by => 'ada')")
+    assert reasons(connection) == ("paused by ada", "paused")
+
+
+def test_a_limit_of_steps_that_cannot_be_read_is_faulty_too(connection: Connection[Any]) -> None:
+    awaits = json.dumps({"mail": 2**62, "topics": [], "limits": ["api"]})
+    add(connection, "w", queue=None, status="PENDING", claimable_at="2126-01-01T00:00:00Z", awaits=awaits)
+    options = json.dumps({"concurrency": "one"})
+    connection.execute("insert into outlast.queues (name, base) values ('step:api', %s)", (options,))
+    whole, own = reasons(connection)
+    assert (whole or "").startswith("fault api: ")
+    assert own == "limit api"
+
+
 # --- it says what the decision does -------------------------------------------------------------------
 
 RATES = st.fixed_dictionaries(

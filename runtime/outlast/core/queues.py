@@ -31,6 +31,9 @@ WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 ON_BUSY = ("wait", "attach", "skip", "replace")
 
 _MONTH_S = 31 * 86_400.0
+_SHORTEST_S = 1e-6
+"""The database knows no shorter time."""
+
 _WHOLE = re.compile(r"-?[0-9]+")
 _PATH = re.compile(r"[^.\s\0]+(\.[^.\s\0]+)*")
 
@@ -46,8 +49,8 @@ def _count(most: int) -> Callable[[Any], Any]:
 
 def _seconds(most: float) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-            raise ValueError(f"is a number of seconds, more than 0 and at most {most:,.0f}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _SHORTEST_S <= value <= most:
+            raise ValueError(f"is a number of seconds, at least 0.000001 and at most {most:,.0f}")
         return value
 
     return check

@@ -54,7 +54,7 @@ _COLUMNS: dict[Kind, Item] = {
         "type": "object",
         "properties": {
             "n": {"type": "integer", "minimum": 1, "maximum": RATE_MAX},
-            "per": {"type": "number", "description": "Seconds.", "exclusiveMinimum": 0},
+            "per": {"type": "number", "description": "Seconds.", "minimum": 1e-6},
             "smooth": {"type": "boolean", "description": "Whether they are spread evenly over it."},
         },
         "required": ["n", "per"],
