@@ -54,7 +54,7 @@ def file_of(project: Project, name: str, queue: str, head: str = "") -> None:
         ("Queue('q', batch=Batch(2, 1), debounce=Debounce(1))", "debounce and batch don't go together"),
         ("Queue('q', batch=Batch(2, 1), key='a', exclusive=True)", "exclusive and batch don't go together"),
         ("Queue('q', batch=Batch(2, 1), key='a', weight={'a': 2})", "weight and batch don't go together"),
-        ("Queue('q', batch=Batch(2, 1), start_within=1)", "start_within must be longer than the wait of batch"),
+        ("Queue('q', batch=Batch(2, 1), start_within=1)", "start_within must be longer than the wait"),
         ("Queue('pgmq:q', batch=Batch(2, 1))", "batch is not for a Supabase Queue"),
         ("Queue('q', max_backlog=0)", "max_backlog is a whole number"),
         ("Queue('q', start_within=0)", "must be longer than 0 s"),
