@@ -131,6 +131,8 @@ begin
     select m.message_id, m.workflow_id, m.topic from outlast.messages m
     where m.message_id = any(array(select e.id::bigint from jsonb_array_elements_text(given) as e (id)))
       and m.workflow_id = any(ids)
+      -- Another transaction may have numbered some before it let go of the row.
+      and m.number is null
   ), numbered as (
     update outlast.messages m
     set number = a.number
@@ -160,8 +162,53 @@ begin
 end
 $$;
 
+create or replace function outlast.deliver(
+  most integer, passed text[], out left_over boolean, out woken integer, out refused text[]
+)
+language plpgsql
+as $$
+-- Delivers up to `most` messages, but for those to workflows that are passed by: whose rows refused some a moment ago.
+-- What somebody holds is passed by too, with all of its messages: one that is left out must not be followed by a later one.
+declare
+  each record;
+  free text[] := '{}';
+  held text[] := '{}';
+  messages bigint[] := '{}';
+begin
+  for each in
+    select m.message_id, m.workflow_id from outlast.messages m
+    where m.number is null
+      -- guard: refused-ones-fill-deliveries
+      and m.workflow_id <> all(passed)
+    order by m.message_id
+  loop
+    continue when each.workflow_id = any(held);
+    if not each.workflow_id = any(free) then
+      perform from outlast.workflow_status w where w.workflow_id = each.workflow_id
+      -- guard: numbered-without-the-lock = ;
+      for no key update skip locked;
+      -- guard: one-inbox-stops-all = exit when not found; if false then
+      if not found then
+        held := held || each.workflow_id;
+        continue;
+      end if;
+      free := free || each.workflow_id;
+    end if;
+    messages := messages || each.message_id;
+    exit when cardinality(messages) >= most;
+  end loop;
+  select jsonb_array_length(o.done), o.refused into woken, refused
+  from outlast.one_by_one('deliver_rows', free, to_jsonb(messages)) as o;
+  left_over := exists (
+    select from outlast.messages m where m.number is null
+      -- guard: refused-messages-asked-at-once
+      and m.workflow_id <> all(passed || refused)
+    order by m.message_id limit 1);
+end
+$$;
+
 select outlast.take_rights(
   '20261128230050',
-  functions => array['one_by_one', 'claim_rows', 'release_rows', 'recover_rows', 'deliver_rows']);
+  functions => array['one_by_one', 'claim_rows', 'release_rows', 'recover_rows', 'deliver_rows', 'deliver']);
 
 insert into outlast.schema_migrations (version) values ('20261128230050') on conflict do nothing;

@@ -11,10 +11,11 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
 
-from outlast import sleep, step, workflow
+from outlast import receive, sleep, step, workflow
 from outlast.core.errors import NotRecordable
-from outlast.core.observations import LoopFailed, WorkflowEnded, WorkflowStopped, WriteHeldUp
+from outlast.core.observations import LoopFailed, RowsRefused, WorkflowEnded, WorkflowStopped, WriteHeldUp
 from outlast.engine import journal as journals
+from outlast.store import refusals
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way
 
@@ -189,3 +190,41 @@ async def test_whoever_holds_a_workflows_row_holds_up_no_other(database: str, se
         assert await bench.result(workflow_id) == 1
     told = [each.workflow_id for each in bench.observations if isinstance(each, WriteHeldUp)]
     assert told == [workflow_id]
+
+
+KEEP = """
+create function public.keep() returns trigger language plpgsql as $$
+begin raise exception 'it stays'; end
+$$;
+create trigger keep before update of owner on outlast.workflow_status for each row
+when (new.owner is not null and new.function = 'hears') execute function public.keep();
+"""
+
+
+async def test_whom_a_trigger_keeps_from_being_claimed_is_told_of_and_goes_on_once_it_lets_go(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "PAUSE_S", 0.02)
+
+    @workflow
+    async def hears() -> str:
+        return str(await receive())
+
+    @workflow
+    async def hears_too() -> str:
+        return str(await receive())
+
+    async with engine_on(database, hears, hears_too) as bench:
+        kept, other = await bench.start(hears), await bench.start(hears_too)
+        await bench.suspended(kept)
+        await bench.suspended(other)
+        await bench.rows(KEEP)
+        for each in (kept, other):
+            await bench.engine.host.send(each, '"woken"', "", None)
+        assert await bench.result(other) == "woken"
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, RowsRefused)])
+        await bench.rows("drop trigger keep on outlast.workflow_status")
+        assert await bench.result(kept) == "woken"
+        told = [each.workflow_ids for each in bench.observations if isinstance(each, RowsRefused)]
+        assert told == [(kept,)]
+        assert not [each for each in bench.observations if isinstance(each, LoopFailed)]

@@ -9,6 +9,7 @@ import pytest
 
 from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
+from outlast.core.records import Delivered
 from outlast.store import refusals
 from outlast.store.messages import DELIVERED_MAX
 from outlast.store.postgres import PostgresStore
@@ -72,7 +73,10 @@ async def test_who_refuses_a_claim_is_passed_by(database: str) -> None:
     async with store_of(database) as store, store_of(database, "you") as you:
         await waiting(store, database, "a-poison", "ok1", "ok2")
         await refuse(database)
-        assert await claim(store) == ["ok1", "ok2"]
+        claims = await store.instances.claim(["f"], 10, 1)
+        assert [each.workflow_id for each in claims.workflows] == ["ok1", "ok2"]
+        assert claims.refused == ["a-poison"]
+        assert not (await store.instances.claim(["f"], 10, 1)).refused, "it is told of once"
         assert await claim(store) == []
         await rows(database, "drop trigger refuse on outlast.workflow_status")
         assert await claim(store) == [], "it is asked again after a while"
@@ -155,7 +159,8 @@ async def test_who_refuses_messages_is_passed_by(database: str) -> None:
         await rows(database, sent, DELIVERED_MAX)
         await rows(database, "select outlast.send('ok', '1', 't') from generate_series(1, 2)")
         await refuse(database)
-        assert (await store.messages.deliver()).left
+        delivered = await store.messages.deliver()
+        assert (delivered.left, delivered.refused) == (True, ["a-poison"])
         assert not (await store.messages.deliver()).left, "what is refused is not asked again at once"
         seen = "select number from outlast.messages where workflow_id = 'ok' order by message_id"
         assert await rows(database, seen) == [(1,), (2,)]
@@ -171,11 +176,11 @@ async def test_who_refuses_to_be_woken_is_passed_by(database: str) -> None:
             database, "insert into outlast.waits (target, waiter) values ('c', 'a-poison'), ('c', 'ok')"
         )
         await refuse(database)
-        assert await store.messages.tell() == (1, False)
-        assert await store.messages.tell() == (0, False)
+        assert await store.messages.tell() == Delivered(1, False)
+        assert await store.messages.tell() == Delivered(0, False)
         assert await rows(database, "select waiter, due from outlast.waits") == [("a-poison", True)]
         await rows(database, "drop trigger refuse on outlast.workflow_status")
-        assert await store.messages.tell() == (1, False)
+        assert await store.messages.tell() == Delivered(1, False)
 
 
 async def test_what_refuses_to_be_told_is_told_all_the_same(database: str) -> None:
@@ -184,7 +189,7 @@ async def test_what_refuses_to_be_told_is_told_all_the_same(database: str) -> No
         await child_of(database, "ok", "a-poison", "c", status="'SUCCESS'", untold="true")
         await rows(database, "insert into outlast.waits (target, waiter) values ('a-poison', 'ok')")
         await refuse(database)
-        assert await store.messages.tell() == (1, False)
+        assert await store.messages.tell() == Delivered(1, False)
         seen = "select workflow_id from outlast.workflow_status where untold and status = 'SUCCESS'"
         assert await rows(database, seen) == [("a-poison",)]
 
@@ -195,7 +200,7 @@ async def test_so_many_that_refuse_to_be_told_are_passed_by(database: str) -> No
         await child_of(database, None, "p", status="'PENDING'")
         await child_of(database, "p", *poison, "z", status="'SUCCESS'", untold="true")
         await refuse(database)
-        assert await store.messages.tell() == (0, False)
+        assert await store.messages.tell() == Delivered(0, False)
         seen = "select count(*) from outlast.workflow_status where untold and status = 'SUCCESS'"
         assert await rows(database, seen) == [(1_001,)]
 
@@ -205,7 +210,7 @@ async def test_a_child_that_refuses_to_be_cancelled_is_passed_by(database: str) 
         await child_of(database, None, "p", status="'CANCELLED'", started_at="now()", untold="true")
         await child_of(database, "p", "a-poison", "b", "c", status="'PENDING'")
         await refuse(database)
-        assert await store.messages.tell() == (0, False)
+        assert await store.messages.tell() == Delivered(0, False)
         seen = "select workflow_id from outlast.workflow_status where status = 'PENDING'"
         assert await rows(database, seen) == [("a-poison",)]
 

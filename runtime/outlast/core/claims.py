@@ -67,6 +67,8 @@ class Claims:
     """Where as many wait as may."""
     stops: Mapping[str, str] = field(default_factory=dict)
     """Of workflows that run here and are to be undone: the errors that they end with (JSON)."""
+    refused: Sequence[str] = ()
+    """Whose rows have refused what is done to them since the last claim, for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,6 +364,12 @@ class WriteHeldUp(Observation):
     workflow_id: str
 
 
+class RowsRefused(Observation):
+    """A trigger or a constraint of the project's keeps their rows as they are. Other workflows go on."""
+
+    workflow_ids: tuple[str, ...]
+
+
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 

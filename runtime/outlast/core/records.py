@@ -295,7 +295,11 @@ class Arrivals(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """How many workflows a delivery made claimable, and whether messages are left for the next one."""
+    """How many workflows a delivery made claimable, and whether messages are left for the next one.
+
+    `refused`: whose rows have refused it for the first time.
+    """
 
     woken: int
     left: bool
+    refused: Sequence[str] = ()

@@ -81,6 +81,11 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         WARNING,
         "somebody holds the row of %(workflow_id)s in an open transaction: nothing of it is written yet",
     ),
+    facts.RowsRefused: (
+        ERROR,
+        "a trigger or a constraint keeps the rows of %(workflow_ids)s as they are (the log of Postgres has "
+        "the error): these workflows stand still, and are tried again ever more seldom",
+    ),
     facts.LoopFailed: (ERROR, "the %(loop)s loop met what it didn't expect: %(error)s; it goes on"),
     facts.LoopInterrupted: (ERROR, "a function tried to end the event loop (%(error)s); it goes on"),
     facts.FunctionBroken: (ERROR, "%(function)s can't be served: %(error)s"),

@@ -105,6 +105,7 @@ class PostgresInstances:
             queued=queued,
             full_queues=frozenset(full),
             stops=stops,
+            refused=self._refusals.news(),
         )
 
     async def claim_queued(

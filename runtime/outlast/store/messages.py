@@ -67,7 +67,7 @@ class PostgresMessages:
         (row,) = await self._rows("deliver", parameters)
         self._refusals.note(row["refused"])
         faults.reach("deliver.after_commit")
-        return Delivered(row["woken"], row["left"])
+        return Delivered(row["woken"], row["left_over"], self._refusals.news())
 
     async def tell(self) -> Delivered:
         """See MessageStore."""

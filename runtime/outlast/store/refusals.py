@@ -18,6 +18,7 @@ class Refusals:
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, float]] = {}
         """Until when each is left out, and for how long in all."""
+        self._news: list[str] = []
 
     def now(self) -> list[str]:
         """Who is to be left out."""
@@ -27,8 +28,15 @@ class Refusals:
     def note(self, refused: Iterable[str]) -> None:
         """These have refused."""
         for each in refused:
+            if each not in self._known:
+                self._news.append(each)
             _, pause_s = self._known.pop(each, (0.0, PAUSE_S / 2))
             pause_s = min(PAUSE_MAX_S, 2 * pause_s)
             self._known[each] = monotonic() + pause_s, pause_s
         for each in list(self._known)[:-REFUSALS_MAX]:
             del self._known[each]
+
+    def news(self) -> list[str]:
+        """Who has refused since the last look, for the first time."""
+        news, self._news = self._news[-REFUSALS_MAX:], []
+        return news

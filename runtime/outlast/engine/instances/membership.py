@@ -22,6 +22,7 @@ from outlast.core.observations import (
     InstanceLost,
     Observer,
     QueueUndecided,
+    RowsRefused,
     Trigger,
     WorkflowsClaimed,
     WorkflowStarted,
@@ -363,6 +364,8 @@ class Membership:
             # guard: stops-of-others-unheard
             if (execution := self._executor.live.get(workflow_id)) is not None:
                 self._hear_stop(execution, from_json(stop))
+        if claims.refused:
+            self._observe(RowsRefused(tuple(claims.refused)))
         if claims.queued:
             self._decide_at = 0.0
         if claims.workflows:

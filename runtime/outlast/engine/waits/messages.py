@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from outlast.core.background import Loop
-from outlast.core.observations import Observer
+from outlast.core.observations import Observer, RowsRefused
 from outlast.core.ports import MessageStore
 from outlast.core.records import Arrivals, InboxQuery, Message
 from outlast.engine.waits.arrivals import Arrival
@@ -64,6 +64,7 @@ class Delivery:
     def __init__(self, store: MessageStore, due: Callable[[], None], observe: Observer) -> None:
         self._store = store
         self._due = due
+        self._observe = observe
         self._watched: Counter[Inbox] = Counter()
         self._asked: list[asyncio.Future[None]] = []
         self._undelivered = False
@@ -125,6 +126,8 @@ class Delivery:
         delivered = await self._store.deliver()
         if delivered.woken:
             self._due()
+        if delivered.refused:
+            self._observe(RowsRefused(tuple(delivered.refused)))
         if delivered.left:
             self._undelivered = True
 
