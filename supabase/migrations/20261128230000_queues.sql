@@ -68,6 +68,7 @@ create table if not exists outlast.queues (
   functions text[] not null default '{}',
   version text,
   declared_at timestamptz,
+  editions text[] not null default '{}',
   override json,
   override_by text,
   override_at timestamptz,
@@ -89,6 +90,8 @@ create table if not exists outlast.queues (
 comment on table outlast.queues is 'One row a queue: what code declares, what operators have changed, and whose turn it is.';
 comment on column outlast.queues.base is 'The limits that code declares.';
 comment on column outlast.queues.override is 'What operators have set in their place; it stays over deploys until it is reset.';
+comment on column outlast.queues.editions is
+  'The declarations that code has made of it, in the order in which they came: the last one that an instance with a lease makes holds.';
 comment on column outlast.queues.functions is 'The functions whose workflows it takes by itself.';
 comment on column outlast.queues.last_key is 'The key that had the last turn.';
 comment on column outlast.queues.askers is
@@ -96,6 +99,9 @@ comment on column outlast.queues.askers is
 comment on column outlast.queues.left_at is 'Since when places are left to instances that hold less than their share.';
 comment on column outlast.queues.backlog is 'How many wait, as counted last.';
 comment on column outlast.queues.fault is 'Why it could not decide what begins, at `fault_at`; null if it could.';
+
+alter table outlast.instances add column if not exists queue_editions jsonb not null default '{}';
+comment on column outlast.instances.queue_editions is 'By queue, which declaration its code makes: see outlast.queues.editions.';
 
 create table if not exists outlast.queue_keys (
   queue text not null,
@@ -155,6 +161,63 @@ language sql
 immutable
 as $$
   select jsonb_strip_nulls(base::jsonb || coalesce(override::jsonb, '{}'))
+$$;
+
+create or replace function outlast.newer_declared(q outlast.queues, edition text, me text)
+returns boolean
+language sql
+stable
+as $$
+  -- Whether another instance makes a declaration of this queue that came after `edition`.
+  select exists (
+    select from outlast.instances i
+    where i.instance_id <> me and i.lease_until > now()
+      and array_position(q.editions, i.queue_editions ->> q.name) > array_position(q.editions, edition))
+$$;
+
+create or replace function outlast.declare_queues(me text, names text[], options text[], functions json)
+returns boolean
+language plpgsql
+as $$
+-- What the code of an instance says of queues; whether it changed any. In a rolling deploy the old instances change nothing
+-- back, and what they say holds again where they alone are left. What operators have set stays. Only what is to change is
+-- written, or waits for whoever holds its row.
+#variable_conflict use_column
+declare
+  d record;
+  own jsonb not null default '{}';
+  changed boolean not null default false;
+begin
+  for d in
+    select c.*, md5(jsonb_build_array(c.base, c.functions)::text) as edition
+    from (
+      select u.name, u.options::jsonb as base,
+        array(select json_array_elements_text(declare_queues.functions -> (u.place - 1)::integer)) as functions
+      from unnest(names, declare_queues.options) with ordinality as u (name, options, place)
+    ) as c
+    order by c.name  -- in the same order everywhere
+  loop
+    own := own || jsonb_build_object(d.name, d.edition);
+    continue when exists (
+      select from outlast.queues q
+      where q.name = d.name and q.declared_at is not null and d.edition = any(q.editions)
+        -- guard: unchanged-queues-waited-for = and false);
+        -- guard: older-code-declares = and q.base::jsonb = d.base and q.functions = d.functions);
+        and ((q.base::jsonb = d.base and q.functions = d.functions) or outlast.newer_declared(q, d.edition, me)));
+    insert into outlast.queues as q (name, base, functions, declared_at, editions)
+    values (d.name, d.base::json, d.functions, now(), array[d.edition])
+    on conflict (name) do update
+    set base = excluded.base, functions = excluded.functions, declared_at = excluded.declared_at,
+        editions = case when d.edition = any(q.editions) then q.editions
+          -- Those of a hundred deploys are enough.
+          else q.editions[greatest(1, cardinality(q.editions) - 98):] || d.edition end;
+    changed := changed or found;
+  end loop;
+  -- At last, so that nobody who holds a queue's row holds up the lease.
+  update outlast.instances i set queue_editions = i.queue_editions || own
+  where i.instance_id = me and not i.queue_editions @> own;
+  return changed;
+end
 $$;
 
 create or replace function outlast.backlog_max(base json, override json)
@@ -1359,7 +1422,7 @@ as $$ select outlast.start(function, input::text, idempotency_key, queue, priori
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
+    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
     'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],

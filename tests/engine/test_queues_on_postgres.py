@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 
 from outlast import Queue, workflow
 from outlast.core import records
 from outlast.core.errors import DatabaseUnavailable
-from outlast.core.observations import QueueUndecided
+from outlast.core.observations import LoopFailed, QueueUndecided
 from outlast.core.status import Status
+from outlast.engine.instances import membership
 from tests.engine import queue_cases
 from tests.engine.harness import engine_on
 from tests.engine.queue_cases import *  # noqa: F403
@@ -49,6 +52,51 @@ async def test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown(database:
                 await bench.start(flow, workflow_id="w")
         await bench.start(flow, workflow_id="w")
         assert await bench.result("w") == 1
+
+
+async def test_in_a_rolling_deploy_the_limits_of_the_newest_code_that_runs_hold(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "DECLARE_S", 0.05)
+    old, new = (queue_cases.queued(Queue("q", concurrency=n)) for n in (5, 1))
+    async with engine_on(database, old) as one:
+
+        async def holds() -> int:
+            ((row),) = await one.rows("select base from outlast.queues where name = 'q'")
+            return int(row["base"]["concurrency"])
+
+        async with engine_on(database, new):
+            assert await holds() == 1
+            async with engine_on(database, old):  # as after a crash of one of the old instances
+                assert await holds() == 1
+            queue_cases.gauge.gate.set()
+            assert await one.run(old, "a") == "a"
+            assert await holds() == 1
+
+        async def heard() -> bool:
+            return await holds() == 5
+
+        await one.until(heard)
+
+
+async def test_whoever_holds_a_queue_that_is_to_be_changed_back_holds_up_no_claims(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "DECLARE_S", 0.05)
+    old, new = (queue_cases.queued(Queue("q", concurrency=n)) for n in (5, 1))
+
+    @workflow
+    async def plain() -> int:
+        return 3
+
+    async with engine_on(database, old, plain) as one, AsyncExitStack() as newer:
+        await newer.enter_async_context(engine_on(database, new))
+        async with under_way(database, "update outlast.queues set paused_why = 'w'"):
+            await newer.aclose()
+            for key in ("a", "b", "c"):
+                start = "select outlast.start('plain', '{}', %s) as id"
+                assert await one.result((await one.rows(start, key))[0]["id"]) == 3
+        assert not [each for each in one.observations if isinstance(each, LoopFailed)]
 
 
 async def test_a_queue_that_cannot_decide_is_told_of_once_and_decides_when_it_was_changed(

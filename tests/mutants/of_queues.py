@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+ALIKE = "store/test_conformance.py::test_of_declarations_of_a_queue_the_newest_holds_that_somebody_makes"
+DEPLOYED = (
+    "engine/test_queues_on_postgres.py::test_in_a_rolling_deploy_the_limits_of_the_newest_code_that_runs_hold"
+)
+
 MUTANTS = (
     Mutant(
         "queue-decided-by-two",
@@ -130,6 +135,27 @@ MUTANTS = (
         "Whoever is replaced in a queue is told nothing of another caller",
         "store/test_sagas.py::test_a_queue_that_replaces_lets_the_old_one_undo",
         "engine/test_queues_on_postgres.py::test_what_another_call_of_a_busy_key_comes_to",
+    ),
+    Mutant(
+        "older-code-declares",
+        "In a rolling deploy old code changes no queue back",
+        ALIKE,
+        DEPLOYED,
+    ),
+    Mutant(
+        "memory-older-code-declares",
+        "Nor does it in memory",
+        ALIKE,
+    ),
+    Mutant(
+        "queues-declared-once",
+        "What old code says of queues holds again where it alone is left",
+        DEPLOYED,
+    ),
+    Mutant(
+        "held-queues-stop-claims",
+        "Whoever holds a queue's row holds up no claims where it is looked at again",
+        "engine/test_queues_on_postgres.py::test_whoever_holds_a_queue_that_is_to_be_changed_back_holds_up_no_claims",
     ),
     Mutant(
         "faulty-queues-fail-lists",

@@ -132,7 +132,7 @@ class Queueing(Run):
         self._settled_at = 0.0
         self.network.when_executed = self._look
         # Code has declared them before anybody calls.
-        QueueStatements(self.database).declare(drawn.queues)
+        QueueStatements(self.database, "code").declare(drawn.queues)
 
     def fault(self, kind: str, at: Any = None) -> None:
         """As before: instances need a while to settle."""
@@ -154,7 +154,7 @@ class Queueing(Run):
 
     def _enter_by_sql(self, new: NewWorkflow) -> None:
         nonce = self.world.chance.getrandbits(60)
-        outcome = QueueStatements(self.database).enqueue(new, nonce).outcome
+        outcome = QueueStatements(self.database, "sql").enqueue(new, nonce).outcome
         self._look()
         if outcome == "queue_full":
             self.world.at(0.2, partial(self._enter_by_sql, new))

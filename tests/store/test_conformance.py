@@ -704,6 +704,36 @@ async def test_what_a_workflow_waits_on(both: Both) -> None:
     assert (await reasons())["runs"] == "no instance serves f"
 
 
+async def test_of_declarations_of_a_queue_the_newest_holds_that_somebody_makes(both: Both) -> None:
+    """In a rolling deploy the old instances change nothing back; where they alone are left they are heard."""
+    old, new = (DeclaredQueue("q", {"concurrency": n}, ("f",)) for n in (5, 1))
+    a, b = both.a, both.b
+
+    async def holds() -> int:
+        ((row,), _) = await a.workflows.listing(QUEUES, {"name": "q"}, None, 1)
+        found: int = json.loads(row["base"])["concurrency"]
+        return found
+
+    for each in (a, b):
+        await each.instances.beat(60.0)
+    assert await a.queues.declare([old])
+    assert not await a.queues.declare([old])
+    assert await b.queues.declare([new])
+    assert await holds() == 1
+    # As an instance of the old code does that starts, or looks again.
+    assert not await a.queues.declare([old])
+    assert await holds() == 1
+    await b.instances.leave()
+    assert await a.queues.declare([old])
+    assert await holds() == 5
+    await b.instances.beat(60.0)
+    assert await b.queues.declare([new])
+    assert await holds() == 1
+    # Code that goes back to what it said has nobody against it.
+    assert await b.queues.declare([old])
+    assert await holds() == 5
+
+
 async def test_what_operators_do_to_queues(both: Both) -> None:
     store = both.a.workflows
     base = {"key": "customer", "concurrency": 5}

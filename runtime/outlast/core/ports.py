@@ -344,8 +344,11 @@ class QueueStore(Protocol):
         Raises Unreachable; then the same may be done again.
         """
 
-    async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
-        """Make known what code says of these queues. Raises Unreachable."""
+    async def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
+        """Make known what code says of these queues; whether that changed any. Raises Unreachable.
+
+        It is put into effect if it is the newest that code of instances that live says.
+        """
 
 
 class MapStore(Protocol):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DECLARE_S = 5.0
+"""How often it is asked whether what this instance's code declares is the newest of those that run."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:

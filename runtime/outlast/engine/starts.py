@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import CallerToken
 from outlast.core.claims import ClaimedWorkflow
+from outlast.core.clock import monotonic
 from outlast.core.errors import (
     DatabaseUnavailable,
     KeyReused,
@@ -24,13 +26,13 @@ from outlast.core.errors import (
 )
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
-from outlast.core.ports import BadData, QueueStore, WorkflowStore
+from outlast.core.ports import BadData, HeldUp, QueueStore, WorkflowStore
 from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.engine.concurrency import Patience, settled
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
-from outlast.engine.options import EngineOptions
+from outlast.engine.options import DECLARE_S, EngineOptions
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.definitions import WorkflowDefinition
 
@@ -72,7 +74,8 @@ class Starts:
         self._queues = queues
         self._queued = queued
         self._patience = Patience()
-        self._declared: dict[str, DeclaredQueue] = {}
+        self._declared: dict[str, tuple[DeclaredQueue, float]] = {}
+        """Queues that only starts name, and when each was made known."""
         self._full_queues: frozenset[str] = frozenset()
 
     async def start_new(
@@ -268,10 +271,12 @@ class Starts:
 
     async def declare(self, queue: DeclaredQueue) -> None:
         """Make known a queue that only a start names. Raises DatabaseUnavailable."""
-        if self._declared.get(queue.name) != queue:
-            with reaching():
+        known, at = self._declared.get(queue.name, (None, 0.0))
+        if known != queue or monotonic() >= at + DECLARE_S:
+            # Known already, it need not wait for whoever holds the queue's row.
+            with reaching(), suppress(*[HeldUp] if known == queue else []):
                 await self._queues.declare([queue])
-            self._declared[queue.name] = queue
+            self._declared[queue.name] = queue, monotonic()
 
     def learn_full_queues(self, queues: frozenset[str]) -> None:
         """In these as many wait as may: nothing more enters them."""

@@ -48,7 +48,7 @@ class PostgresStore:
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
         self.holds = PostgresHolds(self._pool, instance_id)
-        self.queues = PostgresQueues(self._pool)
+        self.queues = PostgresQueues(self._pool, instance_id)
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.measures = PostgresMeasures(self._pool)

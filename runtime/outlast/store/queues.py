@@ -20,8 +20,9 @@ _SQL = load("queues.sql")
 class PostgresQueues:
     """`QueueStore`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, instance_id: str) -> None:
         self._pool = pool
+        self._instance_id = instance_id
 
     async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
@@ -54,14 +55,17 @@ class PostgresQueues:
         (row,) = await rows_of(self._pool, _SQL["free_limits"], parameters)
         return LimitsFreed(row["here"], row["due"])
 
-    async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+    async def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
         """See QueueStore."""
-        await rows_of(
+        (row,) = await rows_of(
             self._pool,
             _SQL["declare"],
             {
+                "me": self._instance_id,
                 "names": [each.name for each in queues],
                 "options": [to_json(each.options).decode() for each in queues],
                 "functions": to_json([each.functions for each in queues]).decode(),
             },
         )
+        changed: bool = row["changed"]
+        return changed

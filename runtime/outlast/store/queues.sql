@@ -25,23 +25,8 @@ cross join lateral outlast.enqueue(
   %(deadline_s)s::float8, %(nonce)s::bigint, %(tick)s, %(attributes)s) as e
 
 -- name: declare
--- Only what has changed is written, or waits for whoever holds its row. What operators have set stays.
-insert into outlast.queues as q (name, base, functions, declared_at)
-select d.name, d.options, d.functions, now()
-from (
-  select u.name, u.options::json as options,
-    array(select json_array_elements_text((%(functions)s::json) -> (u.place - 1)::integer)) as functions
-  from unnest(%(names)s::text[], %(options)s::text[]) with ordinality as u (name, options, place)
-) as d
-where not exists (
-  select from outlast.queues x
-  -- guard: unchanged-queues-waited-for = where false
-  where x.name = d.name and x.base::jsonb = d.options::jsonb and x.functions = d.functions and x.declared_at is not null)
-order by d.name  -- in the same order everywhere
-on conflict (name) do update
-  set base = excluded.base, functions = excluded.functions, declared_at = excluded.declared_at
-  where q.base::jsonb <> excluded.base::jsonb or q.functions <> excluded.functions or q.declared_at is null
-returning q.name
+select outlast.declare_queues(
+  %(me)s, %(names)s::text[], %(options)s::text[], %(functions)s::json) as changed
 
 -- name: take_limit
 select outlast.take_limit(

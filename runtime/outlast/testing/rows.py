@@ -131,6 +131,8 @@ class QueueRow:
     overridden: dict[str, Any] | None = None
     """`at`, `by` and `why`, as of what follows."""
     functions: frozenset[str] = frozenset()
+    editions: list[str] = field(default_factory=list)
+    """What code has declared, in the order in which it came."""
     paused: dict[str, Any] | None = None
     paused_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_key: str | None = None
@@ -223,6 +225,7 @@ class Instance:
     session_began: float
     functions: frozenset[str] | None = None
     schedule_edition: str | None = None
+    queue_editions: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] | None = None
     """Of the functions that it runs; None until it has told."""
 

@@ -111,7 +111,7 @@ class MemoryStore:
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
         self.holds: HoldStore = Linked(link, HoldStatements(database, instance_id))
-        self.queues: QueueStore = Linked(link, QueueStatements(database))
+        self.queues: QueueStore = Linked(link, QueueStatements(database, instance_id))
         maps = MapStatements(database, instance_id)
         self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))

@@ -27,7 +27,15 @@ from outlast.core.observations import (
     WorkflowsClaimed,
     WorkflowStarted,
 )
-from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
+from outlast.core.ports import (
+    Catalog,
+    HeldUp,
+    InstanceStore,
+    QueueStore,
+    TookTooLong,
+    Unreachable,
+    WorkflowStore,
+)
 from outlast.core.records import Beat, DeclaredQueue
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
@@ -38,6 +46,7 @@ from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.loading import Loader
 from outlast.engine.instances.suspicions import LOOK_AGAIN_S, Suspicions
 from outlast.engine.lease import Lease
+from outlast.engine.options import DECLARE_S
 
 JITTER = 0.05
 CLAIM_PART = 1 / 3
@@ -104,6 +113,7 @@ class Membership:
         self._queues_full = queues_full
         self._queues = queues
         self._declared: Sequence[DeclaredQueue] = ()
+        self._declare_at = 0.0
         self._observe = observe
         self._pace = pace
         self._claiming = True
@@ -253,12 +263,25 @@ class Membership:
         return max(0.0, min(self._claim_at, self._decide_at) - monotonic())
 
     async def _declare(self) -> None:
-        """Make known what the functions that are served now say of their queues."""
+        """Make known what the functions that are served now say of their queues.
+
+        Again and again: it holds where instances with newer code have gone.
+        """
         declared = self._catalog.queues()
-        if declared != self._declared:
-            await self._queues.declare(declared)
-            self._declared = declared
+        # guard: queues-declared-once = declared == self._declared
+        if declared == self._declared and (not declared or monotonic() < self._declare_at):
+            return
+        self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
+        try:
+            changed = await self._queues.declare(declared)
+        except HeldUp:
+            # guard: held-queues-stop-claims = True
+            if declared != self._declared:
+                raise
+            return  # the next look may do it: nothing else waits for whoever holds a queue's row
+        if changed or declared != self._declared:
             self._decide_at = 0.0
+        self._declared = declared
 
     def _tick_s(self) -> float:
         tick_s = min(self._pace.tick_s, LOOK_AGAIN_S) if self._suspicions else self._pace.tick_s

@@ -15,9 +15,7 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
 from outlast.core.ports import Catalog, ScheduleStore, Unreachable
 from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, decide, lag_of
-
-DECLARE_S = 5.0
-"""How often it is asked whether the declarations of this instance are the newest."""
+from outlast.engine.options import DECLARE_S
 
 BACKFILL_BATCH = 100
 LOOKS_APART_S = 0.5

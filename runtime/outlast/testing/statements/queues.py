@@ -25,14 +25,35 @@ ASKS_S, LEFT_S = 1.5, 0.03
 class QueueStatements:
     """See core.ports.QueueStore."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, instance_id: str) -> None:
         self._db = database
+        self._me = instance_id
 
-    def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+    def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
         """`declare`."""
+        changed = False
         for each in queues:
             queue = self._db.queue(each.name)
-            queue.base, queue.functions = dict(each.options), frozenset(each.functions)
+            edition = json.dumps([each.options, sorted(each.functions)], sort_keys=True)
+            if self._me in self._db.instances:
+                self._db.instances[self._me].queue_editions[each.name] = edition
+            if edition not in queue.editions:
+                queue.editions.append(edition)
+            # guard: memory-older-code-declares
+            if self._newer_declared(each.name, queue, edition):
+                continue
+            declared = dict(each.options), frozenset(each.functions)
+            changed = changed or declared != (queue.base, queue.functions)
+            queue.base, queue.functions = declared
+        return changed
+
+    def _newer_declared(self, name: str, queue: QueueRow, edition: str) -> bool:
+        newer = queue.editions[queue.editions.index(edition) + 1 :]
+        now = self._db.now()
+        return any(
+            each.lease_until > now and each.queue_editions.get(name) in newer
+            for each in self._db.instances.values()
+        )
 
     def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """`take_limit`."""
