@@ -185,7 +185,7 @@ as $$
 #variable_conflict use_column
 declare
   d record;
-  own jsonb not null default '{}';
+  own jsonb not null default jsonb_build_object();
   changed boolean not null default false;
 begin
   for d in

@@ -76,7 +76,7 @@ begin
       claimable_at = coalesce(to_timestamp((given -> w.workflow_id ->> 'due')::float8), now()),
       load_bytes = greatest(w.load_bytes, (given -> w.workflow_id ->> 'load_bytes')::bigint)
   where w.workflow_id = any(ids);
-  return '[]';
+  return jsonb_build_array();
 end
 $$;
 
@@ -171,9 +171,9 @@ as $$
 -- What somebody holds is passed by too, with all of its messages: one that is left out must not be followed by a later one.
 declare
   each record;
-  free text[] := '{}';
-  held text[] := '{}';
-  messages bigint[] := '{}';
+  free text[] := array[]::text[];
+  held text[] := array[]::text[];
+  messages bigint[] := array[]::bigint[];
 begin
   for each in
     select m.message_id, m.workflow_id from outlast.messages m

@@ -231,7 +231,7 @@ as $$
 declare
   most constant integer not null default 5000;
   untold text[];
-  refused text[] := '{}';
+  refused text[] := array[]::text[];
   cancelled integer := 0;
   passed integer;
   done integer;

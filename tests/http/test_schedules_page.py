@@ -72,11 +72,12 @@ def test_its_schedules_and_commands(host: Host, connection: psycopg.Connection[A
     for name, (option, value) in options.items():
         assert found[f"options-{name}"][option] == value, name
     until(lambda: connection.execute(STARTED).fetchone() is not None, "a tick of the ten seconds")
+    # It is due each hour: of the last one it may not be long enough ago.
     connection.execute(
-        "update outlast.schedules set nominal_at = nominal_at - interval '1 hour',"
-        " next_at = next_at - interval '1 hour', revision = revision + 1 where name = 'options-none'"
+        "update outlast.schedules set nominal_at = nominal_at - interval '2 hours',"
+        " next_at = next_at - interval '2 hours', revision = revision + 1 where name = 'options-none'"
     )
-    until(lambda: get(host, "/options-none")["missed"] == 1, "the missed tick")
+    until(lambda: get(host, "/options-none")["missed"] > 0, "the missed tick")
     printed = run_script(host, TICKS, limit_s=90)
     assert any("missed" in each for each in printed)
     assert json.loads(printed[-1])["ticks"][0]["reason"] == "no instance was there"
