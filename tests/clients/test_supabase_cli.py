@@ -121,8 +121,8 @@ def test_it_finds_nothing_to_say_of_our_functions(project: Path, server: CronSer
     quoted = [f'name of parameter "{each}" is reserved keyword' for each in ("from", "to")]
     left = [each for each in issues if each["message"] not in quoted]
     assert [each for each in left if each["level"] != "warning extra"] == []
-    # Verbs have the arguments of their table, though not each makes use of who it was; what is done one by one
-    # has those of outlast.one_by_one. What a query that is a text returns isn't seen.
+    # Verbs have the arguments of their table, though not each uses who it was; what is done one by one has
+    # those of outlast.one_by_one. What a query that is a text returns isn't seen.
     assert {each["message"] for each in left} <= {
         'unused parameter "by"',
         'unused parameter "given"',
