@@ -49,9 +49,10 @@ class Limits:
 
     def failed(self, name: str, error: Exception) -> None:
         """This limit can't be asked, for a reason of its own: tell of it, once. Who waits asks again."""
-        if self._told.get(name) != (text := repr(error)):
+        text = str(error).partition("\n")[0]  # where in a function it was found differs from time to time
+        if self._told.get(name) != text:
             self._told[name] = text
-            self._observe(LoopFailed(f"limit {name}", text))
+            self._observe(LoopFailed(f"limit {name}", repr(error)))
 
     def _free_soon(self, name: str) -> None:
         self._freed.add(name)
