@@ -243,8 +243,8 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        begins = self._consumer.loop, self._ticker.loop, self._bulks.loop, self._cleaner.loop
-        await asyncio.gather(*(each.close(LAST_ROUND_S) for each in begins))
+        loops = self._consumer.loop, self._ticker.loop, self._bulks.loop, self._cleaner.loop
+        await asyncio.gather(*(each.close(LAST_ROUND_S) for each in loops))
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         self._events.refuse(gone)

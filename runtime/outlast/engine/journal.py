@@ -251,7 +251,7 @@ class Journal:
             part.in_doubt = True
             raise
         # guard: one-write-stops-all
-        except Exception as error:  # noqa: BLE001 - see there
+        except Exception as error:  # noqa: BLE001 - see _failed
             pause_s = await self._failed(part, error)
             if pause_s is not None:
                 return pause_s

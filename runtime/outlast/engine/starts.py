@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget
@@ -273,9 +272,13 @@ class Starts:
         """Make known a queue that only a start names. Raises DatabaseUnavailable."""
         known, at = self._declared.get(queue.name, (None, 0.0))
         if known != queue or monotonic() >= at + DECLARE_S:
-            # Known already, it need not wait for whoever holds the queue's row.
-            with reaching(), suppress(*[HeldUp] if known == queue else []):
-                await self._queues.declare([queue])
+            with reaching():
+                try:
+                    await self._queues.declare([queue])
+                except HeldUp:
+                    if known != queue:
+                        raise
+                    # Known already, it need not wait for whoever holds the queue's row.
             self._declared[queue.name] = queue, monotonic()
 
     def learn_full_queues(self, queues: frozenset[str]) -> None:

@@ -31,7 +31,7 @@ Row = TypeVar("Row")
 async def rows_of(
     pool: Pool, statement: SQL | Composed, parameters: dict[str, Any], of: str | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of `statement`, which waits LOCK_WAIT_S at most for what others hold.
+    """The rows of `statement`, which waits LOCK_WAIT at most for what others hold.
 
     `of` says whose row it needs, where many may ask for the same. Raises Unreachable, HeldUp, and the errors
     of the statement itself.
@@ -63,7 +63,7 @@ async def _fetch(
 
 @asynccontextmanager
 async def limited_locks(connection: AsyncConn) -> AsyncIterator[None]:
-    """What is executed within waits for nobody's locks longer than LOCK_WAIT_S.
+    """What is executed within waits for nobody's locks longer than LOCK_WAIT.
 
     In a session that is a setting since it was opened.
     """
@@ -99,7 +99,7 @@ async def rows_within(
     async def read_on(connection: AsyncConn) -> tuple[list[dict[str, Any]], bool]:
         rows: list[dict[str, Any]] = []
         size = 0
-        async with one_by_one(
+        async with streamed(
             connection, connection.cursor(row_factory=dict_row), statement, parameters
         ) as found:
             async for row in found:
@@ -114,7 +114,7 @@ async def rows_within(
 
 
 @asynccontextmanager
-async def one_by_one(
+async def streamed(
     connection: AsyncConn, cursor: AsyncCursor[Row], statement: SQL, parameters: dict[str, Any]
 ) -> AsyncIterator[AsyncIterator[Row]]:
     """The rows of `statement` as the server sends them.

@@ -32,7 +32,7 @@ from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import one_by_one, rows_of, rows_read, rows_within
+from outlast.store.repeatable import rows_of, rows_read, rows_within, streamed
 
 _SQL = load("workflows.sql") | load("resources.sql")
 _AS_JSON = (Kind.RATE, Kind.OBJECT, Kind.JSON)
@@ -68,7 +68,7 @@ class PostgresWorkflows:
             as_unreachable(),
             self._pool.connection(LOAD_WAIT_S) as connection,
             connection.with_settings(),
-            one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
+            streamed(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
             async for place, step_id, name, output, error, *rest in rows:
                 workflow = workflows[place - 1]

@@ -105,7 +105,7 @@ class Attempts:
                     if self._timeout_s is None
                     else await self._in_time(self._timeout_s)
                 )
-            except BaseException as error:  # noqa: BLE001 - see there
+            except BaseException as error:  # noqa: BLE001 - see _raised
                 outcome = self._raised(error)
         except Stopped as reason:
             execution.stop(reason)
