@@ -517,6 +517,8 @@ language plpgsql
 -- another index, which reads all that waits, and sort.
 -- guard: decisions-read-all-that-waits
 set enable_sort = off
+-- One plan for all decisions of a session: to plan these statements takes longer than a small decision.
+set plan_cache_mode = force_generic_plan
 as $$
 -- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
 -- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
