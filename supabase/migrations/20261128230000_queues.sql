@@ -141,6 +141,8 @@ create index if not exists workflow_status_queue_waiting on outlast.workflow_sta
   where owner is null and claimable_at is not null and queue is not null;
 create index if not exists workflow_status_queue_unready on outlast.workflow_status (queue, claimable_at)
   where owner is null and claimable_at is not null and queue is not null and rank is null and held is null;
+create index if not exists workflow_status_queue_unready_key on outlast.workflow_status (queue, queue_key)
+  where owner is null and claimable_at is not null and queue is not null and rank is null and held is null and status = 'ENQUEUED';
 create index if not exists workflow_status_queue_ready on outlast.workflow_status (queue, status, queue_key, rank)
   where owner is null and claimable_at is not null and queue is not null and rank is not null and held is null;
 create index if not exists workflow_status_queue_owned on outlast.workflow_status (queue, queue_key)
@@ -519,6 +521,8 @@ language plpgsql
 set enable_sort = off
 -- One plan for all decisions of a session: to plan these statements takes longer than a small decision.
 set plan_cache_mode = force_generic_plan
+-- Such a plan doesn't know the queue: where all that there is was in one, it would read the table.
+set enable_seqscan = off
 as $$
 -- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
 -- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
@@ -1158,7 +1162,9 @@ begin
       return;
     end if;
   end if;
-  if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
+  -- What has a delay is not there yet: it waits for its time, and then for its turn.
+  -- guard: delayed-calls-replace = if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
+  if coalesce(o ->> 'on_busy', 'wait') <> 'wait' and at = t then
     select w.workflow_id into target from outlast.workflow_status w
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
       and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
@@ -1202,9 +1208,18 @@ begin
   end if;
   if o ? 'debounce' then
     select w.workflow_id, w.created_at into target, since from outlast.workflow_status w
-    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED' and w.owner is null
+    -- Those of the key, ready or not, each by an index of its own: a look at all that waits takes as long as many wait.
+    where w.workflow_id = any(array(
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
+          and x.owner is null and x.claimable_at is not null and x.rank is null and x.held is null
+        union all
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
+          and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
+      ))
+      and w.status = 'ENQUEUED' and w.owner is null and w.claimable_at is not null and w.held is null
       and w.function = enqueue.function and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
-      and w.claimable_at is not null and w.held is null
       -- What has records has them of its own input.
       -- guard: debounce-under-records
       and w.generation = 1 and w.forked_from is null
@@ -1222,10 +1237,14 @@ begin
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
           claims = enqueue.claims::json,
           load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
-          rank = null, updated_at = now(),
-          claimable_at = least(
-            t + make_interval(secs => (o #>> '{debounce,quiet}')::float8),
-            since + make_interval(secs => (o #>> '{debounce,at_most}')::float8))
+          priority = coalesce(enqueue.priority, 0), attributes = enqueue.attributes::json,
+          deadline = to_timestamp(enqueue.deadline_s), rank = null, updated_at = now(),
+          -- Never before its own delay. `at_most` ends the quiet time, and takes nothing from a delay of the calls before it.
+          -- guard: debounce-without-delay = claimable_at = (
+          claimable_at = greatest(at,
+            least(
+              t + make_interval(secs => (o #>> '{debounce,quiet}')::float8),
+              greatest(since + make_interval(secs => (o #>> '{debounce,at_most}')::float8), w.claimable_at)))
       where w.workflow_id = target;
       outcome := 'attached';
       return;

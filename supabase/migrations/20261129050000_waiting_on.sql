@@ -101,7 +101,7 @@ begin
     select count(*) into most from (
       select from outlast.workflow_status x
       where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'ENQUEUED' and x.owner is null
-        and x.claimable_at <= t
+        and x.claimable_at is not null and x.rank is not null and x.held is null
       limit (o #>> '{batch,n}')::integer
     ) as ready;
     if found_at > t and most < (o #>> '{batch,n}')::integer then

@@ -66,11 +66,6 @@ MUTANTS = (
         "store/test_waits_on_postgres.py::test_a_child_that_starts_beside_a_cancel_is_no_orphan",
     ),
     Mutant(
-        "queued-children-of-the-cancelled",
-        "Nor does it by a queue's door",
-        "store/test_waits.py::test_nor_does_it_by_a_queues_door",
-    ),
-    Mutant(
         "ids-without-bound",
         "Ids stay below what an index holds",
         "unit/test_names.py::test_ids_of_any_generation_are_bounded_and_their_own",

@@ -263,4 +263,29 @@ MUTANTS = (
         "A call waits at its queue's door no longer than for any start",
         "engine/test_queues_on_postgres.py::test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown",
     ),
+    Mutant(
+        "each-waits-at-a-held-door",
+        "Those behind who found a door held do not wait as long again",
+        "engine/test_doors.py::test_who_waits_behind_a_held_door_is_told_with_those_before_it",
+    ),
+    Mutant(
+        "one-call-refuses-all",
+        "What the database refuses of those at a door refuses no other",
+        "engine/test_doors.py::test_what_is_refused_is_refused_alone",
+    ),
+    Mutant(
+        "one-call-enters-twice",
+        "The second call of a key finds what the first one left",
+        "engine/test_doors.py::test_two_calls_of_a_key_do_not_enter_together",
+    ),
+    Mutant(
+        "debounce-without-delay",
+        "What is debounced never begins before the delay of its last call",
+        "store/test_absorbing.py::test_a_delay_is_kept_by_calls_of_a_key",
+    ),
+    Mutant(
+        "delayed-calls-replace",
+        "What has a delay replaces nothing before its time",
+        "store/test_absorbing.py::test_what_has_a_delay_is_not_there_yet",
+    ),
 )

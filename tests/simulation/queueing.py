@@ -154,7 +154,7 @@ class Queueing(Run):
 
     def _enter_by_sql(self, new: NewWorkflow) -> None:
         nonce = self.world.chance.getrandbits(60)
-        outcome = QueueStatements(self.database, "sql").enqueue(new, nonce).outcome
+        outcome = QueueStatements(self.database, "sql").enter(new, nonce).outcome
         self._look()
         if outcome == "queue_full":
             self.world.at(0.2, partial(self._enter_by_sql, new))

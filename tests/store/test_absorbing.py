@@ -125,3 +125,69 @@ def test_a_queue_with_a_door_is_bounded_as_any_other(q: Queue, option: str) -> N
     q.declare(**{option: options[option]})
     q.connection.execute("update outlast.queues set backlog = 1000000 where name = 'q'")
     assert q.call("a", SECRET)[0] == "queue_full"
+
+
+def delayed(q: Queue, workflow_id: str, delay_s: float) -> str:
+    """How a call with a delay comes in."""
+    query = ENQUEUE.replace("0, 0,", f"0, {delay_s},")
+    ((outcome, _),) = q.connection.execute(
+        query.encode(), (workflow_id, '{"key": "k"}', None, None)
+    ).fetchall()
+    return str(outcome)
+
+
+def begins_in(q: Queue, workflow_id: str) -> float:
+    """Seconds until it may begin, about."""
+    query = """select extract(epoch from claimable_at - clock_timestamp())::float8
+        from outlast.workflow_status where workflow_id = %s"""
+    ((seconds,),) = q.connection.execute(query, (workflow_id,)).fetchall()
+    return round(seconds, -1)
+
+
+def test_a_delay_is_kept_by_calls_of_a_key(q: Queue) -> None:
+    q.declare(**DEBOUNCE)
+    assert delayed(q, "w", 3600) == "started"
+    assert begins_in(q, "w") == 3660
+    assert delayed(q, "a", 3600) == "attached"
+    assert begins_in(q, "w") == 3600
+    assert delayed(q, "b", 0) == "attached"  # the last one wins: once it was quiet
+    assert begins_in(q, "w") == 60
+    q.set("created_at = created_at - interval '1 hour'")
+    assert delayed(q, "c", 0) == "attached"  # `at_most` is over, and puts nothing before what it was
+    assert begins_in(q, "w") == 60
+
+
+@pytest.mark.parametrize("on_busy", ["attach", "skip", "replace"])
+def test_what_has_a_delay_is_not_there_yet(q: Queue, on_busy: str) -> None:
+    q.declare(on_busy=on_busy, exclusive=True)
+    assert q.call("runs", None) == ("started", None)
+    assert delayed(q, "later", 3600) == "started"
+    q.set("status = 'PENDING', rank = null, claimable_at = null, owner = 'me' where workflow_id = 'runs'")
+    assert delayed(q, "later still", 3600) == "started"
+    ((status,),) = q.connection.execute(
+        "select status from outlast.workflow_status where workflow_id = 'runs'"
+    )
+    assert status == "PENDING"
+
+
+def test_a_key_is_found_among_many_that_wait(q: Queue) -> None:
+    """By indexes of its own, also with a plan and statistics of when the table was empty."""
+    q.declare(**DEBOUNCE)
+    assert q.call("first", None) == ("started", None)
+    q.connection.execute(
+        """insert into outlast.workflow_status
+          (workflow_id, function, status, input, queue, queue_key, claimable_at)
+        select 'w' || i, 'f', 'ENQUEUED', '{}', 'q', 'k' || i, now() + interval '1 hour'
+        from generate_series(1, 3000) i"""
+    )
+    q.connection.execute(
+        """insert into outlast.workflow_status (workflow_id, function, status, input, completed_at)
+        select 'e' || i, 'f', 'SUCCESS', '{}', now() from generate_series(1, 3000) i"""
+    )
+    read = """select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables
+        where relname = 'workflow_status'"""
+    with q.connection.transaction():
+        ((before,),) = q.connection.execute(read).fetchall()
+        assert q.call("second", None) == ("attached", "first")
+        ((after,),) = q.connection.execute(read).fetchall()
+    assert after - before < 100

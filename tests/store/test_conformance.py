@@ -740,7 +740,7 @@ async def test_what_operators_do_to_queues(both: Both) -> None:
     await both.a.queues.declare([DeclaredQueue("mail", base, ("f",)), DeclaredQueue("plain", {}, ())])
     for workflow_id, delay_s in (("w1", 0.0), ("w2", 0.0), ("later", 3_600.0)):
         one = new(workflow_id, queue="mail", queue_key=workflow_id, delay_s=delay_s)
-        assert (await both.a.queues.enqueue(one, 1)).outcome == "started"
+        assert (await both.a.queues.enqueue([one], 1))[0].outcome == "started"
 
     async def shown(name: str = "mail") -> dict[str, Any]:
         (row,), more = await store.listing(QUEUES, {"name": name}, None, 1)

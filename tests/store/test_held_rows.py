@@ -34,7 +34,7 @@ async def recorded(_: Any) -> StepRecord:
 WORK = TransactionWork(recorded, threaded=False, isolation=None)
 Needs = Callable[[PostgresStore], Awaitable[Any]]
 NEEDS: dict[str, tuple[str, Needs]] = {
-    "a door": (DOOR, lambda store: store.queues.enqueue(queued("v"), 7)),
+    "a door": (DOOR, lambda store: store.queues.enqueue([queued("v")], 7)),
     "a verb that changes": (HELD, lambda store: store.workflows.cancel("w", "me")),
     "a message": (HELD, lambda store: store.messages.send("w", "1", "t", "k")),
     "a limit": (LIMIT, lambda store: store.queues.take_limit(USE, {"concurrency": 1})),

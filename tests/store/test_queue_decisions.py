@@ -198,9 +198,9 @@ def test_a_full_queue_is_full(q: Decisions) -> None:
 async def test_an_entry_is_its_own_by_its_nonce(database: str) -> None:
     async with store_of(database) as store:
         new = NewWorkflow("w", "f", "{}", queue="q")
-        assert (await store.queues.enqueue(new, 1)).outcome == "started"
-        assert (await store.queues.enqueue(new, 1)).outcome == "started"
-        assert (await store.queues.enqueue(new, 2)).outcome == "exists"
+        assert (await store.queues.enqueue([new], 1))[0].outcome == "started"
+        assert (await store.queues.enqueue([new], 1))[0].outcome == "started"
+        assert (await store.queues.enqueue([new], 2))[0].outcome == "exists"
 
 
 TAKE = "select outlast.take_limit('l', %s, %s, 1, '1')"

@@ -39,6 +39,8 @@ def options_of(chance: random.Random) -> dict[str, Any]:
     chosen = {name: value for name, value in drawn.items() if chance.random() < 0.5}
     if "exclusive" in chosen and chance.random() < 0.7:
         chosen["on_busy"] = chance.choice(["attach", "skip", "replace"])
+    if keyed and "exclusive" not in chosen and chance.random() < 0.5:
+        chosen["debounce"] = {"quiet": chance.choice([0.0, LONG_S]), "at_most": 10 * LONG_S}
     return {**chosen, "key": "key"} if keyed else chosen
 
 
@@ -56,7 +58,7 @@ async def story(stores: tuple[Any, Any], seed: int, nobody_asked: Callable[[], A
                 f"w{number}", "f", json.dumps({"key": chance.choice("abc")}), queue="q",
                 priority=chance.choice([0, 0, 50, -50]), delay_s=chance.choice([0.0, 0.0, 0.0, LONG_S]),
             )  # fmt: skip
-            entered = await store.queues.enqueue(new, number)
+            (entered,) = await store.queues.enqueue([new], number)
             told.append(("enters", new.workflow_id, entered.outcome, entered.target))
         elif draw < 0.8:
             # Places are left to others for a moment only, which depends on how long the test takes.
@@ -95,7 +97,7 @@ async def sharing(one: Any, two: Any, let_pass: Callable[[float], Awaitable[None
     """How many begin on the first or the second instance, and whether it asks again before the next tick."""
     await one.queues.declare([DeclaredQueue("q", {"concurrency": 4}, ("f",))])
     for number in range(30):
-        await one.queues.enqueue(NewWorkflow(f"w{number}", "f", "{}", queue="q"), number)
+        await one.queues.enqueue([NewWorkflow(f"w{number}", "f", "{}", queue="q")], number)
     told: list[Any] = []
     held: dict[int, list[Any]] = {id(one): [], id(two): []}
 

@@ -134,7 +134,7 @@ async def test_a_queue_that_replaces_lets_the_old_one_undo(database: str) -> Non
         )
         await store.journal.commit(noted(UNDO))
         new = NewWorkflow("x", "f", '{"k": 1}', queue="q", queue_key="1")
-        assert (await store.queues.enqueue(new, 9)).outcome == "started"
+        assert (await store.queues.enqueue([new], 9))[0].outcome == "started"
         assert await rows(database, f"{ROW} where workflow_id = 'w'") == [
             ("PENDING", "me", 1, "stopping", "replaced by a newer call of its key in queue q", None)
         ]

@@ -163,10 +163,9 @@ async def test_a_cancelled_parent_starts_nothing_more(both: Both, queue: str | N
 
 async def test_nor_does_it_by_a_queues_door(both: Both) -> None:  # noqa: F811
     await start(both.a, "w")
-    assert (
-        await both.a.queues.enqueue(new("c", parent="w", queue="q", detached=True), 1)
-    ).outcome == "started"
+    (entered,) = await both.a.queues.enqueue([new("c", parent="w", queue="q", detached=True)], 1)
+    assert entered.outcome == "started"
     assert await both.b.workflows.cancel("w", "me")
     assert await status_of(both.a, "c") == Status.ENQUEUED
-    assert (await both.a.queues.enqueue(new("d", parent="w", queue="q"), 2)).outcome == "exists"
+    assert (await both.a.queues.enqueue([new("d", parent="w", queue="q")], 2))[0].outcome == "exists"
     assert (await both.b.workflows.states(["d"])).found == {}

@@ -327,8 +327,11 @@ class MessageStore(Protocol):
 class QueueStore(Protocol):
     """Queues: how calls enter them, and what code says of them."""
 
-    async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
-        """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
+    async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
+        """Let workflows with different ids enter one queue by its door, one after the other, in one commit.
+
+        Raises Unreachable (in doubt), and BadData where one of them is refused.
+        """
 
     async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """Take a place for a step under a named limit: None; else in how many seconds to ask again.

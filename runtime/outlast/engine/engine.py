@@ -250,6 +250,7 @@ class Engine:
         self._events.refuse(gone)
         if self.starts.under_way:
             await asyncio.wait(list(self.starts.under_way.values()), timeout=2.0)
+        await self.starts.doors.close()
         for execution in list(self._executor.live.values()):
             execution.drain()
         given_back = 0

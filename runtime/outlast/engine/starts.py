@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -28,6 +27,7 @@ from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
 from outlast.core.ports import BadData, HeldUp, QueueStore, WorkflowStore
 from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.engine.concurrency import Patience, settled
+from outlast.engine.doors import Doors
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
@@ -71,6 +71,7 @@ class Starts:
         self._budget = budget
         self._options = options
         self._queues = queues
+        self.doors = Doors(queues, options.database_wait_s)
         self._queued = queued
         self._patience = Patience()
         self._declared: dict[str, tuple[DeclaredQueue, float]] = {}
@@ -178,13 +179,7 @@ class Starts:
         """
         try:
             with reaching("it is unknown whether the start was committed; the same key is safe: "):
-                # guard: doors-waited-for-without-end
-                async with asyncio.timeout(self._options.database_wait_s):
-                    entered = await self._queues.enqueue(new, secrets.randbits(62))
-        except TimeoutError:
-            raise DatabaseUnavailable(
-                "it is unknown whether the start was committed; the same key is safe"
-            ) from None
+                entered = await self.doors.enter(new)
         except BadData as error:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
         match entered.outcome:

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 
 from outlast.core.ports import BadData
 from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
+from outlast.store.arrays import literals
+from outlast.store.journal import NEW
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -24,20 +26,28 @@ class PostgresQueues:
         self._pool = pool
         self._instance_id = instance_id
 
-    async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
+    async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
         """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
         try:
             rows = await rows_of(
                 self._pool,
                 _SQL["enqueue"],
-                {**new._asdict(), "nonce": nonce},
-                f"the door of queue {new.queue!r}",
+                {
+                    **literals(NEW, [new[: len(NEW)] for new in news]),
+                    "detached": [new.workflow_id for new in news if new.detached],
+                    "nonce": nonce,
+                },
+                f"the door of queue {news[0].queue!r}",
             )
-        except (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError) as error:
+        except (
+            errors.DataError,
+            errors.IntegrityError,
+            errors.RaiseException,
+            ValueError,  # a text with NUL, or with half a surrogate
+        ) as error:
             raise BadData(str(error).strip().partition("\n")[0]) from error
-        if not rows:
-            return Entered("exists")
-        return Entered(rows[0]["outcome"], rows[0]["target"], rows[0]["retry_s"])
+        entered = {row["workflow_id"]: Entered(row["outcome"], row["target"], row["retry_s"]) for row in rows}
+        return [entered.get(new.workflow_id, Entered("exists")) for new in news]
 
     async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
         """See QueueStore."""

@@ -1,28 +1,27 @@
 -- Queues: how calls enter them, and what code says of them. What begins is decided by outlast.claim_queue.
 
 -- name: enqueue
--- No row where it has a parent that lives no more: see start.sql.
-with parents as materialized (
-  select p.workflow_id from outlast.workflow_status p
-  where p.workflow_id = %(parent)s
-    -- guard: queued-children-of-the-cancelled
-    and p.status in ('ENQUEUED', 'PENDING')
-  for share
-), allowed as (
-  select %(workflow_id)s::text as workflow_id where %(parent)s::text is null or exists (select from parents)
+-- Each after the one before it. No row where one has a parent that lives no more: see start.sql.
+with given as materialized (
+  -- include: start.sql rows
+),
+parents as materialized (
+  -- include: start.sql parents
+), new as (
+  -- include: start.sql with_parents
 )
 select
+  n.workflow_id,
   case when e.outcome = 'exists' and exists (
     select from outlast.workflow_status w
     -- guard: strangers-entry-taken
-    where w.workflow_id = %(workflow_id)s and w.nonce = %(nonce)s
+    where w.workflow_id = n.workflow_id and w.nonce = n.nonce
   ) then 'started' else e.outcome end as outcome, e.target, e.retry_s,
-  case when %(detached)s and e.outcome = 'started' then outlast.detach(a.workflow_id) end as detached
-from allowed a
+  case when n.workflow_id = any(%(detached)s) and e.outcome = 'started' then outlast.detach(n.workflow_id) end as detached
+from new n
 cross join lateral outlast.enqueue(
-  a.workflow_id, %(function)s, %(input)s, %(request)s, %(idempotency_key)s, %(fingerprint)s, %(subject)s, %(claims)s,
-  %(queue)s, %(queue_key)s, %(priority)s::integer, %(delay_s)s::float8, %(version)s, %(parent)s,
-  %(deadline_s)s::float8, %(nonce)s::bigint, %(tick)s, %(attributes)s) as e
+  n.workflow_id, n.function, n.input, n.request, n.idempotency_key, n.fingerprint, n.subject, n.claims, n.queue, n.queue_key,
+  n.priority, n.delay, n.version, n.parent, extract(epoch from n.deadline)::float8, n.nonce, n.tick, n.attributes) as e
 
 -- name: declare
 select outlast.declare_queues(

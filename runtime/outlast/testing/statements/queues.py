@@ -126,8 +126,12 @@ class QueueStatements:
         held = row is not None and row.owner is not None and row.epoch == use.epoch
         return held and (use.workflow_id, use.step_id) not in self._db.records
 
-    def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
-        """`enqueue`: by the rules of the queue's door."""
+    def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
+        """`enqueue`."""
+        return [self.enter(new, nonce) for new in news]
+
+    def enter(self, new: NewWorkflow, nonce: int) -> Entered:
+        """One of them, by the rules of the queue's door."""
         assert new.queue is not None
         row = self._db.workflows.get(new.workflow_id)
         if row is not None or new.workflow_id in self._db.attached:
@@ -165,7 +169,7 @@ class QueueStatements:
             if row.status in LIVE and (row.new.queue, row.new.queue_key) == (new.queue, new.queue_key)
         ]
         busy = [each for each in of_key if each[1].status == Status.PENDING or _is_due(each[1], now)]
-        match options.get("on_busy"):
+        match None if new.delay_s else options.get("on_busy"):
             case "replace":
                 for _, row in busy:
                     self._db.cancel(row, f"replaced by a newer call of its key in queue {new.queue}")
@@ -198,9 +202,17 @@ class QueueStatements:
                 self._db.attached.setdefault(workflow_id, (workflow_id, row.new))
                 self._db.attached[new.workflow_id] = (workflow_id, new)
                 row.new = row.new._replace(
-                    input=new.input, request=new.request, version=new.version, claims=new.claims
+                    input=new.input,
+                    request=new.request,
+                    version=new.version,
+                    claims=new.claims,
+                    priority=new.priority,
+                    attributes=new.attributes,
+                    deadline_s=new.deadline_s,
                 )
-                row.claimable_at = min(now + debounce["quiet"], row.created_at + debounce["at_most"])
+                at_most = max(row.created_at + debounce["at_most"], row.claimable_at or 0.0)
+                quiet_at = min(now + debounce["quiet"], at_most)
+                row.claimable_at = max(now + new.delay_s, quiet_at)
                 return Entered("attached", workflow_id)
         return None
 

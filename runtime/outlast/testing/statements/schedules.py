@@ -161,7 +161,7 @@ class ScheduleStatements:
             tick=json.dumps(tick),
         )
         if queue is not None:
-            outcome = QueueStatements(self._db, self._me).enqueue(new, 0).outcome
+            outcome = QueueStatements(self._db, self._me).enter(new, 0).outcome
             return (None, outcome) if outcome in _REFUSALS else (new.workflow_id, None)
         if new.workflow_id not in self._db.workflows:
             self._db.insert_waiting(new._replace(queue_key=""), 0)
