@@ -333,6 +333,24 @@ begin
 end
 $$;
 
+create or replace function outlast.since_changed(s outlast.schedules, keeps boolean)
+returns timestamptz
+language plpgsql
+as $$
+-- From when a schedule counts that is changed now. One that keeps its timetable goes on with the tick that was next, due or
+-- not; else one that is due by the former timetable is not run, and leaves a row.
+begin
+  -- guard: changed-schedules-lose-ticks = if false then
+  if keeps and s.nominal_at is not null and s.orphaned_at is null and s.paused_at is null then
+    return s.nominal_at - interval '1 microsecond';
+  end if;
+  if s.nominal_at <= clock_timestamp() and s.orphaned_at is null and s.paused_at is null then
+    perform outlast.note_tick(s.name, s.nominal_at, 'missed', 'its timetable was changed before it ran', 1, null);
+  end if;
+  return clock_timestamp();
+end
+$$;
+
 create or replace function outlast.declare_schedules(edition text, declared jsonb, broken text[])
 returns table (name text, change text)
 language plpgsql
@@ -387,7 +405,8 @@ begin
         -- One that ticks as before goes on where it is: what it has missed during the deploy is caught up.
         nominal_at = case when same then t.nominal_at end, next_at = case when same then t.next_at end,
         upcoming = case when same then t.upcoming else '{}' end,
-        since = case when same then t.since else clock_timestamp() end,
+        since = case when same then t.since else outlast.since_changed(
+          s, (s.cron, s.tz, s.every_s, s.at) is not distinct from (d.cron, d.tz, d.every_s, d.at)) end,
         ended_at = case when same then t.ended_at end, fault = case when same then t.fault end
     where t.name = d.name;
   end loop;
@@ -540,7 +559,10 @@ begin
           at = create_schedule.at, catchup = create_schedule.catchup, overlap = create_schedule.overlap,
           until = create_schedule.until, times = create_schedule.times,
           jitter_s = extract(epoch from create_schedule.jitter)::float8, pause_after = create_schedule.pause_after,
-          revision = t.revision + 1, since = clock_timestamp(), nominal_at = null, next_at = null, upcoming = '{}',
+          since = outlast.since_changed(s, (s.cron, s.tz, s.every_s, s.at) is not distinct from (
+            create_schedule.cron, create_schedule.tz, extract(epoch from create_schedule.every)::bigint,
+            create_schedule.at)),
+          revision = t.revision + 1, nominal_at = null, next_at = null, upcoming = '{}',
           waiting_at = null, ended_at = null, fault = null, ticked = 0
       where t.name = create_schedule.name;
     end if;
@@ -754,7 +776,7 @@ select outlast.take_rights(
   '20261128230500',
   functions => array[
     'utc_text', 'note_tick', 'start_tick', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks',
-    'newest_edition', 'declare_schedules', 'check_schedule', 'schedule_named', 'schedule_stands'],
+    'newest_edition', 'since_changed', 'declare_schedules', 'check_schedule', 'schedule_named', 'schedule_stands'],
   tables => array['schedules', 'ticks', 'schedule_editions'],
   of_service => array[
     'create_schedule', 'schedule', 'delete_schedule', 'unschedule', 'pause_schedule', 'resume_schedule',

@@ -201,6 +201,16 @@ async def test_what_is_delayed_begins_when_its_time_comes(database: str) -> None
     assert gauge.begun == ["soon", "late"]
 
 
+async def test_a_delay_takes_nothing_from_a_timeout(database: str) -> None:
+    @workflow(timeout=0.3)
+    async def quick() -> str:
+        return "done"
+
+    async with bench_on(database, quick) as bench:
+        late = await started(bench, quick, placement=Placement(delay_s=0.6))
+        assert await bench.result(late) == "done"
+
+
 async def test_a_delay_needs_no_queue(database: str) -> None:
     @workflow
     async def plain(name: str) -> str:

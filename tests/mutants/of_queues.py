@@ -284,6 +284,11 @@ MUTANTS = (
         "store/test_absorbing.py::test_a_delay_is_kept_by_calls_of_a_key",
     ),
     Mutant(
+        "delays-use-up-timeouts",
+        "A timeout counts from the end of the delay",
+        "engine/test_queues.py::test_a_delay_takes_nothing_from_a_timeout",
+    ),
+    Mutant(
         "delayed-calls-replace",
         "What has a delay replaces nothing before its time",
         "store/test_absorbing.py::test_what_has_a_delay_is_not_there_yet",

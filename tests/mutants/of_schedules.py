@@ -66,6 +66,11 @@ MUTANTS = (
         "store/test_schedules.py::test_a_tick_is_skipped_under_the_lock",
     ),
     Mutant(
+        "changed-schedules-lose-ticks",
+        "A change of its options takes no tick from a schedule",
+        "store/test_schedules.py::test_a_change_of_its_options_takes_no_tick_that_is_due",
+    ),
+    Mutant(
         "an-older-edition-declares",
         "Only the newest code of instances that live declares schedules",
         "store/test_schedules.py::test_only_the_newest_edition_declares",

@@ -189,7 +189,8 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
         ),
         (
             "outlast.workflow_status_queue_unready_key",
-            f"({waits} AND (queue IS NOT NULL) AND (rank IS NULL) AND {free} AND (status = 'ENQUEUED'::text))",
+            f"({waits} AND (queue IS NOT NULL) AND (rank IS NULL) AND {free}"
+            " AND (status = 'ENQUEUED'::text))",
         ),
         ("outlast.workflow_status_queue_waiting", f"({waits} AND (queue IS NOT NULL))"),
         (

@@ -107,6 +107,38 @@ async def test_it_is_paused_by_failures_in_a_row(store: PostgresStore, database:
     assert await count(database) == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        declared(jitter_s=0.001),
+        declared(times=5),
+        declared(function="g"),
+        declared(until=datetime(2999, 1, 1, tzinfo=UTC)),
+    ],
+    ids=["jitter", "times", "function", "until"],
+)
+async def test_a_change_of_its_options_takes_no_tick_that_is_due(
+    store: PostgresStore, database: str, changed: Declared
+) -> None:
+    order = await planned(store, database, declared(seconds=1))
+    changed = replace(changed, schedule=replace(changed.schedule, timetable=Every(1)))
+    assert await store.schedules.declare([changed], []) == [("s", "changed")]
+    (due,) = (await store.schedules.due()).due
+    assert order.nominal is not None
+    assert decide(due).next_nominal == order.nominal
+
+
+async def test_another_timetable_leaves_a_row_of_the_tick_that_was_due(
+    store: PostgresStore, database: str
+) -> None:
+    order = await planned(store, database, declared())
+    assert await store.schedules.declare([declared(seconds=120)], []) == [("s", "changed")]
+    found = await rows(database, "select nominal_at, outcome, reason from outlast.ticks")
+    assert found == [(order.nominal, "missed", "its timetable was changed before it ran")]
+    assert await store.schedules.declare([declared(seconds=180)], []) == [("s", "changed")]
+    assert len(await rows(database, "select 1 from outlast.ticks")) == 1  # none was due by the second
+
+
 async def test_only_the_newest_edition_declares(database: str, store: PostgresStore) -> None:
     old, new = declared(seconds=60), declared(seconds=120)
     assert await store.schedules.declare([old], []) is not None

@@ -41,7 +41,8 @@ def new_workflow(
     and UsageError for a priority without a queue.
     """
     if definition.timeout_s is not None:
-        own_s = now_s + definition.timeout_s
+        # guard: delays-use-up-timeouts = now_s + definition.timeout_s
+        own_s = now_s + placement.delay_s + definition.timeout_s
         ends_by_s = own_s if ends_by_s is None else min(own_s, ends_by_s)
     queue: Queue | None = placement.queue or definition.queue
     if queue is not None and queue.consumes is not None and not queue.options:

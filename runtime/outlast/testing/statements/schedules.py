@@ -237,9 +237,8 @@ class ScheduleStatements:
             raise NotNow(f"{name!r} is declared by a function's file")
         if row is None or (row.function, row.schedule) != (given["function"], schedule):
             revision = 1 if row is None else row.revision + 1
-            self._db.schedules[name] = ScheduleRow(
-                given["function"], schedule, self._db.date(), revision=revision
-            )
+            since = self._db.date() if row is None else self._since_changed(name, row, schedule)
+            self._db.schedules[name] = ScheduleRow(given["function"], schedule, since, revision=revision)
         return {"created": name}
 
     def _delete(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -337,6 +336,15 @@ class ScheduleStatements:
                 changes.append((name, "orphaned"))
         return changes
 
+    def _since_changed(self, name: str, row: ScheduleRow, new: Schedule) -> datetime:
+        now = self._db.date()
+        if row.nominal_at is not None and row.paused is None and not row.orphaned:
+            if row.schedule.timetable == new.timetable:
+                return row.nominal_at - timedelta(microseconds=1)
+            if row.nominal_at <= now:
+                self._note(name, row.nominal_at, "missed", 1)
+        return now
+
     def _declare(self, declared: Declared) -> tuple[str, str] | None:
         name, schedule = declared.name, declared.schedule
         row = self._db.schedules.get(name)
@@ -353,6 +361,8 @@ class ScheduleStatements:
             and former.timetable == schedule.timetable
             and _when(former.policies) == _when(schedule.policies)
         )
+        if not same:
+            made.since = self._since_changed(name, row, schedule)
         fresh = replace(row) if same else made
         fresh.schedule, fresh.revision, fresh.ticked, fresh.last_at = (
             schedule,
