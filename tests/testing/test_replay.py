@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import UsageError, now, publish, receive, sleep, start, step, workflow
+from outlast import UsageError, map_, now, publish, receive, sleep, start, step, workflow
+from outlast.store.connections import Database
+from outlast.store.histories import histories as histories_of
 from outlast.testing import Outlast, Unproved, histories
 from tests.engine.harness import engine_on
 
@@ -116,6 +119,61 @@ async def test_histories_of_postgres(outlast: Outlast, bundle: Path, monkeypatch
                 record["arguments"] += 1
     with pytest.raises(Unproved, match=r"charge is called with other arguments \(.*test_replay.py:\d+\)"):
         await kit.replay(documents)
+    kit.close()
+
+
+@workflow
+async def odd(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError(f"{number} is even")
+    return number
+
+
+@step
+async def numbers() -> AsyncIterator[int]:
+    for number in range(5):
+        yield number
+
+
+@workflow
+async def mapped() -> Any:
+    listed = await map_(odd, list(range(12)), tolerate=12)
+    keyed = await map_(odd, [3, 1], key=lambda number: f"k{number}")
+    streamed = await map_(odd, numbers(), key=lambda number: f"n{number}", tolerate=5)
+    paid = [await charge(value) for value in keyed]
+    await receive("go")
+    failed = [sorted((str(key), str(error)) for key, error in each.failed) for each in (listed, streamed)]
+    worked = [list(each.ok) for each in (listed, streamed)]
+    return {"paid": paid, "ok": worked, "failed": failed, "said": today.greeting}
+
+
+async def test_what_bodies_read_of_maps_is_replayed(
+    outlast: Outlast, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def replays(*, items: bool = True) -> None:
+        found = [json.loads(each) async for each in histories_of(Database.at(database, "tests"), 100, 100)]
+        documents = [each for each in found if each["workflow_status"]["function"].endswith("mapped")]
+        assert len(documents) == 1
+        if not items:
+            del documents[0]["map_items"]
+        await kit.replay(documents)
+
+    kit = Outlast()
+    for each in (mapped, odd):
+        kit._catalog.name_of(each.definition)
+    async with engine_on(database, mapped, odd) as bench:
+        workflow_id = await bench.start(mapped)
+        await bench.suspended(workflow_id)
+        await replays()  # it still runs
+        await bench.rows("select outlast.send(%s, '1', 'go')", workflow_id)
+        assert (await bench.result(workflow_id))["paid"] == ["paid 3", "paid 1"]
+    await replays()
+    await replays(items=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(today, "greeting", "goodbye")
+        with pytest.raises(Unproved, match="1 of 1 histories diverge"):
+            await replays()
+        await replays(items=False)  # where it goes from there can't be told
     kit.close()
 
 

@@ -4,10 +4,23 @@
 select to_regclass('outlast.operation_outputs')::text as known
 
 -- name: histories
--- All that are open, up to `most`, and a sample of those that have ended: of each function the newest.
+-- All that are open, up to `most`, and a sample of those that have ended: of each function the newest. What a body reads
+-- of a map stands in the rows of its items: they are in it too, unless they are more than 10,000.
 select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
   select coalesce(json_agg(o order by o.completion_order), '[]') from outlast.operation_outputs o
   where o.workflow_id = w.workflow_id
+), 'map_items', (
+  select case when count(*) <= 10000 then coalesce(json_agg(json_build_object(
+    'workflow_id', i.workflow_id, 'map_id', i.map_id, 'status', i.status, 'output', i.output, 'error', i.error)
+    order by i.map_id, i.place), '[]') end
+  from (
+    select x.workflow_id, m.workflow_id as map_id, x.status, x.output, x.error, s.place
+    from outlast.workflow_status m
+    join outlast.workflow_status x on x.parent = m.workflow_id
+    left join outlast.map_sources s on s.map_id = m.workflow_id and x.workflow_id = m.workflow_id || '/' || s.key
+    where m.parent = w.workflow_id and m.map is not null
+    limit 10001
+  ) as i
 ))::text as history
 from (
   (

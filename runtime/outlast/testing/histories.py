@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from outlast.core.errors import UsageError
 from outlast.core.holds import side_by_side
+from outlast.core.kinds import MAP
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import LIVE, Status
 from outlast.core.versions import missing_version
@@ -40,6 +41,8 @@ class Recorded:
 
     row: Mapping[str, Any]
     records: list[Mapping[str, Any]]
+    items: list[Mapping[str, Any]] | None = None
+    """How the items of its maps have ended, in their order; None if that isn't told."""
 
     @property
     def name(self) -> str:
@@ -64,7 +67,8 @@ def recorded(bundle: Bundle) -> list[Recorded]:
                 f"{where} is no history: it is a JSON object with the row of workflow_status and the rows of "
                 "operation_outputs; docs/testing.md has the query that gives them"
             )
-        found.append(Recorded(document["workflow_status"], list(document["operation_outputs"] or ())))
+        records = list(document["operation_outputs"] or ())
+        found.append(Recorded(document["workflow_status"], records, document.get("map_items")))
     if not found:
         raise UsageError("outlast.replay: the bundle holds no history")
     return found
@@ -129,6 +133,8 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
         for record in history.records:
             step = _step(record)
             world.database.records[new.workflow_id, step.step_id] = Record(step, 0, created_s)
+        for item in history.items or ():
+            _give_item(item, world)
     stuck = False
     try:
         world.drive(world.over)
@@ -136,6 +142,24 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
         stuck = True
     world.end()
     return world, stuck
+
+
+def _give_item(item: Mapping[str, Any], world: World) -> None:
+    """An item of a map, as it has ended."""
+    workflow_id, map_id = item["workflow_id"], item["map_id"]
+    status, now = Status(item["status"]), world.now_s()
+    world.database.workflows[workflow_id] = Workflow(
+        NewWorkflow(workflow_id, "", None, parent=map_id),
+        None,
+        0,
+        now,
+        now,
+        status=status if status not in LIVE else Status.CANCELLED,
+        output=_text(item.get("output")),
+        error=_text(item.get("error")),
+        untold=False,
+    )
+    world.database.maps.keys.setdefault(map_id, []).append(workflow_id[len(map_id) + 1 :])
 
 
 def _is_served(history: Recorded, catalog: GivenCatalog) -> bool:
@@ -156,6 +180,9 @@ def _verdict(
         )
     if not _is_served(history, catalog):
         return missing_version(function, history.row.get("version"), newest.number)
+    # guard: unread-maps-diverge
+    if history.items is None and any(record.get("kind") == MAP for record in history.records):
+        return None  # what its body read of a map is not there: where it goes from there can't be told
     row = world.database.workflows[history.name]
     if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
         return side_by_side({**held, "version": None})
