@@ -16,14 +16,14 @@ from outlast.core.kinds import EVENT, PUBLISH
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
-from outlast.core.ports import Unreachable
+from outlast.core.ports import BadData, Unreachable
 from outlast.core.records import Message, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
-from outlast.testing.rows import Letter, Limits
+from outlast.testing.rows import Letter, Limits, RowRefused
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.stores import MemoryStore
 from tests.quiet import quietly
@@ -187,7 +187,7 @@ class Scenario:
         self.cancelled.add(workflow_id)
         try:
             await instance.engine.cancel(workflow_id, "somebody")
-        except OutlastError as error:
+        except (OutlastError, BadData, RowRefused) as error:
             self.world.note(f"cancel: {error!r}")
 
     # --- clients ------------------------------------------------------------------------------------------
