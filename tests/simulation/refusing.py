@@ -68,6 +68,8 @@ class Refusal(NamedTuple):
     place: float
     """Between 0 and 1, among the rows that there are by then."""
     way: int
+    running: bool
+    """Whether it is one that runs: then it refuses what is written of it next."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,12 @@ def draw(seed: int) -> Drawn:
     plan = a_plan(chance, f"{seed}:refusals", FAULTS, LASTS_S, counts=(0, 1, 3, 6))
     calls = tuple(
         (chance.uniform(0, 2.0), "worker", _worker(chance, chance.choice([0, 0, 0, 1, 2])))
-        for _ in range(chance.randint(2, 8))
+        for _ in range(chance.choice([2, 4, 6, 8, 12]))
     )
-    often = chance.choice([1, 3, 6, 10])
-    return Drawn(plan, calls, tuple(_refusal(chance) for _ in range(often)))
+    refusals = [_refusal(chance) for _ in range(chance.choice([1, 3, 6, 10]))]
+    if chance.random() < 0.3:  # a crowd that is due for as long as others are
+        refusals += [each._replace(after_s=each.after_s / LASTS_S, lasts_s=FOR_EVER) for each in refusals[:5]]
+    return Drawn(plan, calls, tuple(refusals))
 
 
 def _worker(chance: random.Random, children: int) -> dict[str, Any]:
@@ -102,11 +106,14 @@ def _worker(chance: random.Random, children: int) -> dict[str, Any]:
 
 def _refusal(chance: random.Random) -> Refusal:
     lasts_s: float | None = chance.choice([0.05, 1.0, 4.0, 15.0, FOR_EVER, FOR_EVER])
-    return Refusal(chance.uniform(0, LASTS_S), lasts_s, chance.random(), chance.randrange(len(WAYS)))
+    after_s, place, way = chance.uniform(0, LASTS_S), chance.random(), chance.randrange(len(WAYS))
+    return Refusal(after_s, lasts_s, place, way, running=chance.random() < 0.5)
 
 
 class Refusing(Run):
     """A run in which rows refuse."""
+
+    cycles_max = 60_000
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn.plan, Offered(worker), trace, drawn.calls)
@@ -141,9 +148,14 @@ class Refusing(Run):
     # --- what happens -------------------------------------------------------------------------------------
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._to_come -= 1
         rows = self.database.workflows
         free = [each for each in sorted(rows) if each not in self._kept and rows[each].status in LIVE]
+        running = [each for each in free if rows[each].owner is not None]
+        if refusal.running and not running and self.world.now < 2 * LASTS_S:
+            self.world.at(0.05, partial(self._refuse, refusal))
+            return
+        self._to_come -= 1
+        free = running if refusal.running else free
         if not free:
             return
         workflow_id = free[int(refusal.place * len(free))]
@@ -186,7 +198,7 @@ class Refusing(Run):
             self.world.violation(f"{workflow_id} runs {place} at epoch {epoch}, and is at {row.epoch}")
         recorded = [each.step.output for each in self.database.records_of(workflow_id).values()]
         names = [each.step.name for each in self.database.records_of(workflow_id).values()]
-        if (mark.__name__, str(place)) in zip(names, recorded, strict=True):
+        if ("mark", str(place)) in zip(names, recorded, strict=True):
             self.world.violation(f"{workflow_id} runs {place} again, though it was recorded")
 
     # --- what must hold -----------------------------------------------------------------------------------
@@ -247,7 +259,7 @@ class Refusing(Run):
         running = {each.name: each.engine._executor.live for each in self.living()}
         for workflow_id, row in database.workflows.items():
             if is_untold(row):
-                yield "untold", workflow_id
+                yield from self._untold(workflow_id)
             if row.status not in LIVE:
                 continue
             if row.owner is None:
@@ -263,6 +275,13 @@ class Refusing(Run):
                 yield "unwoken", waiter
         for waiter in database.due:
             yield "unwoken", waiter
+
+    def _untold(self, workflow_id: str) -> Iterator[tuple[str, str]]:
+        """It is told once all its children are cancelled."""
+        rows = self.database.workflows
+        children = [each for each in self._kept if rows[each].new.parent == workflow_id]
+        live = [each for each in children if rows[each].status in LIVE]
+        yield from (("uncancelled", each) for each in live) if live else [("untold", workflow_id)]
 
     def _others_are_over(self) -> bool:
         """Whether all have ended that have nothing to do with those that refuse."""

@@ -1050,6 +1050,14 @@ async def test_messages_to_who_refuses_them_are_passed_by(both: Both) -> None:
     assert (await read(both.a, InboxQuery("u", "t", 0, 0)))[0][1][:2] == [(1, "0"), (2, "1")]
 
 
+async def test_messages_that_are_refused_are_not_delivered_again_at_once(both: Both) -> None:
+    await start(both.a, "u")
+    await both.a.messages.send("u", "1", "t", "k")
+    await both.refuse("u")
+    delivered = await both.b.messages.deliver()
+    assert (delivered.left, list(delivered.refused)) == (False, ["u"])
+
+
 async def asleep(store: Any, *ids: str, child: str) -> None:
     """These have left the memory for the end of one child."""
     await start(store, *ids)
@@ -1089,7 +1097,7 @@ async def test_who_refuses_to_be_woken_by_an_event_is_woken_later(both: Both) ->
 async def test_a_child_that_refuses_to_be_cancelled_is_cancelled_later(both: Both) -> None:
     await start(both.a, "w")
     await both.a.journal.commit(Batch(1, [new("u", parent="w"), new("v", parent="w")], []))
-    await both.a.instances.release({each: 1 for each in "uvw"})
+    await both.a.instances.release(dict.fromkeys("uvw", 1))
     await claim(both.a)
     await both.refuse("u")
     assert await both.b.workflows.cancel("w", "me")
