@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from outlast import WorkflowError, context, receive, sleep, start, step, workflow
 from outlast.core.observations import LoopFailed, Observation, RowsRefused
@@ -24,7 +24,7 @@ from outlast.engine.journal import ASIDE_MAX_S
 from outlast.store.refusals import PAUSE_MAX_S, PAUSE_S
 from outlast.testing.database import Database
 from outlast.testing.rows import RowRefused, Workflow, is_untold
-from tests.simulation.plans import Plan
+from tests.simulation.plans import Plan, Refusal
 from tests.simulation.runs import Offered, Run, Runs, a_plan, here
 
 FAULTS = ("kill", "kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
@@ -60,25 +60,12 @@ async def worker(rounds: int, pause_s: float, letters: int, children: list[dict[
     return got
 
 
-class Refusal(NamedTuple):
-    """From when on a row refuses, for how long (None: until all others have ended), which one, and how."""
-
-    after_s: float
-    lasts_s: float | None
-    place: float
-    """Between 0 and 1, among the rows that there are by then."""
-    way: int
-    running: bool
-    """Whether it is one that runs: then it refuses what is written of it next."""
-
-
 @dataclass(frozen=True)
 class Drawn:
-    """What is drawn of a seed: calls, and which rows refuse when."""
+    """What is drawn of a seed."""
 
     plan: Plan
     calls: tuple[tuple[float, str, dict[str, Any]], ...]
-    refusals: tuple[Refusal, ...]
 
 
 def draw(seed: int) -> Drawn:
@@ -92,7 +79,7 @@ def draw(seed: int) -> Drawn:
     refusals = [_refusal(chance) for _ in range(chance.choice([1, 3, 6, 10]))]
     if chance.random() < 0.3:  # a crowd that is due for as long as others are
         refusals += [each._replace(after_s=each.after_s / LASTS_S, lasts_s=FOR_EVER) for each in refusals[:5]]
-    return Drawn(plan, calls, tuple(refusals))
+    return Drawn(replace(plan, refusals=refusals), calls)
 
 
 def _worker(chance: random.Random, children: int) -> dict[str, Any]:
@@ -106,8 +93,8 @@ def _worker(chance: random.Random, children: int) -> dict[str, Any]:
 
 def _refusal(chance: random.Random) -> Refusal:
     lasts_s: float | None = chance.choice([0.05, 1.0, 4.0, 15.0, FOR_EVER, FOR_EVER])
-    after_s, place, way = chance.uniform(0, LASTS_S), chance.random(), chance.randrange(len(WAYS))
-    return Refusal(after_s, lasts_s, place, way, running=chance.random() < 0.5)
+    after_s, place, way = chance.uniform(0, LASTS_S), chance.random(), chance.choice(WAYS)
+    return Refusal(after_s, lasts_s, place, running=chance.random() < 0.5, way=way)
 
 
 class Refusing(Run):
@@ -117,9 +104,7 @@ class Refusing(Run):
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn.plan, Offered(worker), trace, drawn.calls)
-        self._refusals = drawn.refusals
-        self._to_come = len(drawn.refusals)
-        self._kept: dict[str, tuple[Any, ...] | None] = {}
+        self._kept: dict[str, tuple[Any, ...]] = {}
         """What is in the rows that refuse."""
         self._refused_at: dict[str, float] = {}
         self._written_to: set[str] = set()
@@ -139,39 +124,21 @@ class Refusing(Run):
         self.limits = replace(self.limits, batch=2, letters=2)
         return super()._make_database()
 
-    def begin(self) -> None:
-        """The calls, and what refuses."""
-        super().begin()
-        for each in self._refusals:
-            self.world.at(each.after_s, partial(self._refuse, each))
-
     # --- what happens -------------------------------------------------------------------------------------
 
     def _refuse(self, refusal: Refusal) -> None:
-        rows = self.database.workflows
-        free = [each for each in sorted(rows) if each not in self._kept and rows[each].status in LIVE]
-        running = [each for each in free if rows[each].owner is not None]
-        if refusal.running and not running and self.world.now < 2 * LASTS_S:
-            self.world.at(0.05, partial(self._refuse, refusal))
-            return
-        self._to_come -= 1
-        free = running if refusal.running else free
-        if not free:
-            return
-        workflow_id = free[int(refusal.place * len(free))]
-        self.world.note(f"REFUSES {workflow_id}")
-        self.database.refusing[workflow_id] = WAYS[refusal.way]
-        self._kept[workflow_id] = _content(rows[workflow_id])
-        self._refused_at[workflow_id] = self.world.now
-        if refusal.lasts_s is not None:
-            self.world.at(refusal.lasts_s, partial(self._let_go, workflow_id))
+        super()._refuse(refusal)
+        for each in self.database.refusing.keys() - self._kept.keys():
+            self._kept[each] = _content(self.database.workflows[each])
+            self._refused_at[each] = self.world.now
 
-    def _let_go(self, workflow_id: str) -> None:
+    def let_go(self, workflow_id: str) -> None:
+        """See Scenario."""
         if workflow_id not in self._kept:
             return
         self._check_kept()
-        self.world.note(f"LETS GO {workflow_id}")
-        del self._kept[workflow_id], self.database.refusing[workflow_id]
+        super().let_go(workflow_id)
+        del self._kept[workflow_id]
         # It is asked again after pauses that double: after as long again as it has refused, at the latest.
         refused_s = self.world.now - self._refused_at.pop(workflow_id)
         pause_s = max(ASIDE_MAX_S, min(PAUSE_MAX_S, refused_s + PAUSE_S))
@@ -187,8 +154,7 @@ class Refusing(Run):
             self._seen["told"] += 1
         elif isinstance(observation, LoopFailed) and observation.error.startswith(RowRefused.__name__):
             self._seen["put aside"] += 1
-        else:
-            super()._observe(observation)
+        super()._observe(observation)
 
     def begun(self, workflow_id: str, place: int) -> None:
         """A step of that workflow begins."""
@@ -224,7 +190,7 @@ class Refusing(Run):
                 self._usual_from = self.world.now
         if self._kept and self._others_are_over():
             for each in list(self._kept):
-                self._let_go(each)
+                self.let_go(each)
 
     def _check_kept(self) -> None:
         rows = self.database.workflows
@@ -288,11 +254,11 @@ class Refusing(Run):
         families = {self._line(each)[-1] for each in self._kept}
         rows = self.database.workflows.items()
         live = any(row.status in LIVE and self._line(each)[-1] not in families for each, row in rows)
-        return not (live or self.left or self.asked or self.posting or self._to_come)
+        return not (live or self.left or self.asked or self.posting or self.to_refuse)
 
     def over(self) -> bool:
         """See Run."""
-        return not (self._to_come or self._kept or self.posting) and super().over()
+        return not self.posting and super().over()
 
     def check(self) -> None:
         """All did what they are to do, once, but for what was cancelled or could not be recorded."""
