@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _TESTS = "store/test_one_by_one.py::"
+_ALIKE = "store/test_conformance.py::"
 
 MUTANTS = (
     Mutant(
@@ -56,5 +57,30 @@ MUTANTS = (
         "held-map-holds-up-all",
         "Nobody waits for who holds a map's row to be told of other ends",
         _TESTS + "test_the_items_of_a_map_that_somebody_holds_are_told_later[tell]",
+    ),
+    Mutant(
+        "refused-ones-use-up-the-room-in-memory",
+        "Simulated claims pass by what has refused them",
+        _ALIKE + "test_who_refuses_a_claim_is_passed_by_and_asked_again_later[memory]",
+    ),
+    Mutant(
+        "refused-ones-fill-recoveries-in-memory",
+        "Simulated recoveries pass by what has refused them",
+        _ALIKE + "test_who_refuses_a_recovery_is_passed_by[memory]",
+    ),
+    Mutant(
+        "refused-ones-fill-deliveries-in-memory",
+        "Simulated deliveries pass by what has refused them",
+        _ALIKE + "test_messages_to_who_refuses_them_are_passed_by[memory]",
+    ),
+    Mutant(
+        "refused-messages-asked-at-once-in-memory",
+        "Simulated deliveries are not repeated for what has refused them",
+        _ALIKE + "test_messages_that_are_refused_are_not_delivered_again_at_once[memory]",
+    ),
+    Mutant(
+        "refused-waiters-forgotten-in-memory",
+        "Who can't be woken is woken later, in the simulation too",
+        _ALIKE + "test_who_refuses_to_be_woken_by_an_event_is_woken_later[memory]",
     ),
 )

@@ -23,6 +23,7 @@ OTHERS = {
     "bulks": "bulking",
     "attributes": "attributing",
     "limits": "limiting",
+    "refusals": "refusing",
 }
 """Runs that have more rules, and their modules."""
 

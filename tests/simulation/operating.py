@@ -36,7 +36,8 @@ def operated_plan(seed: int) -> Plan:
         )
         for _ in range(chance.randint(1, 6))
     ]
-    return replace(plan, name=f"{seed}:operated", faults=sorted([*plan.faults, *acts]))
+    # What an operator does to a row that refuses is an error, and tried by nobody again.
+    return replace(plan, name=f"{seed}:operated", faults=sorted([*plan.faults, *acts]), refusals=[])
 
 
 class OperatedTraces(Traces):

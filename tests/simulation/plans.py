@@ -5,13 +5,29 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from outlast.testing.rows import RowRefused
 from tests.simulation.network import MISHAPS, Weather
 from tests.simulation.programs import EVENT_LEAVES, MAIL_LEAVES, SAGA_BRANCHES, Node, a_program
 
 LEASE_S = 3.0
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
 AT_CYCLES = ("kill", "freeze", "cut", "stop", "cancel")
+REFUSED_S = (0.01, 0.3, 2.0, 8.0)
+
+
+class Refusal(NamedTuple):
+    """From when on the row of a workflow refuses to be written, which one, and for how long."""
+
+    after_s: float
+    lasts_s: float | None
+    """None: until nothing else is left to do."""
+    place: float
+    """Between 0 and 1, among the rows that there are by then."""
+    running: bool
+    """Whether it is one that runs: then it refuses what is written of it next."""
+    way: type[Exception] = RowRefused
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class Plan:
     """What happens to the process whose event loop would run that cycle."""
     mishaps: dict[int, str] = field(default_factory=dict)
     """What goes wrong with statements, by their number."""
+    refusals: list[Refusal] = field(default_factory=list)
     moment_s: float = 0.2
     """How long workflows wait before they leave the memory."""
 
@@ -52,7 +69,17 @@ def random_plan(seed: int) -> Plan:
     instances = chance.choice([1, 2, 2, 3])
     # At times less than an answer takes.
     moment_s = chance.choice([0.2, 0.2, 0.002])
-    return Plan(str(seed), seed, instances, programs, weather, faults, moment_s=moment_s)
+    refusals = _refusals(random.Random(f"refusals of {seed}"))
+    return Plan(
+        str(seed), seed, instances, programs, weather, faults, refusals=refusals, moment_s=moment_s
+    )  # fmt: skip
+
+
+def _refusals(chance: random.Random) -> list[Refusal]:
+    return [
+        Refusal(_moment_s(chance), chance.choice(REFUSED_S), chance.random(), chance.random() < 0.7)
+        for _ in range(chance.choice([0, 0, 1, 3]))
+    ]
 
 
 def _moment_s(chance: random.Random) -> float:

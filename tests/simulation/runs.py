@@ -109,7 +109,8 @@ class Run(Scenario):
     def over(self) -> bool:
         """Whether all was asked for, and all that was started has ended."""
         live = any(row.status in LIVE for row in self.database.workflows.values())
-        return not self.left and not self.asked and not live
+        refusing = self.to_refuse or self.database.refusing
+        return not (self.left or refusing or self.asked or live)
 
     def fault(self, kind: str, at: Any = None) -> None:
         """As before. A cancel is of a call; the database's clock may jump."""

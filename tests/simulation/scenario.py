@@ -16,25 +16,29 @@ from outlast.core.kinds import EVENT, PUBLISH
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
-from outlast.core.ports import Unreachable
+from outlast.core.ports import BadData, Unreachable
 from outlast.core.records import Message, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
-from outlast.testing.rows import Letter, Limits
+from outlast.testing.rows import Letter, Limits, RowRefused
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.stores import MemoryStore
 from tests.quiet import quietly
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink, Unknown
-from tests.simulation.plans import LEASE_S, Plan
+from tests.simulation.plans import LEASE_S, Plan, Refusal
 from tests.simulation.programs import Node, interpret, receives_of
 from tests.simulation.traces import Traces, current
 from tests.simulation.with_sagas import DO, UNDO
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 DRAIN_S = 2.0
+REFUSED_BY_S = 8.0
+"""Whatever is to refuse while it runs runs by then, or never."""
+
+_UNKNOWN = (Unknown.__name__, RowRefused.__name__)
 UNIX_S = 1_790_000_000.0
 
 
@@ -90,6 +94,7 @@ class Scenario:
         self.waiting = 0
         self.cancelled: set[str] = set()
         self.left = len(plan.faults)
+        self.to_refuse = len(plan.refusals)
         self.closing = False
         self.posting = 0
 
@@ -125,7 +130,7 @@ class Scenario:
                 await asyncio.sleep(0.2)
 
     def _observe(self, observation: Observation) -> None:
-        if isinstance(observation, LoopFailed) and not observation.error.startswith(Unknown.__name__):
+        if isinstance(observation, LoopFailed) and not observation.error.startswith(_UNKNOWN):
             self.world.violation(f"a loop failed: {observation}")
 
     def living(self) -> list[Instance]:
@@ -187,8 +192,31 @@ class Scenario:
         self.cancelled.add(workflow_id)
         try:
             await instance.engine.cancel(workflow_id, "somebody")
-        except OutlastError as error:
+        except (OutlastError, BadData, RowRefused) as error:
             self.world.note(f"cancel: {error!r}")
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """From now on a row refuses to be written, until it is let go."""
+        rows, refusing = self.database.workflows, self.database.refusing
+        found = [each for each in sorted(rows) if each not in refusing and rows[each].status in LIVE]
+        if refusal.running:
+            found = [each for each in found if rows[each].owner is not None]
+            if not found and self.world.now < REFUSED_BY_S:
+                self.world.at(0.05, partial(self._refuse, refusal))
+                return
+        self.to_refuse -= 1
+        if found:
+            workflow_id = found[int(refusal.place * len(found))]
+            self.faults["row refuses"] = self.faults.get("row refuses", 0) + 1
+            self.world.note(f"REFUSES {workflow_id}")
+            refusing[workflow_id] = refusal.way
+            if refusal.lasts_s is not None:
+                self.world.at(refusal.lasts_s, partial(self.let_go, workflow_id))
+
+    def let_go(self, workflow_id: str) -> None:
+        """Its row refuses no more."""
+        self.world.note(f"LETS GO {workflow_id}")
+        del self.database.refusing[workflow_id]
 
     # --- clients ------------------------------------------------------------------------------------------
 
@@ -321,6 +349,8 @@ class Scenario:
         """Whether all that was planned has happened, everybody has an answer, and nothing runs."""
         return (
             not self.left
+            and not self.to_refuse
+            and not self.database.refusing
             and not self.waiting
             and not self.posting
             and all(row.status not in LIVE for row in self.database.workflows.values())
@@ -346,6 +376,8 @@ class Scenario:
                 self.begin_instance()
             for after_s, kind in plan.faults:
                 world.at(after_s, partial(self._planned, kind))
+            for each in plan.refusals:
+                world.at(each.after_s, partial(self._refuse, each))
             if plan.at_cycle is not None:
                 world.at_cycle = plan.at_cycle[0], self._fault_at_cycle
             self.begin()

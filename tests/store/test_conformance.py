@@ -24,6 +24,7 @@ from outlast.core.records import (
     Beat,
     Committed,
     DeclaredQueue,
+    Delivered,
     Ending,
     FencedWrite,
     InboxQuery,
@@ -33,6 +34,7 @@ from outlast.core.records import (
     Ownership,
     StepRecord,
     Suspension,
+    Wait,
 )
 from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
@@ -53,6 +55,16 @@ LIMITS: dict[str, Any] = {
 }
 SUCCESS = Ending(Status.SUCCESS, output='"done"')
 SOON_S = 10.0
+REFUSING = """
+create or replace function public.refuse() returns trigger language plpgsql as $$
+begin
+  if old.workflow_id in (select id from public.refusing) then raise exception 'it stays'; end if;
+  return new;
+end
+$$;
+create or replace trigger refuse before update on outlast.workflow_status for each row
+execute function public.refuse();
+"""
 
 
 @dataclass
@@ -63,6 +75,8 @@ class Both:
     b: Any
     effect: Callable[[Any], Any]
     effects: Callable[[], Any]
+    refuse: Callable[..., Any]
+    """From now on the rows of these workflows, and of no others, refuse to be written."""
 
 
 @pytest.fixture(params=["postgres", "memory"])
@@ -83,8 +97,11 @@ async def both(url: str | None) -> AsyncIterator[Both]:
         async def count_effects() -> int:
             return len(memory.effects)
 
+        async def refuse(*ids: str) -> None:
+            memory.refusing = dict.fromkeys(ids, BadData)
+
         a, b = (MemoryStore(memory, DirectLink(memory), name) for name in "ab")
-        yield Both(a, b, write, count_effects)
+        yield Both(a, b, write, count_effects, refuse)
         return
     opened = [
         PostgresStore(Database.at(url, "tests"), name, "test", 6, RecoveryLimits(**LIMITS)) for name in "ab"
@@ -100,7 +117,13 @@ async def both(url: str | None) -> AsyncIterator[Both]:
             assert row is not None
             return int(row[0])
 
-        yield Both(opened[0], opened[1], insert, count_rows)
+        async def refuse_rows(*ids: str) -> None:
+            await connection.execute("create table if not exists refusing (id text)")
+            await connection.execute("delete from refusing")
+            await connection.execute("insert into refusing select unnest(%s::text[])", (list(ids),))
+            await connection.execute(REFUSING)
+
+        yield Both(opened[0], opened[1], insert, count_rows, refuse_rows)
     for each in opened:
         await each.close()
 
@@ -958,3 +981,143 @@ async def test_whoever_waits_for_a_rate_is_told_its_own_time(both: Both) -> None
     waits = [await both.a.queues.take_limit(LimitUse("l", each, 1, "1"), rate) for each in ids]
     assert waits[:2] == [None, None]
     assert waits[2:] == pytest.approx([100, 100, 200, 200, 300], abs=5)
+
+
+# --- rows that refuse --------------------------------------------------------------------------------------
+
+REFUSED_FOR_S = 1.1
+"""After so long what has refused once is asked again."""
+
+
+async def let_go(both: Both) -> None:
+    """Rows refuse no more, and that is known by now."""
+    await both.refuse()
+    await asyncio.sleep(REFUSED_FOR_S)  # real time: it is what an instance waits by
+
+
+async def test_who_refuses_a_claim_is_passed_by_and_asked_again_later(both: Both) -> None:
+    await start(both.a, "u", "v", "w")
+    for each in "uvw":
+        assert await write(both.a, end=Suspension(None), of=each)
+    await both.refuse("u", "v")
+    claims = await both.b.instances.claim(["f"], 2, 10)
+    assert (claims.workflows, sorted(claims.refused)) == ([], ["u", "v"])
+    claims = await both.b.instances.claim(["f"], 2, 10)
+    assert ([each.workflow_id for each in claims.workflows], list(claims.refused)) == (["w"], [])
+    await both.refuse()
+    assert await claim(both.b) == []
+    await let_go(both)
+    assert [(each.workflow_id, each.epoch) for each in await claim(both.b)] == [("u", 2), ("v", 2)]
+
+
+async def test_who_refuses_a_recovery_is_passed_by(both: Both) -> None:
+    await start(both.a, "u")
+    await start(both.a, "v")
+    await start(both.a, "w")
+    lost = await lose(both)
+    await both.refuse("u", "v")
+    recovered = [await both.b.instances.recover([lost]) for _ in range(3)]
+    assert recovered == [[], [("w", "PENDING")], []]
+    assert set((await both.a.instances.beat(-1.0)).owned) == {"u", "v"}
+    await let_go(both)
+    assert sorted(await both.b.instances.recover([lost])) == [("u", "PENDING"), ("v", "PENDING")]
+
+
+async def test_who_refuses_to_be_given_back_is_passed_by(both: Both) -> None:
+    await start(both.a, "u", "w")
+    await both.refuse("u")
+    await both.a.instances.release({"u": 1, "w": 1})
+    assert (await both.a.instances.beat(9.0)).owned == {"u": 1}
+    await let_go(both)
+    await both.a.instances.release({"u": 1})
+    assert (await both.a.instances.beat(9.0)).owned == {}
+
+
+async def test_messages_to_who_refuses_them_are_passed_by(both: Both) -> None:
+    await start(both.a, "u", "w")
+    for number in range(4):
+        await both.a.messages.send("u", str(number), "t", str(number))
+    await both.a.messages.send("w", "1", "t", "k")
+    await both.refuse("u")
+    delivered = [await both.b.messages.deliver() for _ in range(3)]
+    assert [list(each.refused) for each in delivered] == [["u"], [], []]
+    assert not delivered[-1].left, "what is refused is not asked again at once"
+    assert await read(both.a, InboxQuery("w", "t", 0, 0)) == {0: (1, [(1, "1")])}
+    assert await read(both.a, InboxQuery("u", "t", 0, 0)) == {}
+    await let_go(both)
+    while (await both.b.messages.deliver()).left:
+        pass
+    assert (await read(both.a, InboxQuery("u", "t", 0, 0)))[0][1][:2] == [(1, "0"), (2, "1")]
+
+
+async def test_messages_that_are_refused_are_not_delivered_again_at_once(both: Both) -> None:
+    await start(both.a, "u")
+    await both.a.messages.send("u", "1", "t", "k")
+    await both.refuse("u")
+    delivered = await both.b.messages.deliver()
+    assert (delivered.left, list(delivered.refused)) == (False, ["u"])
+
+
+async def asleep(store: Any, *ids: str, child: str) -> None:
+    """These have left the memory for the end of one child."""
+    await start(store, *ids)
+    await store.journal.commit(Batch(1, [new(child, parent=ids[0])], []))
+    for each in ids:
+        wait = Suspension(4e9, '{"mail":0,"topics":[]}', waits=[Wait(child, "", 0)])
+        assert await write(store, of=each, end=wait)
+
+
+async def test_who_refuses_to_be_woken_is_passed_by_and_woken_later(both: Both) -> None:
+    await asleep(both.a, "u", "w", child="c")
+    await both.refuse("u")
+    assert await write(both.a, end=SUCCESS, of="c", nonce=3)
+    assert [each.workflow_id for each in await claim(both.b)] == ["w"]
+    assert (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert (await both.b.messages.tell()).woken == 0
+    await both.refuse()
+    assert (await both.b.messages.tell()).woken == 1
+    assert [each.workflow_id for each in await claim(both.b)] == ["u"]
+    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
+
+
+async def test_who_refuses_to_be_woken_by_an_event_is_woken_later(both: Both) -> None:
+    await start(both.a, "u", "w", "c")
+    for each in "uw":
+        wait = Suspension(4e9, '{"mail":0,"topics":[]}', waits=[Wait("c", "e", 0)])
+        assert await write(both.a, of=each, end=wait)
+    await both.refuse("u")
+    published = StepRecord("1", "publish e", "1", None, 1, 1, "publish")
+    assert await write(both.a, published, of="c", nonce=3)
+    assert [each.workflow_id for each in await claim(both.b)] == ["w"]
+    await both.refuse()
+    assert (await both.b.messages.tell()).woken == 1
+    assert [each.workflow_id for each in await claim(both.b)] == ["u"]
+
+
+async def test_a_child_that_refuses_to_be_cancelled_is_cancelled_later(both: Both) -> None:
+    await start(both.a, "w")
+    await both.a.journal.commit(Batch(1, [new("u", parent="w"), new("v", parent="w")], []))
+    await both.a.instances.release(dict.fromkeys("uvw", 1))
+    await claim(both.a)
+    await both.refuse("u")
+    assert await both.b.workflows.cancel("w", "me")
+    assert [await status_of(both.a, each) for each in "uvw"] == ["PENDING", "CANCELLED", "CANCELLED"]
+    assert (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert await both.b.messages.tell() == Delivered(0, False)
+    await both.refuse()
+    await both.b.messages.tell()
+    assert await status_of(both.a, "u") is Status.CANCELLED
+    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
+
+
+async def test_a_row_that_refuses_takes_records_but_no_end(both: Both) -> None:
+    await start(both.a, "u", "w")
+    await both.refuse("u")
+    assert await write(both.a, step("1"), of="u")
+    both_ended = [FencedWrite(each, 1, [step("2")], SUCCESS) for each in "uw"]
+    with pytest.raises(BadData):
+        await both.a.journal.commit(Batch(3, [], both_ended))
+    assert [await status_of(both.b, each) for each in "uw"] == ["PENDING", "PENDING"]
+    assert set(await history(both.b, "u")) == {"1"}
+    await both.refuse()
+    assert (await both.a.journal.commit(Batch(3, [], both_ended))).accepted == {"u", "w"}

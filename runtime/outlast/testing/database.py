@@ -48,6 +48,10 @@ class Database:
         """Who left the memory for whose end: the workflow that is waited for, and the one that waits."""
         self.event_waits: set[tuple[str, str, str]] = set()
         """Who left the memory for which event: its workflow, its name, and the workflow that waits."""
+        self.due: set[str] = set()
+        """Whose wait is over, and whose row refused to be woken."""
+        self.refusing: dict[str, type[Exception]] = {}
+        """Workflows whose rows refuse to be written, and what is raised of that."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
         self.step_limits: dict[str, LimitRow] = {}
@@ -189,27 +193,37 @@ class Database:
 
     def _wake(self, waiter: str) -> bool:
         row = self.workflows.get(waiter)
+        self.due.discard(waiter)
         if row is None or row.owner is not None or not row.awaits or (row.claimable_at or 0) <= self.now():
+            return False
+        if waiter in self.refusing:
+            # guard: refused-waiters-forgotten-in-memory
+            self.due.add(waiter)
             return False
         row.claimable_at = self.now()
         return True
 
     def tell_ends(self) -> int:
         """`outlast.tell_untold`: all that have ended, or are to undo. How many were woken."""
-        woken = 0
+        woken, refused = 0, set[str]()
         while untold := [
-            each for each, row in self.workflows.items() if is_untold(row) and not self._has_held_map(row)
+            each
+            for each, row in self.workflows.items()
+            if is_untold(row) and each not in refused and not self._has_held_map(row)
         ]:
             for workflow_id in untold:
                 row = self.workflows[workflow_id]
-                row.untold = False
                 # guard: memory-children-outlast-the-undoing without 2
-                if row.status == Status.CANCELLED or row.saga == "stopping":
-                    self._cancel_children(workflow_id)
+                stops = row.status == Status.CANCELLED or row.saga == "stopping"
+                all_stopped = self._cancel_children(workflow_id) if stops else True
+                if workflow_id in self.refusing or not all_stopped:
+                    refused.add(workflow_id)
+                else:
+                    row.untold = False
             # guard: memory-maps-end-later
             self.maps.end([each for each in untold if self._is_over(each)])
         over = {wait for wait in self.waits if self._is_over(wait[0])}
-        for _, waiter in sorted(over):
+        for waiter in sorted({*self.due, *(waiter for _, waiter in over)}):
             woken += self._wake(waiter)
         self.waits -= over
         return woken
@@ -222,11 +236,18 @@ class Database:
     def _is_over(self, target: str) -> bool:
         return target not in self.workflows or self.workflows[target].status not in LIVE
 
-    def _cancel_children(self, parent: str) -> None:
-        for row in self.workflows.values():
+    def _cancel_children(self, parent: str) -> bool:
+        """Whether none of their rows refused that."""
+        refused = False
+        for workflow_id, row in self.workflows.items():
             if row.new.parent == parent and row.status in LIVE and not row.detached:
                 killed = json.loads(self.workflows[parent].error or "{}").get("mode") == "kill"
-                self.cancel(row, "the workflow that started it was cancelled", kill=killed)
+                # What undoes is cancelled already.
+                if workflow_id not in self.refusing:
+                    self.cancel(row, "the workflow that started it was cancelled", kill=killed)
+                elif killed or row.saga in (None, "open"):
+                    refused = True
+        return not refused
 
     def note_act(
         self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None
@@ -324,6 +345,11 @@ class Database:
         """Raises Blocked while the workflow's row is held."""
         if self.is_locked(workflow_id):
             raise Blocked(workflow_id)
+
+    def check_writable(self, workflow_id: str) -> None:
+        """Raises what this workflow's row refuses to be written with."""
+        if (error := self.refusing.get(workflow_id)) is not None:
+            raise error(f"{workflow_id} stays as it is")
 
     def wait_for_record(self, key: tuple[str, str]) -> None:
         """Raises Blocked while an open transaction has inserted this record."""

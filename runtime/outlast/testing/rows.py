@@ -17,6 +17,10 @@ class Blocked(Exception):
     """A lock must be waited for. Nothing was done."""
 
 
+class RowRefused(Exception):
+    """A trigger of the project's own keeps a row as it is. Nothing was done."""
+
+
 @dataclass(slots=True)
 class Workflow:
     """A row of `workflow_status`."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from outlast.core.budget import weigh
 from outlast.core.claims import ClaimedWorkflow
@@ -28,6 +28,8 @@ from outlast.core.ports import (
 )
 from outlast.core.records import RECORD_BYTES, StepRecord
 from outlast.testing.database import Database
+from outlast.testing.leaving_out import deliver_leaving_out, instances_leaving_out
+from outlast.testing.links import Link
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.holds import HoldStatements
@@ -42,29 +44,6 @@ from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
-
-
-class Link(Protocol):
-    """The way of one instance to the database."""
-
-    @property
-    def session(self) -> int | None:
-        """The session of its lease; None through a pooler."""
-
-    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
-        """Run `statement` there; what it returned or raised. Raises Unreachable: in doubt.
-
-        `within`: the transaction it belongs to; one that ended with its connection is unreachable.
-        """
-
-    def when_lost(self, call: Callable[[], None]) -> None:
-        """See InstanceStore."""
-
-    def when_due(self, call: Callable[[], None]) -> None:
-        """See InstanceStore."""
-
-    def abandon(self, transaction: Transaction) -> None:
-        """Roll back, now or when the database gets to know that the connection is gone."""
 
 
 class DirectLink:
@@ -103,13 +82,18 @@ class MemoryStore:
         journal = JournalStatements(database, instance_id)
         workflows = PageStatements(database)
         instances = InstanceStatements(database, instance_id, lambda: link.session)
+        messages = MessageStatements(database)
         self.journal: JournalStore = Linked(link, journal)
         self.transactions: TransactionStore = MemoryTransactions(database, link, journal)
         self.instances: InstanceStore = Linked(
-            link, instances, when_lost=link.when_lost, when_due=link.when_due
+            link,
+            instances,
+            when_lost=link.when_lost,
+            when_due=link.when_due,
+            **instances_leaving_out(link, instances),
         )
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
-        self.messages: MessageStore = Linked(link, MessageStatements(database))
+        self.messages: MessageStore = Linked(link, messages, deliver=deliver_leaving_out(link, messages))
         self.holds: HoldStore = Linked(link, HoldStatements(database, instance_id))
         self.queues: QueueStore = Linked(link, QueueStatements(database, instance_id))
         maps = MapStatements(database, instance_id)

@@ -35,8 +35,9 @@ class ClaimStatement:
         strict: bool = True,
         large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
+        refused: Collection[str] = (),
     ) -> Claims:
-        """`claim`."""
+        """`claim`. What is `refused` is left out: it has refused it a moment ago."""
         self.functions = frozenset(functions)
         large = large or (bytes_left, alone)
         lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
@@ -44,7 +45,7 @@ class ClaimStatement:
             (
                 (row.claimable_at, workflow_id)
                 for workflow_id, row in self._db.workflows.items()
-                if self._may_claim(row)
+                if self._may_claim(row, workflow_id, refused)
                 and row.new.queue is None
                 and row.claimable_at is not None
                 and row.claimable_at <= self._db.now()
@@ -61,7 +62,7 @@ class ClaimStatement:
         chosen = self._fitting(
             sorted([*ordinary, *suspicious], key=self._since), bytes_left, large, alone=alone, strict=strict
         )
-        claimed = [self.take(each) for each in chosen]
+        claimed = [self.take(each) for each in chosen if each not in self._db.refusing]
         claimed.sort(key=lambda each: self._db.workflows[each.workflow_id].created_at)
         now = self._db.now()
         queued = any(
@@ -84,10 +85,12 @@ class ClaimStatement:
             lost,
             undelivered=any(each.waits for each in self._db.letters),
             untold=any(is_untold(row) for row in self._db.workflows.values())
-            or any(target not in self._db.workflows for target, _ in self._db.waits),
+            or any(target not in self._db.workflows for target, _ in self._db.waits)
+            or bool(self._db.due),
             queued=queued,
             full_queues=frozenset(full),
             stops=self._stops(),
+            refused=[each for each in chosen if each in self._db.refusing],
         )
 
     def _stops(self) -> dict[str, str]:
@@ -102,7 +105,10 @@ class ClaimStatement:
                 stops[workflow_id] = json.dumps({"code": "paused", "message": "it was paused"})
         return stops
 
-    def _may_claim(self, row: Workflow) -> bool:
+    def _may_claim(self, row: Workflow, workflow_id: str, refused: Collection[str]) -> bool:
+        # guard: refused-ones-use-up-the-room-in-memory
+        if workflow_id in refused:
+            return False
         # guard: held-rows-claimed-in-memory = row.owner is None
         free = row.owner is None and row.held is None
         # guard: claimed-by-what-does-not-fit-in-memory = free

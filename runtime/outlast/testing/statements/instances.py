@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from outlast.core.claims import LostInstance
 from outlast.core.records import Beat, RunningStep
@@ -37,8 +37,10 @@ class InstanceStatements:
         owned = {each: row.epoch for each, row in self._db.workflows.items() if row.owner == self._me}
         return Beat(self._db.now(), owned)
 
-    def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
-        """`recover`."""
+    def recover(
+        self, lost: Sequence[LostInstance], refused: Collection[str] = ()
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """`recover`, but for what is `refused`; and what has refused it now."""
         gone = {(each.instance_id, each.lease_until_s) for each in lost if not each.expired}
         named = {each.instance_id for each in lost}
         orphaned = [
@@ -52,11 +54,14 @@ class InstanceStatements:
             )
             and not self._db.is_locked(workflow_id)
         ]
+        # guard: refused-ones-fill-recoveries-in-memory = orphaned
+        orphaned = [each for each in orphaned if each not in refused]
+        chosen = orphaned[: self._db.limits.batch]
         recovered: list[tuple[str, str]] = [
-            (each, self._recover(each)) for each in orphaned[: self._db.limits.batch]
+            (each, self._recover(each)) for each in chosen if each not in self._db.refusing
         ]
         self._db.tell_ends()
-        return recovered
+        return recovered, [each for each in chosen if each in self._db.refusing]
 
     def _recover(self, workflow_id: str) -> Status:
         row, limits = self._db.workflows[workflow_id], self._db.limits
@@ -80,17 +85,18 @@ class InstanceStatements:
         epochs: dict[str, int],
         load_bytes: Mapping[str, int] | None = None,
         due_s: Mapping[str, float | None] | None = None,
-    ) -> None:
-        """`release`."""
+    ) -> list[str]:
+        """`release`; what has refused it."""
         rows = [(each, self._db.workflows[each]) for each in epochs if each in self._db.workflows]
         mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == self._me]
         for workflow_id, row in mine:
-            if self._db.is_locked(workflow_id):
+            if self._db.is_locked(workflow_id) or workflow_id in self._db.refusing:
                 continue
             row.owner, row.claimable_at, row.updated_at = None, self._db.now(), self._db.now()
             if (due := (due_s or {}).get(workflow_id)) is not None:
                 row.claimable_at = due
             row.load_bytes = max(row.load_bytes, (load_bytes or {}).get(workflow_id, 0))
+        return [each for each, _ in mine if each in self._db.refusing]
 
     def leave(self) -> None:
         """`leave`."""

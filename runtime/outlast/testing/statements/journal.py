@@ -24,13 +24,8 @@ class JournalStatements:
         self._me = instance_id
 
     def commit(self, batch: Batch) -> Committed:
-        """`start_batch` and `write_batch`. Raises BadData, Blocked."""
-        for write in batch.writes:
-            if write.end is not None and self._owns(write):
-                self._db.wait_for_lock(write.workflow_id)
-            for step in write.steps:
-                self._db.wait_for_record((write.workflow_id, step.step_id))
-        _check(batch)
+        """`start_batch` and `write_batch`. Raises BadData, Blocked, and what a row refuses it with."""
+        self._check_rows(batch)
         for write in batch.writes:
             if self._owns(write):
                 self._set_attributes(write)
@@ -53,6 +48,17 @@ class JournalStatements:
                 events = [each for each in write.end.waits if each.event]
                 woken |= self._db.begin_event_waits(write.workflow_id, events)
         return Committed(started, accepted, self._db.now(), woken)
+
+    def _check_rows(self, batch: Batch) -> None:
+        for write in batch.writes:
+            if write.end is not None and self._owns(write):
+                self._db.wait_for_lock(write.workflow_id)
+            for step in write.steps:
+                self._db.wait_for_record((write.workflow_id, step.step_id))
+        _check(batch)
+        for write in batch.writes:
+            if self._owns(write) and self._updates(write):
+                self._db.check_writable(write.workflow_id)
 
     def _refuse_members(self, fenced: list[FencedWrite]) -> None:
         errors = {
@@ -81,6 +87,12 @@ class JournalStatements:
     def _owns(self, write: FencedWrite) -> bool:
         row = self._db.workflows.get(write.workflow_id)
         return row is not None and row.epoch == write.epoch and row.owner == self._me
+
+    def _updates(self, write: FencedWrite) -> bool:
+        """Whether it changes the row itself. A record doesn't."""
+        saga, written = self._db.workflows[write.workflow_id].saga, {step.kind for step in write.steps}
+        marks = kinds.STOP in written or (kinds.UNDO in written and saga is None)
+        return write.end is not None or marks or kinds.ATTRIBUTES in written
 
     def _write(self, write: FencedWrite, nonce: int) -> bool:
         """Whether the fence held and every step was recorded now."""

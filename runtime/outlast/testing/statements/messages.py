@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from outlast.core.callbacks import message_key
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
@@ -53,12 +53,16 @@ class MessageStatements:
             return None
         return self.send(workflow_id, body, told["topic"], key)
 
-    def deliver(self) -> Delivered:
-        """`deliver`."""
+    def deliver(self, passed: Collection[str] = ()) -> Delivered:
+        """`deliver`, but for those that are `passed` by: they have refused it a moment ago."""
         woken: set[str] = set()
-        free = [each for each in self._undelivered() if not self._db.is_locked(each.workflow_id)]
+        refused: dict[str, None] = {}
+        free = [each for each in self._undelivered(passed) if not self._db.is_locked(each.workflow_id)]
         for letter in free[: self._db.limits.letters]:
             workflow_id = letter.workflow_id
+            if workflow_id in self._db.refusing:
+                refused[workflow_id] = None
+                continue
             row = self._db.workflows[workflow_id]
             row.mail += 1
             letter.number = row.mail
@@ -67,7 +71,9 @@ class MessageStatements:
                 assert row.claimable_at is not None
                 row.claimable_at = min(row.claimable_at, self._db.now())
                 woken.add(workflow_id)
-        return Delivered(len(woken), bool(self._undelivered()))
+        # guard: refused-messages-asked-at-once-in-memory
+        passed = {*passed, *refused}
+        return Delivered(len(woken), bool(self._undelivered(passed)), list(refused))
 
     def tell(self) -> Delivered:
         """`tell`."""
@@ -91,5 +97,6 @@ class MessageStatements:
             found[place] = Arrivals(messages[-1].number if len(messages) == limit else row.mail, messages)
         return found
 
-    def _undelivered(self) -> list[Letter]:
-        return [each for each in self._db.letters if each.waits]
+    def _undelivered(self, passed: Collection[str]) -> list[Letter]:
+        # guard: refused-ones-fill-deliveries-in-memory = [each for each in self._db.letters if each.waits]
+        return [each for each in self._db.letters if each.waits and each.workflow_id not in passed]

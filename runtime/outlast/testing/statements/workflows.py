@@ -114,11 +114,12 @@ class WorkflowStatements:
         return _cut(over)
 
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
-        """`cancel`. Raises Blocked."""
+        """`cancel`. Raises Blocked, and what its row refuses to be written with."""
         row = self._db.workflows.get(workflow_id)
         if row is None or row.status not in LIVE:
             return None
         self._db.wait_for_lock(workflow_id)
+        self._db.check_writable(workflow_id)
         if row.saga in (None, "open") or mode == KILL:
             self._db.note_act("workflow", workflow_id, "cancel", by, why, stands(row))
         self._db.cancel(row, "the workflow was cancelled", kill=mode == KILL)
