@@ -177,13 +177,13 @@ as $$
       and array_position(q.editions, i.queue_editions ->> q.name) > array_position(q.editions, edition))
 $$;
 
-create or replace function outlast.declare_queues(me text, names text[], options text[], functions json)
+create or replace function outlast.declare_queues(me text, names text[], options text[], functions json, served text[])
 returns boolean
 language plpgsql
 as $$
 -- What the code of an instance says of queues; whether it changed any. In a rolling deploy the old instances change nothing
--- back, and what they say holds again where they alone are left. What operators have set stays. Only what is to change is
--- written, or waits for whoever holds its row.
+-- back, and what they say holds again where they alone are left. What operators have set stays. The functions that it has
+-- `served` are in no queue that it doesn't name. Only what is to change is written, or waits for whoever holds its row.
 #variable_conflict use_column
 declare
   d record;
@@ -215,11 +215,27 @@ begin
           else q.editions[greatest(1, cardinality(q.editions) - 98):] || d.edition end;
     changed := changed or found;
   end loop;
+  update outlast.queues q set functions = array(select f from unnest(q.functions) as f where f <> all(served))
+  where q.functions && served and q.name <> all(names)
+    -- Another one may have other code.
+    -- guard: older-code-leaves-no-queue
+    and not exists (
+      select from outlast.instances i
+      where i.instance_id <> me and i.lease_until > now() and i.queue_editions ? q.name);
   -- At last, so that nobody who holds a queue's row holds up the lease.
   update outlast.instances i set queue_editions = i.queue_editions || own
   where i.instance_id = me and not i.queue_editions @> own;
   return changed;
 end
+$$;
+
+create or replace function outlast.queue_of(function text)
+returns text
+language sql
+stable
+as $$
+  -- In which queue a function's workflows wait. During a deploy it may be in two: then the newest code says.
+  select q.name from outlast.queues q where queue_of.function = any(q.functions) order by q.declared_at desc nulls last limit 1
 $$;
 
 create or replace function outlast.backlog_max(base json, override json)
@@ -1237,6 +1253,12 @@ begin
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
           claims = enqueue.claims::json,
           load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
+          -- Of several ticks of a schedule it is the last one, from where the first of them began.
+          tick = case
+            when enqueue.tick is null then w.tick
+            when w.tick ->> 'schedule' = enqueue.tick::json ->> 'schedule' then
+              (enqueue.tick::jsonb || jsonb_build_object('previous', w.tick -> 'previous'))::json
+            else enqueue.tick::json end,
           priority = coalesce(enqueue.priority, 0), attributes = enqueue.attributes::json,
           deadline = to_timestamp(enqueue.deadline_s), rank = null, updated_at = now(),
           -- Never before its own delay. `at_most` ends the quiet time, and takes nothing from a delay of the calls before it.
@@ -1336,7 +1358,7 @@ begin
   end if;
   perform outlast.check_attributes('start', nullif(placed -> 'attributes', 'null'));
   if place is null then
-    select q.name into place from outlast.queues q where start_as.function = any(q.functions);
+    place := outlast.queue_of(start_as.function);
   end if;
   if place is null and (placed ->> 'priority')::integer <> 0 then
     raise exception 'outlast.start: a priority counts within a queue, and % has none', start_as.function
@@ -1443,7 +1465,7 @@ as $$ select outlast.start(function, input::text, idempotency_key, queue, priori
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
+    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
     'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],

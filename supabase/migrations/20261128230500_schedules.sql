@@ -118,7 +118,7 @@ as $$
 -- Starts the workflow of one tick; null, or why its queue didn't take it.
 declare
   result record;
-  place text := (select q.name from outlast.queues q where s.function = any(q.functions) limit 1);
+  place text := outlast.queue_of(s.function);
 begin
   select * into result from outlast.enqueue(
     start_tick.workflow_id, s.function, s.input::text, null, null, null, null,
@@ -131,6 +131,12 @@ begin
     when 'queue_full' then 'queue ' || place || ' is full'
     when 'rate_limited' then 'queue ' || place || ' takes no more now'
     when 'queue_busy' then 'queue ' || place || ' has this key at work already'
+    -- guard: attached-ticks-count-as-run
+    when 'attached' then (
+      select 'queue ' || place || ' attached it to ' || w.workflow_id || ', which is at work already'
+      from outlast.workflow_status w
+      -- One that was absorbed runs with this tick.
+      where w.workflow_id = result.target and w.tick ->> 'nominal' is distinct from outlast.utc_text(nominal))
   end;
 end
 $$;

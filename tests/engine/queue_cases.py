@@ -30,6 +30,7 @@ from outlast import (
     WorkflowExpired,
     sleep,
     start,
+    start_all,
     step,
     workflow,
 )
@@ -209,6 +210,28 @@ async def test_a_delay_takes_nothing_from_a_timeout(database: str) -> None:
     async with bench_on(database, quick) as bench:
         late = await started(bench, quick, placement=Placement(delay_s=0.6))
         assert await bench.result(late) == "done"
+
+
+async def test_who_starts_into_a_full_queue_is_told_so(database: str) -> None:
+    job = queued(Queue("q", concurrency=1, max_backlog=1))
+    gauge.gate.clear()
+
+    @workflow
+    async def parent(many: bool) -> str:
+        try:
+            await (start_all(job, ["one"]) if many else start(job, "one"))
+        except QueueFull:
+            return "full"
+        return "started"
+
+    async with bench_on(database, job, parent) as bench:
+        await started(bench, job, "runs")
+        await bench.until(lambda: gauge.begun)
+        waits = await started(bench, job, "waits")
+        assert [await bench.run(parent, many) for many in (False, True)] == ["full", "full"]
+        gauge.gate.set()
+        await all_of(bench, [waits])
+        assert await bench.run(parent, True) == "started"
 
 
 async def test_a_delay_needs_no_queue(database: str) -> None:

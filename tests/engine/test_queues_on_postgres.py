@@ -79,6 +79,22 @@ async def test_in_a_rolling_deploy_the_limits_of_the_newest_code_that_runs_hold(
         await one.until(heard)
 
 
+async def test_a_function_without_a_queue_is_taken_out_of_its_former_one(database: str) -> None:
+    @workflow
+    async def free() -> str:
+        return "done"
+
+    async with engine_on(database) as bench:
+        await bench.rows("insert into outlast.queues (name, functions) values ('former', array['free'])")
+    async with engine_on(database, free) as bench:
+
+        async def left() -> bool:
+            (row,) = await bench.rows("select functions from outlast.queues where name = 'former'")
+            return row["functions"] == []
+
+        await bench.until(left)
+
+
 async def test_whoever_holds_a_queue_that_is_to_be_changed_back_holds_up_no_claims(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

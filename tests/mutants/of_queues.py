@@ -289,6 +289,16 @@ MUTANTS = (
         "engine/test_queues.py::test_a_delay_takes_nothing_from_a_timeout",
     ),
     Mutant(
+        "full-queues-hold-their-parents",
+        "Who starts into a full queue is told so, and waits for nobody",
+        "engine/test_queues.py::test_who_starts_into_a_full_queue_is_told_so",
+    ),
+    Mutant(
+        "older-code-leaves-no-queue",
+        "What other code says of a function stays as long as it runs",
+        "store/test_queue_decisions.py::test_a_function_that_was_moved_waits_in_its_new_queue",
+    ),
+    Mutant(
         "delayed-calls-replace",
         "What has a delay replaces nothing before its time",
         "store/test_absorbing.py::test_what_has_a_delay_is_not_there_yet",

@@ -125,9 +125,4 @@ MUTANTS = (
         "A transaction whose answer was lost runs again, and its record undoes the second run",
         "engine/test_transactions.py::test_a_connection_killed_in_the_body_runs_it_again",
     ),
-    Mutant(
-        "unread-maps-diverge",
-        "A history without what its body read of a map is not judged",
-        "testing/test_replay.py::test_what_bodies_read_of_maps_is_replayed",
-    ),
 )

@@ -66,6 +66,11 @@ MUTANTS = (
         "store/test_schedules.py::test_a_tick_is_skipped_under_the_lock",
     ),
     Mutant(
+        "attached-ticks-count-as-run",
+        "A tick that another workflow answers is none that was run",
+        "store/test_schedules.py::test_a_tick_that_is_absorbed_is_run_and_one_that_is_attached_is_not",
+    ),
+    Mutant(
         "changed-schedules-lose-ticks",
         "A change of its options takes no tick from a schedule",
         "store/test_schedules.py::test_a_change_of_its_options_takes_no_tick_that_is_due",

@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.resources import QUEUES
-from tests.store.harness import store_of, under_way, waits_for_a_lock
+from tests.store.harness import rows, store_of, under_way, waits_for_a_lock
 
 CLAIM = """
 select claimed, taken
@@ -454,3 +454,31 @@ def test_a_decision_reads_what_begins_though_statistics_are_of_an_empty_table(q:
     before = read()
     assert len(q.claim(200)) == 200
     assert read() - before < 5000
+
+
+async def test_a_function_that_was_moved_waits_in_its_new_queue(database: str) -> None:
+    """Of two the newest, as long as other code runs; out of its queue it is in none."""
+
+    async def queues_of() -> list[str | None]:
+        query = "select outlast.queue_of('moved'), outlast.queue_of('left'), outlast.queue_of('stays')"
+        return list((await rows(database, query))[0])
+
+    served = ["moved", "left"]
+    former = [DeclaredQueue("former", {}, ("moved", "left", "stays"))]
+    later = [DeclaredQueue("later", {}, ("moved",))]
+    async with store_of(database, "new") as new:
+        await new.instances.beat(60.0)
+        async with store_of(database, "old") as old:
+            await old.instances.beat(60.0)
+            await old.queues.declare(former, [*served, "stays"])
+            await new.queues.declare(later, served)
+            await old.queues.declare(former, [*served, "stays"])
+            assert await queues_of() == ["later", "former", "former"]
+            await old.instances.leave()
+        await new.queues.declare(later, served)
+        assert await queues_of() == ["later", None, "former"]
+    async with store_of(database, "rolled back") as old:
+        await new.instances.leave()
+        await old.instances.beat(60.0)
+        await old.queues.declare(former, [*served, "stays"])
+        assert await queues_of() == ["former"] * 3

@@ -128,6 +128,39 @@ async def test_a_change_of_its_options_takes_no_tick_that_is_due(
     assert decide(due).next_nominal == order.nominal
 
 
+async def test_a_tick_that_is_absorbed_is_run_and_one_that_is_attached_is_not(
+    store: PostgresStore, database: str
+) -> None:
+    """Each moment is handled by one tick: from its `previous` to its `nominal`."""
+    order = await planned(store, database, declared(overlap=Overlap.ALLOW))
+    options = '{"debounce": {"quiet": 60, "at_most": 600}}'
+    await rows(
+        database, f"insert into outlast.queues (name, base, functions) values ('q', '{options}', '{{f}}')"
+    )
+
+    async def tick(hours: int) -> str:
+        (row,) = await rows(database, "select revision from outlast.schedules")
+        assert order.nominal is not None
+        later = replace(order, revision=row[0], nominal=order.nominal + hours * HOUR)
+        (ticked,) = await store.schedules.tick([later])
+        return ticked.outcome
+
+    assert [await tick(0), await tick(1)] == ["started", "started"]
+    query = "select (tick ->> 'nominal')::timestamptz, tick ->> 'previous' from outlast.workflow_status"
+    assert order.nominal is not None
+    assert await rows(database, query) == [(order.nominal + HOUR, None)]
+    await rows(
+        database,
+        """with q as (update outlast.queues set base = '{"exclusive": true, "on_busy": "attach"}')
+        update outlast.workflow_status set status = 'PENDING', owner = 'me', claimable_at = null""",
+    )
+    assert await tick(2) == "skipped"
+    ((last_at,),) = await rows(database, "select last_at from outlast.schedules")
+    assert last_at == order.nominal + HOUR
+    ((reason,),) = await rows(database, "select reason from outlast.ticks")
+    assert reason.startswith("queue q attached it to schedule:s:")
+
+
 async def test_another_timetable_leaves_a_row_of_the_tick_that_was_due(
     store: PostgresStore, database: str
 ) -> None:

@@ -347,10 +347,11 @@ class QueueStore(Protocol):
         Raises Unreachable; then the same may be done again.
         """
 
-    async def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
+    async def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
         """Make known what code says of these queues; whether that changed any. Raises Unreachable.
 
-        It is put into effect if it is the newest that code of instances that live says.
+        It is put into effect if it is the newest that code of instances that live says. The functions that
+        are `served` are in no other queue.
         """
 
 

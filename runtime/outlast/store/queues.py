@@ -65,7 +65,7 @@ class PostgresQueues:
         (row,) = await rows_of(self._pool, _SQL["free_limits"], parameters)
         return LimitsFreed(row["here"], row["due"])
 
-    async def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
+    async def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
         """See QueueStore."""
         (row,) = await rows_of(
             self._pool,
@@ -75,6 +75,7 @@ class PostgresQueues:
                 "names": [each.name for each in queues],
                 "options": [to_json(each.options).decode() for each in queues],
                 "functions": to_json([each.functions for each in queues]).decode(),
+                "served": list(served),
             },
         )
         changed: bool = row["changed"]

@@ -25,7 +25,7 @@ cross join lateral outlast.enqueue(
 
 -- name: declare
 select outlast.declare_queues(
-  %(me)s, %(names)s::text[], %(options)s::text[], %(functions)s::json) as changed
+  %(me)s, %(names)s::text[], %(options)s::text[], %(functions)s::json, %(served)s::text[]) as changed
 
 -- name: take_limit
 select outlast.take_limit(

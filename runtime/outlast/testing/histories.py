@@ -180,7 +180,6 @@ def _verdict(
         )
     if not _is_served(history, catalog):
         return missing_version(function, history.row.get("version"), newest.number)
-    # guard: unread-maps-diverge
     if history.items is None and any(record.get("kind") == MAP for record in history.records):
         return None  # what its body read of a map is not there: where it goes from there can't be told
     row = world.database.workflows[history.name]

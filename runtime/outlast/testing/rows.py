@@ -135,6 +135,7 @@ class QueueRow:
     overridden: dict[str, Any] | None = None
     """`at`, `by` and `why`, as of what follows."""
     functions: frozenset[str] = frozenset()
+    declared_at: float = float("-inf")
     editions: list[str] = field(default_factory=list)
     """What code has declared, in the order in which it came."""
     paused: dict[str, Any] | None = None

@@ -112,7 +112,8 @@ class Membership:
         self._ends_untold = ends_untold
         self._queues_full = queues_full
         self._queues = queues
-        self._declared: Sequence[DeclaredQueue] = ()
+        self._declared: tuple[Sequence[DeclaredQueue], Sequence[str]] | None = None
+        """The queues, and which functions are served."""
         self._declare_at = 0.0
         self._observe = observe
         self._pace = pace
@@ -267,13 +268,13 @@ class Membership:
 
         Again and again: it holds where instances with newer code have gone.
         """
-        declared = self._catalog.queues()
+        declared = self._catalog.queues(), self._catalog.workflow_names()
         # guard: queues-declared-once = declared == self._declared
-        if declared == self._declared and (not declared or monotonic() < self._declare_at):
+        if declared == self._declared and monotonic() < self._declare_at:
             return
         self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
         try:
-            changed = await self._queues.declare(declared)
+            changed = await self._queues.declare(*declared)
         except HeldUp:
             # guard: held-queues-stop-claims = True
             if declared != self._declared:

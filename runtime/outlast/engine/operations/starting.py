@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from outlast.core.errors import DatabaseUnavailable, KeyReused, Overloaded, ShuttingDown
+from outlast.core.errors import DatabaseUnavailable, KeyReused, Overloaded, QueueFull, ShuttingDown
 from outlast.core.maps import BLOCK
 from outlast.core.names import child_id_of
 from outlast.core.ports import Unreachable
@@ -98,6 +98,10 @@ async def until_it_can(start: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await start()
+        # The host could: who starts would keep its own place for as long, and nobody would know why.
+        # guard: full-queues-hold-their-parents
+        except QueueFull:
+            raise
         # guard: full-host-is-the-childs-error
         except (Overloaded, DatabaseUnavailable, Unreachable):
             await asyncio.sleep(random.uniform(wait_s / 2, wait_s))

@@ -29,7 +29,7 @@ class QueueStatements:
         self._db = database
         self._me = instance_id
 
-    def declare(self, queues: Sequence[DeclaredQueue]) -> bool:
+    def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
         """`declare`."""
         changed = False
         for each in queues:
@@ -44,8 +44,21 @@ class QueueStatements:
                 continue
             declared = dict(each.options), frozenset(each.functions)
             changed = changed or declared != (queue.base, queue.functions)
+            if declared != (queue.base, queue.functions):
+                queue.declared_at = self._db.now()
             queue.base, queue.functions = declared
+        named = {each.name for each in queues}
+        for name, queue in self._db.queues.items():
+            if name not in named and not self._said_by_others(name):
+                queue.functions -= set(served)
         return changed
+
+    def _said_by_others(self, name: str) -> bool:
+        now = self._db.now()
+        return any(
+            each != self._me and instance.lease_until > now and name in instance.queue_editions
+            for each, instance in self._db.instances.items()
+        )
 
     def _newer_declared(self, name: str, queue: QueueRow, edition: str) -> bool:
         newer = queue.editions[queue.editions.index(edition) + 1 :]
@@ -209,12 +222,21 @@ class QueueStatements:
                     priority=new.priority,
                     attributes=new.attributes,
                     deadline_s=new.deadline_s,
+                    tick=_last_tick(row.new.tick, new.tick),
                 )
                 at_most = max(row.created_at + debounce["at_most"], row.claimable_at or 0.0)
                 quiet_at = min(now + debounce["quiet"], at_most)
                 row.claimable_at = max(now + new.delay_s, quiet_at)
                 return Entered("attached", workflow_id)
         return None
+
+
+def _last_tick(former: str | None, tick: str | None) -> str | None:
+    if former is None or tick is None:
+        return former if tick is None else tick
+    first, last = json.loads(former), json.loads(tick)
+    same = first["schedule"] == last["schedule"]
+    return json.dumps({**last, "previous": first["previous"]}) if same else tick
 
 
 class QueueClaimStatement:

@@ -150,7 +150,10 @@ class ScheduleStatements:
         """The id of the workflow, or why its queue didn't take it."""
         times = {"nominal": nominal, "actual": self._db.date(), "previous": row.last_at}
         tick = {"schedule": name, **{each: at and at.isoformat() for each, at in times.items()}}
-        queue = next((q for q, known in self._db.queues.items() if row.function in known.functions), None)
+        takes = {
+            q: known.declared_at for q, known in self._db.queues.items() if row.function in known.functions
+        }
+        queue = max(takes, key=takes.__getitem__, default=None)
         new = NewWorkflow(
             workflow_id or tick_id(name, nominal),
             row.function,
@@ -161,7 +164,10 @@ class ScheduleStatements:
             tick=json.dumps(tick),
         )
         if queue is not None:
-            outcome = QueueStatements(self._db, self._me).enter(new, 0).outcome
+            entered = QueueStatements(self._db, self._me).enter(new, 0)
+            outcome, of = entered.outcome, self._db.workflows.get(entered.target or "")
+            if outcome == "attached" and of is not None and _nominal_of(of) != times["nominal"]:
+                return None, outcome  # it runs with a tick of its own, or with none
             return (None, outcome) if outcome in _REFUSALS else (new.workflow_id, None)
         if new.workflow_id not in self._db.workflows:
             self._db.insert_waiting(new._replace(queue_key=""), 0)
@@ -377,6 +383,11 @@ class ScheduleStatements:
 
 def _when(policies: object) -> tuple[object, ...]:
     return tuple(getattr(policies, each) for each in ("until", "times", "jitter_s"))
+
+
+def _nominal_of(row: Workflow) -> datetime | None:
+    nominal = json.loads(row.new.tick or "{}").get("nominal")
+    return None if nominal is None else datetime.fromisoformat(nominal)
 
 
 def _schedule_of(row: Workflow) -> str | None:
