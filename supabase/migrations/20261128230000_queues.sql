@@ -218,10 +218,10 @@ begin
   update outlast.queues q set functions = array(select f from unnest(q.functions) as f where f <> all(served))
   where q.functions && served and q.name <> all(names)
     -- Another one may have other code.
-    -- guard: older-code-leaves-no-queue
-    and not exists (
+    -- guard: older-code-leaves-no-queue = and (true or not exists (
+    and (not exists (
       select from outlast.instances i
-      where i.instance_id <> me and i.lease_until > now() and i.queue_editions ? q.name);
+      where i.instance_id <> me and i.lease_until > now() and i.queue_editions ? q.name));
   -- At last, so that nobody who holds a queue's row holds up the lease.
   update outlast.instances i set queue_editions = i.queue_editions || own
   where i.instance_id = me and not i.queue_editions @> own;
@@ -824,7 +824,7 @@ begin
         returning c.place, c.n, w.queue_key, c.large, c.suspect, c.load_bytes, json_build_object(
           'workflow_id', w.workflow_id, 'function', w.function, 'epoch', w.epoch, 'subject', w.subject,
           'claims', w.claims::text, 'version', w.version, 'parent', w.parent, 'recovery_attempts', w.recovery_attempts,
-          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at),
+          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at), 'began_s', date_part('epoch', w.started_at),
           'load_bytes', c.load_bytes, 'due_s', date_part('epoch', c.claimable_at), 'queue', claim_queue.name,
           'tick', w.tick::text) as claim
       ), noted as (

@@ -58,6 +58,7 @@ begin
     returning
       w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
       extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
+      extract(epoch from w.started_at)::float8 as began_s,
       w.tick::text as tick
   )
   select coalesce(jsonb_agg(to_jsonb(c) || (given -> 'found' -> c.workflow_id) order by array_position(ids, c.workflow_id)), '[]')

@@ -28,6 +28,7 @@ from outlast import (
     WorkflowCancelled,
     WorkflowError,
     WorkflowExpired,
+    now,
     sleep,
     start,
     start_all,
@@ -210,6 +211,25 @@ async def test_a_delay_takes_nothing_from_a_timeout(database: str) -> None:
     async with bench_on(database, quick) as bench:
         late = await started(bench, quick, placement=Placement(delay_s=0.6))
         assert await bench.result(late) == "done"
+
+
+async def test_no_time_passes_for_a_body_that_waits_for_its_turn(database: str) -> None:
+    @workflow(queue=Queue("q", concurrency=1))
+    async def hurried(name: str) -> float:
+        began = now()
+        async with asyncio.timeout(0.4):
+            await work(name, "")
+        await sleep(0.01)  # it leaves the memory, and is replayed
+        return began.timestamp()
+
+    gauge.gate.clear()
+    async with bench_on(database, hurried) as bench:
+        first = await started(bench, hurried, "first")
+        late = await started(bench, hurried, "late", placement=Placement(delay_s=0.6))
+        await bench.until(lambda: gauge.begun)
+        gauge.gate.set()
+        times = [await bench.result(each) for each in (first, late)]
+        assert times[1] - times[0] >= 0.5
 
 
 async def test_who_starts_into_a_full_queue_is_told_so(database: str) -> None:

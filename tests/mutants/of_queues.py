@@ -299,6 +299,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_a_function_that_was_moved_waits_in_its_new_queue",
     ),
     Mutant(
+        "time-passes-before-the-body",
+        "No time passes for a body that waits for its turn or its delay",
+        "engine/test_queues.py::test_no_time_passes_for_a_body_that_waits_for_its_turn",
+    ),
+    Mutant(
         "delayed-calls-replace",
         "What has a delay replaces nothing before its time",
         "store/test_absorbing.py::test_what_has_a_delay_is_not_there_yet",

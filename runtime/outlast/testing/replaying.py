@@ -26,7 +26,7 @@ class History:
     """Workflows that have ended, as they are recorded. `calls`: what their bodies called, if known."""
 
     workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None]]
-    """Each with its creation time (Unix seconds), status, output and error."""
+    """Each with the time when it began (Unix seconds), status, output and error."""
     records: list[tuple[str, StepRecord]]
     calls: dict[str, list[CallSeen]]
 
@@ -56,7 +56,7 @@ def replay_history(
     world.time.now += later_s
     deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
     for new, created_s, status, output, error in history.workflows:
-        row = Workflow(new._replace(queue=None), None, 0, created_s, created_s)
+        row = Workflow(new._replace(queue=None), None, 0, created_s, created_s, began_at=created_s)
         if is_map(new.workflow_id):  # it has no body
             row.status, row.output, row.error = status, output, error
         else:
@@ -113,7 +113,10 @@ def _other_call(once: list[CallSeen], now: list[CallSeen]) -> Divergence | None:
 def history_of(database: Any, calls: dict[str, list[CallSeen]]) -> History:
     """What a world's database holds."""
     return History(
-        [(row.new, row.created_at, row.status, row.output, row.error) for row in database.workflows.values()],
+        [
+            (row.new, row.began_at or row.created_at, row.status, row.output, row.error)
+            for row in database.workflows.values()
+        ],
         [(key[0], record.step) for key, record in database.records.items()],
         calls,
     )

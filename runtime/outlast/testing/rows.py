@@ -40,6 +40,8 @@ class Workflow:
     error: str | None = None
     response: str | None = None
     load_bytes: int = 0
+    began_at: float | None = None
+    """When it was claimed for the first time; None where it was created so."""
     batch: str | None = None
     batch_place: int = 0
     saga: str | None = None

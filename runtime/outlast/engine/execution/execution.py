@@ -163,13 +163,15 @@ class Execution:
         """The notes of what sagas have undone."""
         self._history = claimed.history
         self._history.begin()
+        # guard: time-passes-before-the-body = claimed.created_s
+        began_s = claimed.began_s or claimed.created_s
         self.recording = Recording(
             self.workflow_id,
             self.epoch,
             services,
             self.calls,
             max(claimed.last_place, self._history.last_place),
-            fork.get("at_s", claimed.created_s or 0.0),
+            fork.get("at_s", began_s or 0.0),
             self.stop,
             self.advance,
         )

@@ -164,6 +164,8 @@ class ClaimStatement:
         """Claim it."""
         row = self._db.workflows[workflow_id]
         due_s = row.claimable_at
+        if row.began_at is None:
+            row.began_at = self._db.now() if row.status is Status.ENQUEUED else row.created_at
         row.owner, row.status, row.claimable_at, row.awaits = self._me, Status.PENDING, None, None
         row.epoch += 1
         row.updated_at = self._db.now()
@@ -171,5 +173,5 @@ class ClaimStatement:
         return ClaimedWorkflow(
             workflow_id, new.function, row.epoch, None, None, new.subject, new.claims, new.version,
             new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self.load_bytes(workflow_id),
-            due_s, tick=new.tick,
+            due_s, row.began_at, tick=new.tick,
         )  # fmt: skip
