@@ -114,7 +114,9 @@ class Database:
 
     def end_members(self) -> None:
         """`outlast.end_members`."""
-        for row, batch in self.orphans():
+        for row, batch in list(self.orphans()):
+            if row.new.workflow_id in self.refusing:
+                continue
             row.status = Status.CANCELLED if batch is None else batch.status
             row.error = json.dumps({"code": "workflow_cancelled"}) if batch is None else batch.error
             if batch is not None and batch.output is not None:
