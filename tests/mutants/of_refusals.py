@@ -44,6 +44,11 @@ MUTANTS = (
         _TESTS + "test_who_refuses_messages_is_passed_by",
     ),
     Mutant(
+        "refusing-target-fails-its-waiters",
+        "Who waits for one whose row refuses doesn't fail of that",
+        _TESTS + "test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once",
+    ),
+    Mutant(
         "refused-ones-fill-tellings",
         "Ends that can't be marked as told are passed by",
         _TESTS + "test_so_many_that_refuse_to_be_told_are_passed_by",

@@ -9,7 +9,7 @@ import pytest
 
 from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
-from outlast.core.records import Delivered
+from outlast.core.records import Batch, Delivered, FencedWrite, Suspension, Wait
 from outlast.store import refusals
 from outlast.store.messages import DELIVERED_MAX
 from outlast.store.postgres import PostgresStore
@@ -181,6 +181,19 @@ async def test_who_refuses_to_be_woken_is_passed_by(database: str) -> None:
         assert await rows(database, "select waiter, due from outlast.waits") == [("a-poison", True)]
         await rows(database, "drop trigger refuse on outlast.workflow_status")
         assert await store.messages.tell() == Delivered(1, False)
+
+
+async def test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once(database: str) -> None:
+    """That somebody waits for it can't be noted on its row: its end would wake nobody."""
+    async with store_of(database) as store:
+        await start(store, "a-poison", "b", "ok")
+        await refuse(database)
+        waits = [Wait("a-poison"), Wait("b")]
+        leaves = FencedWrite("ok", 1, [], Suspension(4e9, "{}", waits=waits))
+        assert (await store.journal.commit(Batch(2, [], [leaves]))).accepted == {"ok"}
+        assert await claim(store) == ["ok"]
+        awaited = "select workflow_id from outlast.workflow_status where awaited order by 1"
+        assert await rows(database, awaited) == [("b",)]
 
 
 async def test_what_refuses_to_be_told_is_told_all_the_same(database: str) -> None:

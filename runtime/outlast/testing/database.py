@@ -155,7 +155,10 @@ class Database:
             row = self.workflows.get(target)
             if row is None or row.status not in LIVE:
                 ready = True
+            elif target in self.refusing and row.new.parent is None and not row.awaited:
+                ready = True  # it can't be noted that somebody waits
             else:
+                row.awaited = True
                 self.waits.add((target, waiter))
         if ready:
             self.workflows[waiter].claimable_at = self.now()
