@@ -44,6 +44,11 @@ MUTANTS = (
         _TESTS + "test_who_refuses_messages_is_passed_by",
     ),
     Mutant(
+        "refusals-never-forgotten",
+        "A row that has done well is told of when it refuses again, and left out for a second at first",
+        _TESTS + "test_who_refuses_again_is_left_out_for_longer",
+    ),
+    Mutant(
         "refusing-target-fails-its-waiters",
         "Who waits for one whose row refuses doesn't fail of that",
         _TESTS + "test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once",

@@ -298,6 +298,15 @@ def test_who_refuses_again_is_left_out_for_longer(monkeypatch: pytest.MonkeyPatc
             now += 0.5
         pauses.append(now - before)
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert known.news() == ["w"], "it is told of once"
+    now += refusals.FORGOTTEN_AFTER_S - 1
+    known.note(["w"])
+    assert known.news() == [], "it may not have been asked meanwhile"
+    now += 300 + refusals.FORGOTTEN_AFTER_S + 1
+    known.note(["w"])
+    assert known.news() == ["w"], "it has done well meanwhile"
+    now += 1
+    assert known.now() == []
     known.note(str(number) for number in range(refusals.REFUSALS_MAX + 10))
     assert len(known.now()) == refusals.REFUSALS_MAX
     assert "w" not in known.now()
