@@ -9,7 +9,8 @@ import pytest
 
 from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, Delivered, FencedWrite, Suspension, Wait
+from outlast.core.records import Batch, Delivered, Ending, FencedWrite, Suspension, Wait
+from outlast.core.status import Status
 from outlast.store import refusals
 from outlast.store.messages import DELIVERED_MAX
 from outlast.store.postgres import PostgresStore
@@ -23,7 +24,9 @@ FAR = "now() + interval '1 hour'"
 REFUSING = """
 create or replace function public.refuse() returns trigger language plpgsql as $$
 begin
-  if starts_with(old.workflow_id, 'a-poison') then raise exception 'it stays'; end if;
+  if starts_with(old.workflow_id, 'a-poison') and position('/map.1/' in old.workflow_id) = 0 then
+    raise exception 'it stays';
+  end if;
   if starts_with(old.workflow_id, 'busy') then
     raise exception using errcode = '40001', message = 'as ever';
   end if;
@@ -254,6 +257,28 @@ async def test_a_map_that_refuses_to_be_stopped_is_passed_by(database: str) -> N
             ("a-poison/map.1", "PENDING"),
             ("p/map.1", "SUCCESS"),
         ]
+
+
+async def test_items_end_though_their_map_refuses_to_be_told(database: str) -> None:
+    async with store_of(database) as store:
+        await store.instances.beat(60.0)
+        await child_of(database, None, "p", status="'PENDING'", owner="'me'")
+        await a_map(database, "a-poison/map.1", 2)
+        await rows(
+            database,
+            "update outlast.workflow_status set status = 'PENDING', owner = 'me', untold = true, epoch = 1"
+            " where workflow_id = 'a-poison/map.1/1'",
+        )
+        await store.messages.tell()
+        await refuse(database)
+        end = FencedWrite("a-poison/map.1/1", 1, [], Ending(Status.SUCCESS, output="1"))
+        assert (await store.journal.commit(Batch(2, [], [end]))).accepted == {"a-poison/map.1/1"}
+        over = "select status from outlast.workflow_status where workflow_id = 'a-poison/map.1'"
+        await store.messages.tell()
+        assert await rows(database, over) == [("PENDING",)]
+        await rows(database, "drop trigger refuse on outlast.workflow_status")
+        await store.messages.tell()
+        assert await rows(database, over) == [("SUCCESS",)]
 
 
 HELD = "select from outlast.workflow_status where workflow_id = 'p/map.1' for update"

@@ -234,9 +234,11 @@ class Database:
         return woken
 
     def _has_held_map(self, row: Workflow) -> bool:
-        """`outlast.hold_map`, of an item: not."""
+        """`outlast.hold_map`, of an item: not. Nor can it be told of to one whose row refuses it."""
         parent = row.new.parent
-        return parent is not None and row.new.queue == parent and self.is_locked(parent)
+        if parent is None or row.new.queue != parent:
+            return False
+        return self.is_locked(parent) or parent in self.refusing
 
     def _is_over(self, target: str) -> bool:
         return target not in self.workflows or self.workflows[target].status not in LIVE
