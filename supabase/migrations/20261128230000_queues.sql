@@ -411,47 +411,59 @@ as $$
     select from outlast.workflow_status w where w.workflow_id = b.id and w.status = 'PENDING')
 $$;
 
-create or replace function outlast.end_members(batches text[])
-returns void
-language sql
+create or replace function outlast.end_member_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
 as $$
-  -- Of those batches that have ended or are gone: each member that still waits gets its element of the results, or
-  -- ends as its batch did.
-  with ended as (
-    select e.id, w.status, w.output, w.error
-    from unnest(batches) as e (id)
-    left join outlast.workflow_status w on w.workflow_id = e.id
-    -- guard: members-end-before-their-batch
-    where (w.status = 'PENDING') is not true
-  ), results as (
-    select e.id, r.place, r.result
-    from ended e
+-- Members whose batches have ended, or are gone: each gets its element of the results, or ends as its batch did.
+begin
+  with results as (
+    select b.batch, r.place, r.result
+    from (select distinct m.batch from outlast.workflow_status m where m.workflow_id = any(ids)) as b
+    join outlast.workflow_status e on e.workflow_id = b.batch
     cross join lateral json_array_elements(
       case when e.status = 'SUCCESS' and json_typeof(e.output) = 'array' then e.output end
     ) with ordinality as r (result, place)
-  ), free as (
-    select m.workflow_id from ended e
-    join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
-    -- One that somebody holds comes later.
-    -- guard: held-member-holds-up-all = for no key update of m
-    for no key update of m skip locked
   ), members as (
     select m.workflow_id, coalesce(e.status, 'CANCELLED') as status, r.result,
       case when e.status is null
-        then json_build_object('code', 'workflow_cancelled', 'message', 'its batch ' || e.id || ' was removed')
+        then json_build_object('code', 'workflow_cancelled', 'message', 'its batch ' || m.batch || ' was removed')
         else e.error end as error
-    from ended e
-    join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
-    join free f on f.workflow_id = m.workflow_id
-    -- guard: results-in-any-order = left join results r on r.id = e.id and r.place = 1
-    left join results r on r.id = e.id and r.place = m.batch_place
+    from outlast.workflow_status m
+    left join outlast.workflow_status e on e.workflow_id = m.batch
+    -- guard: results-in-any-order = left join results r on r.batch = m.batch and r.place = 1
+    left join results r on r.batch = m.batch and r.place = m.batch_place
+    where m.workflow_id = any(ids)
   )
   update outlast.workflow_status w
   set status = m.status, output = m.result, error = m.error, epoch = w.epoch + 1, completed_at = now(), updated_at = now()
   from members m
   where w.workflow_id = m.workflow_id
     -- It may have been cancelled meanwhile.
-    and w.status = 'PENDING'
+    and w.status = 'PENDING';
+  return jsonb_build_array();
+end
+$$;
+
+create or replace function outlast.end_members(batches text[])
+returns void
+language plpgsql
+as $$
+-- Ends the members that still wait of those batches that have ended or are gone. One that somebody holds, or whose row
+-- refuses it, comes later.
+begin
+  -- guard: one-member-stops-all = perform outlast.end_member_rows(array(
+  perform outlast.one_by_one('end_member_rows', array(
+    select m.workflow_id
+    from unnest(batches) as e (id)
+    join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
+    left join outlast.workflow_status w on w.workflow_id = e.id
+    -- guard: members-end-before-their-batch
+    where (w.status = 'PENDING') is not true
+    -- guard: held-member-holds-up-all = for no key update of m
+    for no key update of m skip locked
+  ), '{}');
+end
 $$;
 
 create or replace function outlast.leave_places(
@@ -988,20 +1000,8 @@ begin
   more := false;
   faults := '{}';
   -- guard: members-outlive-their-batch = if false then
-  if ended is not null and not apart then
+  if ended is not null then
     perform outlast.end_members(ended);
-  elsif ended is not null then
-    foreach name in array ended loop
-      begin
-        perform outlast.end_members(array[name]);
-      exception when others then
-        -- guard: one-member-stops-all = if true then
-        if not outlast.is_of_rows(sqlstate) then
-          raise;
-        end if;
-        raise warning 'outlast: the members of % still wait: %', name, sqlerrm;
-      end;
-    end loop;
   end if;
   -- One in each look: to count a long one takes a while.
   for name in select q.name from outlast.queues q where outlast.count_due(q) order by q.count_at limit 1 loop
@@ -1465,8 +1465,9 @@ as $$ select outlast.start(function, input::text, idempotency_key, queue, priori
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
-    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
+    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
+    'count_due', 'queues_busy', 'full_queues', 'begin_batch', 'ended_batches', 'end_member_rows', 'end_members', 'refuse_start',
+    'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[

@@ -42,6 +42,16 @@ create index if not exists workflow_status_untold on outlast.workflow_status (wo
   where untold and status not in ('ENQUEUED', 'PENDING')
     and (parent is not null or awaited or (status = 'CANCELLED' and started_at is not null));
 
+create or replace function outlast.mark_awaited(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+begin
+  update outlast.workflow_status c set awaited = true where c.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
 create or replace function outlast.begin_waits(waiters text[], targets text[], events text[], nonce bigint)
 returns integer
 language plpgsql
@@ -60,12 +70,12 @@ begin
     left join outlast.attached t on t.workflow_id = a.target
     order by a.place);
   -- Of children it is known that somebody may wait.
-  with strangers as (
+  -- guard: refusing-target-fails-its-waiters = perform outlast.mark_awaited(array(
+  perform outlast.one_by_one('mark_awaited', array(
     select c.workflow_id from outlast.workflow_status c
     where c.workflow_id = any(begin_waits.targets) and c.parent is null and c.awaited is not true
     for no key update skip locked
-  )
-  update outlast.workflow_status c set awaited = true from strangers s where c.workflow_id = s.workflow_id;
+  ), '{}');
   with asked as (
     select a.waiter, a.target, a.event
     from unnest(begin_waits.waiters, begin_waits.targets, begin_waits.events) as a (waiter, target, event)
@@ -164,6 +174,32 @@ begin
     return 0;
   end if;
   return outlast.wake_due();
+end
+$$;
+
+create or replace function outlast.tell_ended(ended text[])
+returns integer
+language plpgsql
+as $$
+-- As outlast.tell_ends, in the commit of these ends, which are to stand though the row of a map refuses to be told: the next
+-- claim tells of its items then.
+declare
+  items constant text[] := array(select e.id from unnest(ended) as e (id) where position('/map.' in e.id) > 0);
+begin
+  if cardinality(items) = 0 then
+    return outlast.tell_ends(ended);
+  end if;
+  begin
+    return outlast.tell_ends(ended);
+  exception when others then
+    -- guard: refusing-map-fails-its-items = if true then
+    if not outlast.is_of_rows(sqlstate) then
+      raise;
+    end if;
+    raise warning 'outlast: of % it is told later: %', items, sqlerrm;
+  end;
+  update outlast.workflow_status w set untold = true where w.workflow_id = any(items);
+  return outlast.tell_ends(array(select e.id from unnest(ended) as e (id) where e.id <> all(items)));
 end
 $$;
 
@@ -396,7 +432,7 @@ $$;
 select outlast.take_rights(
   '20261129010000',
   functions => array[
-    'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'hold_map', 'tell_rows', 'mark_told', 'tell_untold', 'cancel_rows',
+    'mark_awaited', 'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'tell_ended', 'hold_map', 'tell_rows', 'mark_told', 'tell_untold', 'cancel_rows',
     'cancel_children', 'detach', 'cancel_as'],
   tables => array['waits']);
 

@@ -92,8 +92,8 @@ MUTANTS = (
     ),
     Mutant(
         "one-member-stops-all",
-        "A member of a batch that a trigger refuses stops no queue",
-        "store/test_queue_decisions.py::test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue",
+        "A member of a batch that a trigger refuses stops no queue, no batch and no other member",
+        "store/test_queue_decisions.py::test_a_batch_ends_though_a_trigger_refuses_one_of_its_members",
     ),
     Mutant(
         "begun-starve-behind-many-keys",

@@ -44,6 +44,21 @@ MUTANTS = (
         _TESTS + "test_who_refuses_messages_is_passed_by",
     ),
     Mutant(
+        "refusing-map-fails-its-items",
+        "Items of a map end though its row refuses to be told of that",
+        _TESTS + "test_items_end_though_their_map_refuses_to_be_told",
+    ),
+    Mutant(
+        "refusals-never-forgotten",
+        "A row that has done well is told of when it refuses again, and left out for a second at first",
+        _TESTS + "test_who_refuses_again_is_left_out_for_longer",
+    ),
+    Mutant(
+        "refusing-target-fails-its-waiters",
+        "Who waits for one whose row refuses doesn't fail of that",
+        _TESTS + "test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once",
+    ),
+    Mutant(
         "refused-ones-fill-tellings",
         "Ends that can't be marked as told are passed by",
         _TESTS + "test_so_many_that_refuse_to_be_told_are_passed_by",

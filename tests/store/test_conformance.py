@@ -1080,6 +1080,22 @@ async def test_who_refuses_to_be_woken_is_passed_by_and_woken_later(both: Both) 
     assert not (await both.b.instances.claim(["f"], 0, 0)).untold
 
 
+async def test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once(both: Both) -> None:
+    await start(both.a, "known", "new", "v", "w", "x")
+    on_known, on_new = (Suspension(4e9, AWAITING, waits=[Wait(each)]) for each in ("known", "new"))
+    assert await write(both.a, of="v", end=on_known)
+    await both.refuse("known", "new")
+    assert await write(both.a, of="w", end=on_known)
+    assert await write(both.a, of="x", end=on_new)
+    assert [each.workflow_id for each in await claim(both.b)] == ["x"], "it can't be noted that it waits"
+    await both.refuse()
+    assert await write(both.b, of="x", end=on_new, epoch=2, nonce=3)
+    assert await claim(both.b) == []
+    for each in ("known", "new"):
+        assert await write(both.a, of=each, end=SUCCESS, nonce=4)
+    assert sorted(each.workflow_id for each in await claim(both.b)) == ["v", "w", "x"]
+
+
 async def test_who_refuses_to_be_woken_by_an_event_is_woken_later(both: Both) -> None:
     await start(both.a, "u", "w", "c")
     for each in "uw":

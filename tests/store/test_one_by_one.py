@@ -9,7 +9,8 @@ import pytest
 
 from outlast.core.claims import LostInstance
 from outlast.core.ports import Unreachable
-from outlast.core.records import Delivered
+from outlast.core.records import Batch, Delivered, Ending, FencedWrite, Suspension, Wait
+from outlast.core.status import Status
 from outlast.store import refusals
 from outlast.store.messages import DELIVERED_MAX
 from outlast.store.postgres import PostgresStore
@@ -23,7 +24,9 @@ FAR = "now() + interval '1 hour'"
 REFUSING = """
 create or replace function public.refuse() returns trigger language plpgsql as $$
 begin
-  if starts_with(old.workflow_id, 'a-poison') then raise exception 'it stays'; end if;
+  if starts_with(old.workflow_id, 'a-poison') and position('/map.1/' in old.workflow_id) = 0 then
+    raise exception 'it stays';
+  end if;
   if starts_with(old.workflow_id, 'busy') then
     raise exception using errcode = '40001', message = 'as ever';
   end if;
@@ -183,6 +186,19 @@ async def test_who_refuses_to_be_woken_is_passed_by(database: str) -> None:
         assert await store.messages.tell() == Delivered(1, False)
 
 
+async def test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once(database: str) -> None:
+    """That somebody waits for it can't be noted on its row: its end would wake nobody."""
+    async with store_of(database) as store:
+        await start(store, "a-poison", "b", "ok")
+        await refuse(database)
+        waits = [Wait("a-poison"), Wait("b")]
+        leaves = FencedWrite("ok", 1, [], Suspension(4e9, "{}", waits=waits))
+        assert (await store.journal.commit(Batch(2, [], [leaves]))).accepted == {"ok"}
+        assert await claim(store) == ["ok"]
+        awaited = "select workflow_id from outlast.workflow_status where awaited order by 1"
+        assert await rows(database, awaited) == [("b",)]
+
+
 async def test_what_refuses_to_be_told_is_told_all_the_same(database: str) -> None:
     async with store_of(database) as store:
         await child_of(database, None, "ok", status="'PENDING'", claimable_at=FAR, awaits="'{}'")
@@ -243,6 +259,28 @@ async def test_a_map_that_refuses_to_be_stopped_is_passed_by(database: str) -> N
         ]
 
 
+async def test_items_end_though_their_map_refuses_to_be_told(database: str) -> None:
+    async with store_of(database) as store:
+        await store.instances.beat(60.0)
+        await child_of(database, None, "p", status="'PENDING'", owner="'me'")
+        await a_map(database, "a-poison/map.1", 2)
+        await rows(
+            database,
+            "update outlast.workflow_status set status = 'PENDING', owner = 'me', untold = true, epoch = 1"
+            " where workflow_id = 'a-poison/map.1/1'",
+        )
+        await store.messages.tell()
+        await refuse(database)
+        end = FencedWrite("a-poison/map.1/1", 1, [], Ending(Status.SUCCESS, output="1"))
+        assert (await store.journal.commit(Batch(2, [], [end]))).accepted == {"a-poison/map.1/1"}
+        over = "select status from outlast.workflow_status where workflow_id = 'a-poison/map.1'"
+        await store.messages.tell()
+        assert await rows(database, over) == [("PENDING",)]
+        await rows(database, "drop trigger refuse on outlast.workflow_status")
+        await store.messages.tell()
+        assert await rows(database, over) == [("SUCCESS",)]
+
+
 HELD = "select from outlast.workflow_status where workflow_id = 'p/map.1' for update"
 
 
@@ -285,6 +323,15 @@ def test_who_refuses_again_is_left_out_for_longer(monkeypatch: pytest.MonkeyPatc
             now += 0.5
         pauses.append(now - before)
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert known.news() == ["w"], "it is told of once"
+    now += refusals.FORGOTTEN_AFTER_S - 1
+    known.note(["w"])
+    assert known.news() == [], "it may not have been asked meanwhile"
+    now += 300 + refusals.FORGOTTEN_AFTER_S + 1
+    known.note(["w"])
+    assert known.news() == ["w"], "it has done well meanwhile"
+    now += 1
+    assert known.now() == []
     known.note(str(number) for number in range(refusals.REFUSALS_MAX + 10))
     assert len(known.now()) == refusals.REFUSALS_MAX
     assert "w" not in known.now()

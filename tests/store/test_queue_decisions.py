@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from outlast.core.records import DeclaredQueue, NewWorkflow
+from outlast.core.records import Batch, DeclaredQueue, Ending, FencedWrite, NewWorkflow
 from outlast.core.resources import QUEUES
+from outlast.core.status import Status
 from tests.store.harness import rows, store_of, under_way, waits_for_a_lock
 
 CLAIM = """
@@ -411,19 +412,40 @@ async def test_a_member_of_a_batch_that_somebody_holds_stops_no_queue(q: Decisio
         assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "CANCELLED")]
 
 
-async def test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue(q: Decisions, database: str) -> None:
+KEEPS = """
+create function public.keep() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+create trigger keep before update on outlast.workflow_status for each row
+when (old.workflow_id = 'm2') execute function public.keep()
+"""
+
+
+async def test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue_and_no_other_member(
+    q: Decisions, database: str
+) -> None:
     q.declare()
     q.enter("a")
     q.connection.execute(BATCH)
-    q.connection.execute(
-        "create function public.keep() returns trigger language plpgsql as"
-        " $$ begin raise exception 'not now'; end $$;"
-        " create trigger keep before update on outlast.workflow_status for each row"
-        " when (old.workflow_id = 'm2') execute function public.keep()"
-    )
+    q.connection.execute(KEEPS)
     async with store_of(database) as store:
         claimed = await store.instances.claim_queued(["f"], 10, 1)
         assert [each.workflow_id for each in claimed.workflows] == ["a"]
+        assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "PENDING")]
+
+
+async def test_a_batch_ends_though_a_trigger_refuses_one_of_its_members(q: Decisions, database: str) -> None:
+    q.connection.execute(BATCH)
+    q.connection.execute(
+        "update outlast.workflow_status set status = 'PENDING', owner = 'me', epoch = 1 where batch is null"
+    )
+    q.connection.execute(KEEPS)
+    end = FencedWrite("b/batch", 1, [], Ending(Status.SUCCESS, output='["x", "y"]'))
+    got = "select workflow_id, output from outlast.workflow_status where batch is not null order by 1"
+    async with store_of(database) as store:
+        assert (await store.journal.commit(Batch(2, [], [end]))).accepted == {"b/batch"}
+        assert q.connection.execute(got).fetchall() == [("m1", "x"), ("m2", None)]
+        q.connection.execute("drop trigger keep on outlast.workflow_status")
+        await store.instances.claim_queued(["f"], 10, 1)
+        assert q.connection.execute(got).fetchall() == [("m1", "x"), ("m2", "y")]
 
 
 MANY = """

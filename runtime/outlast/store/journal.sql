@@ -125,7 +125,7 @@ select workflow_id, null::bigint from fenced
 union all select workflow_id, null from recorded
 -- Last: all rows that this statement may have to wait for are locked by now.
 -- guard: ends-told-to-nobody = union all select null, null where false
-union all select null, outlast.tell_ends(t.ids) from (select array_agg(workflow_id) as ids from ended where told) as t where t.ids is not null
+union all select null, outlast.tell_ended(t.ids) from (select array_agg(workflow_id) as ids from ended where told) as t where t.ids is not null
 
 -- name: refuse_members
 -- Those whose inputs are none for the function, of a batch that has succeeded without them.

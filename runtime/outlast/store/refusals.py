@@ -10,6 +10,8 @@ REFUSALS_MAX = 1_000
 """So many are known: the ones that refused last."""
 
 PAUSE_S, PAUSE_MAX_S = 1.0, 300.0
+FORGOTTEN_AFTER_S = 60.0
+"""Who was left out no more for so long, and has not refused since, has done well."""
 
 
 class Refusals:
@@ -27,12 +29,16 @@ class Refusals:
 
     def note(self, refused: Iterable[str]) -> None:
         """These have refused."""
+        now = monotonic()
         for each in refused:
+            # guard: refusals-never-forgotten
+            if each in self._known and now > self._known[each][0] + FORGOTTEN_AFTER_S:
+                del self._known[each]
             if each not in self._known:
                 self._news.append(each)
             _, pause_s = self._known.pop(each, (0.0, PAUSE_S / 2))
             pause_s = min(PAUSE_MAX_S, 2 * pause_s)
-            self._known[each] = monotonic() + pause_s, pause_s
+            self._known[each] = now + pause_s, pause_s
         for each in list(self._known)[:-REFUSALS_MAX]:
             del self._known[each]
 

@@ -114,7 +114,9 @@ class Database:
 
     def end_members(self) -> None:
         """`outlast.end_members`."""
-        for row, batch in self.orphans():
+        for row, batch in list(self.orphans()):
+            if row.new.workflow_id in self.refusing:
+                continue
             row.status = Status.CANCELLED if batch is None else batch.status
             row.error = json.dumps({"code": "workflow_cancelled"}) if batch is None else batch.error
             if batch is not None and batch.output is not None:
@@ -153,7 +155,10 @@ class Database:
             row = self.workflows.get(target)
             if row is None or row.status not in LIVE:
                 ready = True
+            elif target in self.refusing and row.new.parent is None and not row.awaited:
+                ready = True  # it can't be noted that somebody waits
             else:
+                row.awaited = True
                 self.waits.add((target, waiter))
         if ready:
             self.workflows[waiter].claimable_at = self.now()
@@ -229,9 +234,11 @@ class Database:
         return woken
 
     def _has_held_map(self, row: Workflow) -> bool:
-        """`outlast.hold_map`, of an item: not."""
+        """`outlast.hold_map`, of an item: not. Nor can it be told of to one whose row refuses it."""
         parent = row.new.parent
-        return parent is not None and row.new.queue == parent and self.is_locked(parent)
+        if parent is None or row.new.queue != parent:
+            return False
+        return self.is_locked(parent) or parent in self.refusing
 
     def _is_over(self, target: str) -> bool:
         return target not in self.workflows or self.workflows[target].status not in LIVE

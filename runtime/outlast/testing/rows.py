@@ -50,6 +50,7 @@ class Workflow:
     """Which instance ran it when it was cancelled."""
     map: dict[str, Any] | None = None
     detached: bool = False
+    awaited: bool = False
     untold: bool = True
     generation: int = 1
     retried_at: float | None = None
