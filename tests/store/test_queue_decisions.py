@@ -499,8 +499,8 @@ async def test_a_function_that_was_moved_waits_in_its_new_queue(database: str) -
             await old.instances.leave()
         await new.queues.declare(later, served)
         assert await queues_of() == ["later", None, "former"]
-    async with store_of(database, "rolled back") as old:
         await new.instances.leave()
+    async with store_of(database, "rolled back") as old:
         await old.instances.beat(60.0)
         await old.queues.declare(former, [*served, "stays"])
         assert await queues_of() == ["former"] * 3
