@@ -365,6 +365,12 @@ begin
       end if;
     else
       perform outlast.filter_text(filter, name);
+      if name = 'waiting_on' and filter ->> name not in (
+        'message', 'workflow', 'sleep', 'time', 'queue', 'limit', 'instance', 'recovery', 'held', 'paused'
+      ) then
+        perform outlast.refuse_argument('bulk', 'filter', 'waiting_on must be one of message, workflow, sleep, time, queue, '
+          'limit, instance, recovery, held and paused, not ' || left(filter ->> name, 100));
+      end if;
     end if;
   end loop;
 end

@@ -86,6 +86,7 @@ def test_what_is_wrong_begins_nothing(host: Served) -> None:
         ({"filter": {}}, 422, "invalid_input", "filter"),
         ({"filter": {"queue": None}}, 422, "invalid_input", "queue is null"),
         ({"filter": {"colour": "red"}}, 422, "invalid_input", "has no colour"),
+        ({"filter": {"waiting_on": "foo"}}, 422, "invalid_input", "waiting_on must be one of message"),
         ({"rate": 0}, 422, "invalid_input", "rate"),
         ({"arguments": {"x": 1}}, 422, "invalid_input", "cancel does not take"),
         ({"speed": 1}, 422, "invalid_input", "speed"),

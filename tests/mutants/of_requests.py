@@ -40,4 +40,9 @@ MUTANTS = (
         "A stream ends with its token",
         "http/test_requests.py::test_a_stream_of_published_events_ends_with_its_token",
     ),
+    Mutant(
+        "unknown-words-find-nothing",
+        "A word that a filter doesn't know is refused, and isn't taken for nothing found",
+        "web/test_listing.py",
+    ),
 )

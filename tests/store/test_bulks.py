@@ -283,8 +283,12 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
     fill(connection, 1)
     values = {"status": ["PENDING", "ERROR"], "has_parent": False, "since": "2026-01-01", "attribute": "a:b"}
     for each in FOUND_BY:
-        value = values.get(
-            each.name, "2026-01-01T00:00:00Z" if each.name.endswith(("since", "until")) else "x"
+        value = (
+            each.choices[0]
+            if each.choices
+            else values.get(
+                each.name, "2026-01-01T00:00:00Z" if each.name.endswith(("since", "until")) else "x"
+            )
         )
         assert bulk(connection, filter={each.name: value}, dry_run=True)[1] in (0, 1)
     assert bulk(connection, filter={"status": "PENDING", "function": "f"}, dry_run=True)[1] == 1
@@ -301,6 +305,7 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
         ({"filter": {"colour": "red"}}, "filter has no colour; use function"),
         ({"filter": {"status": "DONE"}}, "status must be one of"),
         ({"filter": {"status": 5}}, "status must be one of"),
+        ({"filter": {"waiting_on": "foo"}}, "waiting_on must be one of"),
         *(
             ({"filter": {"since": each}}, "since must be a date")
             for each in ("yesterday-ish", "yesterday", "infinity", "now", "2026-01-01T09:30:00", "2026-13-01")

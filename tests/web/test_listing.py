@@ -81,6 +81,7 @@ async def test_a_full_last_page_has_no_next(project: Project, client: httpx.Asyn
         ("colour=red", "colour", "use function, prefix, version, status"),
         ("functoin=checkout", "functoin", "use function, prefix, version, status"),
         ("status=DONE", "status", "ENQUEUED, PENDING, SUCCESS, ERROR, CANCELLED, EXHAUSTED"),
+        ("waiting_on=foo", "waiting_on", "message, workflow, sleep, time, queue, limit, instance"),
         ("status=PENDING,", "status", "ENQUEUED"),
         ("status=", "status", "leave it out"),
         ("function=", "function", "leave it out"),

@@ -35,7 +35,8 @@ def _filter_option(each: Filter) -> Decorator:
         return click.option(option, type=kind_of(each), multiple=True, help=each.help)
     if each.kind is Kind.FLAG:
         return click.option(f"{option}/--no-{option[2:]}", default=None, help=each.help)
-    return click.option(option, type=kind_of(each), help=each.help)
+    kind = click.Choice(each.choices) if each.choices else kind_of(each)
+    return click.option(option, type=kind, help=each.help)
 
 
 def given_filters(options: Mapping[str, Any]) -> dict[str, Any]:

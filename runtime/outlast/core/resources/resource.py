@@ -66,6 +66,8 @@ class Filter(NamedTuple):
     """Help of the option; None if the command has no such option."""
     value: bool = False
     """Whether one finds out values by it: it is not for a viewer key."""
+    choices: tuple[str, ...] = ()
+    """What it may be, if that isn't any text."""
 
     @property
     def several(self) -> bool:

@@ -60,7 +60,6 @@ OF_STATUS = Filter(
 _WITH_ERROR = "Only those whose error's text holds this."
 WAITS = ("message", "workflow", "sleep", "time", "queue", "limit", "instance", "recovery", "held", "paused")
 """What workflows wait for, in a word each: `outlast.waits_on`."""
-_WAITS = ", ".join(f"`{each}`" for each in WAITS)
 _WHY_HELD = "Only those that are held: any, or for a reason such as non_determinism."
 FOUND_BY = (
     Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
@@ -83,7 +82,7 @@ FOUND_BY = (
     Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {AGO}"),
     Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
     Filter("held", Kind.TEXT, "Held for this reason; `any` for whatever reason.", _WHY_HELD),
-    Filter("waiting_on", Kind.TEXT, f"Waiting for this: {_WAITS}.", "Only those that wait for it: message …"),
+    Filter("waiting_on", Kind.TEXT, "Waiting for this.", "Only those that wait for it.", choices=WAITS),
     Filter(
         "error_group",
         Kind.TEXT,

@@ -167,6 +167,7 @@ class BulkStatements:
 def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
     """A filter's values as a listing takes them. Raises Unacceptable."""
     kinds = {each.name: each.kind for each in FOUND_BY}
+    choices = {each.name: each.choices for each in FOUND_BY if each.choices}
     if not given or not given.keys() <= kinds.keys():
         raise Unacceptable(
             f"filter must be an object that names one at least of {', '.join(kinds)}", "filter"
@@ -174,6 +175,8 @@ def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if value is None:
             raise Unacceptable(f"filter {name} is null, which lets all pass: leave it out", "filter")
+        if value not in choices.get(name, (value,)):
+            raise Unacceptable(f"filter {name} must be one of {', '.join(choices[name])}", "filter")
     return {name: _value(kinds[name], value) for name, value in given.items()}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from outlast.core.resources import Kind, Resource
+from outlast.core.resources import Filter, Kind, Resource
 from outlast.core.status import Status
 from outlast.web.http.answers import JSON, NO_STORE, Answer
 from outlast.web.http.calls import Call
@@ -30,7 +30,7 @@ class PageRequest:
         self._resource = resource
         self._parameters = Parameters(call, names)
         self.limit = self._parameters.whole("limit", resource.page_rows, 1, PAGE_MAX)
-        self.filters = {each.name: _read(self._parameters, each.name, each.kind) for each in resource.filters}
+        self.filters = {each.name: _read(self._parameters, each) for each in resource.filters}
         self.after = _place(self._parameters, resource)
 
     def answer(self, items: Verbatim, path: str, last: Mapping[str, Any] | None) -> Answer:
@@ -46,8 +46,9 @@ class PageRequest:
         return Answer(200, document({self._resource.name: items, "next": following}).json, headers)
 
 
-def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
+def _read(parameters: Parameters, of: Filter) -> Any:
     """The value of a filter; None if it isn't given."""
+    name, kind = of.name, of.kind
     if kind is Kind.TIMESTAMP:
         return parameters.timestamp(name)
     if kind is Kind.STATUS:
@@ -56,7 +57,11 @@ def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
         return parameters.flag(name)
     if kind is Kind.PAIR:
         return [_pair(name, each) for each in parameters.repeated(name)] or None
-    return parameters.one(name)
+    value = parameters.one(name)
+    # guard: unknown-words-find-nothing
+    if of.choices and value is not None and value not in of.choices:
+        raise invalid(name, f"{name} can't be {value!r}; use {', '.join(of.choices)}")
+    return value
 
 
 def _statuses(names: list[str]) -> list[Status] | None:

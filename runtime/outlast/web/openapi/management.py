@@ -205,7 +205,8 @@ def _item(resource: Resource) -> Item:
 
 def _filter(each: Filter) -> Item:
     several = {"explode": True} if each.several else {}
-    return {**_query(each.name, _FILTERS[each.kind], each.about), **several}
+    schema = {"type": "string", "enum": [*each.choices]} if each.choices else _FILTERS[each.kind]
+    return {**_query(each.name, schema, each.about), **several}
 
 
 def _show() -> Item:
