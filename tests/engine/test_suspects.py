@@ -164,3 +164,24 @@ async def test_a_suspect_that_waits_for_nothing_but_its_own_code_runs_alone(data
         assert not kid_ran
         over.set()
         assert await bench.result("kid") == "done"
+
+
+KEEPS = """
+create function public.keeps() returns trigger language plpgsql as $$
+begin raise exception 'not on my watch' using errcode = '42501'; end $$;
+create trigger keeps before update on outlast.workflow_status for each row
+when (new.workflow_id = 'parent' and new.status = 'SUCCESS') execute function public.keeps()
+"""
+
+
+async def test_a_suspect_whose_end_can_not_be_written_keeps_no_other_waiting(database: str) -> None:
+    @workflow
+    async def ends() -> str:
+        return "done"
+
+    async with engine_on(database, ends, kid, tick_s=0.02) as bench:
+        await bench.rows(KEEPS)
+        await bench.rows(BOTH, "ends")
+        assert await bench.result("kid") == "done"
+        await bench.rows("drop trigger keeps on outlast.workflow_status")
+        assert await bench.result("parent") == "done"

@@ -16,6 +16,11 @@ MUTANTS = (
         "engine/test_suspects.py::test_a_suspect_that_waits_for_another_in_any_way_lets_it_run[waits_in_a_step]",
     ),
     Mutant(
+        "unwritten-suspect-keeps-others-out",
+        "A suspect whose row refuses what it has come to keeps no other waiting",
+        "engine/test_suspects.py::test_a_suspect_whose_end_can_not_be_written_keeps_no_other_waiting",
+    ),
+    Mutant(
         "suspects-beside-each-other",
         "A suspect whose own code runs is alone",
         "engine/test_suspects.py::test_a_suspect_that_waits_for_nothing_but_its_own_code_runs_alone",

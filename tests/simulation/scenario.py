@@ -95,6 +95,8 @@ class Scenario:
         self.cancelled: set[str] = set()
         self.left = len(plan.faults)
         self.to_refuse = len(plan.refusals)
+        self.refused: set[str] = set()
+        """Whose rows have refused, now or before."""
         self.closing = False
         self.posting = 0
 
@@ -210,6 +212,7 @@ class Scenario:
             self.faults["row refuses"] = self.faults.get("row refuses", 0) + 1
             self.world.note(f"REFUSES {workflow_id}")
             refusing[workflow_id] = refusal.way
+            self.refused.add(workflow_id)
             if refusal.lasts_s is not None:
                 self.world.at(refusal.lasts_s, partial(self.let_go, workflow_id))
 
@@ -526,9 +529,14 @@ class Scenario:
         return line
 
     def _check_families(self) -> None:
-        """What was started by one that was cancelled had ended by then, or was cancelled with it."""
+        """What was started by one that was cancelled had ended by then, or was cancelled with it.
+
+        But for what has refused that: it may have ended once it was let go, before somebody came to it again.
+        """
         rows = self.database.workflows
         for workflow_id, row in rows.items():
+            if self.refused.intersection(self._line(workflow_id)):
+                continue
             for each in self._line(workflow_id)[1:]:
                 late = row.updated_at > rows[each].updated_at
                 if rows[each].status == "CANCELLED" and row.status != "CANCELLED" and late:

@@ -87,8 +87,13 @@ class Executor:
 
     @property
     def suspects_wait(self) -> bool:
-        """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps."""
-        running = (self.live[each] for each in self.suspects)
+        """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps.
+
+        Or for a row that refuses what they have come to: that may take for ever.
+        """
+        is_aside = self._services.journal.is_aside
+        # guard: unwritten-suspect-keeps-others-out = [self.live[each] for each in self.suspects]
+        running = [self.live[each] for each in self.suspects if not is_aside(each)]
         # guard: suspects-beside-each-other = True
         return all(each.recording.progressed or each.calls.pause for each in running)
 

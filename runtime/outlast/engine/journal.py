@@ -172,6 +172,10 @@ class Journal:
         """Whether so much is waiting that nothing more should be begun."""
         return len(self._entries) + self._in_flight + len(self._aside) >= self._depth_max
 
+    def is_aside(self, workflow_id: str) -> bool:
+        """Whether what this workflow writes can't be written for now."""
+        return workflow_id in self._aside
+
     async def close(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
         self._try_all_again()
