@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -46,11 +46,19 @@ async def test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown(database:
         return 1
 
     async with engine_on(database, flow, database_wait_s=0.1) as bench:
-        assert await bench.run(flow) == 1
+
+        async def enters(workflow_id: str) -> bool:
+            """On a busy machine a commit may take as long, too."""
+            with suppress(DatabaseUnavailable):
+                await bench.start(flow, workflow_id=workflow_id)
+                return True
+            return False
+
+        await bench.until(lambda: enters("first"))
         async with under_way(database, "update outlast.queue_doors set passed = 0"):
             with pytest.raises(DatabaseUnavailable, match="the same key is safe"):
                 await bench.start(flow, workflow_id="w")
-        await bench.start(flow, workflow_id="w")
+        await bench.until(lambda: enters("w"))
         assert await bench.result("w") == 1
 
 

@@ -71,11 +71,6 @@ MUTANTS = (
         "engine/test_cleaning.py::test_one_that_leaves_removes_nothing",
     ),
     Mutant(
-        "live-ones-removed-in-memory",
-        "The same in memory",
-        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
-    ),
-    Mutant(
         "removed-too-soon-in-memory",
         "The same in memory",
         "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",

@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "held-rows-claimed-in-memory",
         "Nobody claims what is held",
-        "store/test_conformance.py::test_what_does_not_fit_goes_to_other_code_or_is_held_for_it",
+        "engine/test_operated.py::test_messages_and_timers_arrive_while_it_is_paused",
     ),
     Mutant(
         "claimed-by-what-does-not-fit-in-memory",

@@ -43,6 +43,6 @@ MUTANTS = (
     Mutant(
         "unknown-words-find-nothing",
         "A word that a filter doesn't know is refused, and isn't taken for nothing found",
-        "web/test_listing.py",
+        "web/test_listing.py::test_what_cannot_be_read_is_named_with_a_remedy",
     ),
 )

@@ -68,15 +68,13 @@ class RetentionStatements:
     def _removable(self, workflow_id: str, kept: float) -> bool:
         row = self._db.workflows[workflow_id]
         keep = self._db.retentions.get(row.new.function, kept)
-        # guard: live-ones-removed-in-memory
-        if row.status in LIVE:
-            return False
         # guard: removed-too-soon-in-memory
         if keep is None or row.updated_at + keep >= self._db.now():
             return False
         # guard: removed-though-waited-for-in-memory
         if self._is_waited_for(workflow_id, row):
             return False
+        # It is one of them itself.
         # guard: removed-under-its-forks-in-memory
         if self._db.live_among([workflow_id]) is not None:
             return False
