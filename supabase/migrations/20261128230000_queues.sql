@@ -836,7 +836,8 @@ begin
         returning c.place, c.n, w.queue_key, c.large, c.suspect, c.load_bytes, json_build_object(
           'workflow_id', w.workflow_id, 'function', w.function, 'epoch', w.epoch, 'subject', w.subject,
           'claims', w.claims::text, 'version', w.version, 'parent', w.parent, 'recovery_attempts', w.recovery_attempts,
-          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at), 'began_s', date_part('epoch', w.started_at),
+          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at),
+          'began_s', date_part('epoch', w.started_at),
           'load_bytes', c.load_bytes, 'due_s', date_part('epoch', c.claimable_at), 'queue', claim_queue.name,
           'tick', w.tick::text) as claim
       ), noted as (

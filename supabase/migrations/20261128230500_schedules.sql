@@ -346,11 +346,14 @@ as $$
 -- From when a schedule counts that is changed now. One that keeps its timetable goes on with the tick that was next, due or
 -- not; else one that is due by the former timetable is not run, and leaves a row.
 begin
+  if s.nominal_at is null or s.orphaned_at is not null or s.paused_at is not null then
+    return clock_timestamp();
+  end if;
   -- guard: changed-schedules-lose-ticks = if false then
-  if keeps and s.nominal_at is not null and s.orphaned_at is null and s.paused_at is null then
+  if keeps then
     return s.nominal_at - interval '1 microsecond';
   end if;
-  if s.nominal_at <= clock_timestamp() and s.orphaned_at is null and s.paused_at is null then
+  if s.nominal_at <= clock_timestamp() then
     perform outlast.note_tick(s.name, s.nominal_at, 'missed', 'its timetable was changed before it ran', 1, null);
   end if;
   return clock_timestamp();

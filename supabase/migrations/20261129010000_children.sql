@@ -432,8 +432,8 @@ $$;
 select outlast.take_rights(
   '20261129010000',
   functions => array[
-    'mark_awaited', 'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'tell_ended', 'hold_map', 'tell_rows', 'mark_told', 'tell_untold', 'cancel_rows',
-    'cancel_children', 'detach', 'cancel_as'],
+    'mark_awaited', 'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'tell_ended', 'hold_map', 'tell_rows', 'mark_told',
+    'tell_untold', 'cancel_rows', 'cancel_children', 'detach', 'cancel_as'],
   tables => array['waits']);
 
 insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;

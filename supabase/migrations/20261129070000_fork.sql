@@ -201,7 +201,8 @@ begin
       case when kept > 0 then w.version end,
       case when fork_workflow.input is null then w.load_bytes end, w.workflow_id, root,
       case when kept > 0 then
-        coalesce(w.born, json_build_object('id', w.workflow_id, 'at_s', extract(epoch from coalesce(w.started_at, w.created_at))::float8)) end,
+        coalesce(w.born, json_build_object(
+          'id', w.workflow_id, 'at_s', extract(epoch from coalesce(w.started_at, w.created_at))::float8)) end,
       floor(random() * 9007199254740992)::bigint, now(),
       case when q.name is not null then clock_timestamp() - make_interval(secs => w.priority) end, now(), now()
     from (select) as one left join outlast.queues q on q.name = w.queue and w.queue is distinct from w.parent

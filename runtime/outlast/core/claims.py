@@ -28,12 +28,12 @@ class ClaimedWorkflow:
     load_bytes: int = 0
     """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
     due_s: float | None = None
+    """When it became due, and is due again if it is given back without having run; None: at once."""
     began_s: float | None = None
     """When it was claimed for the first time, in Unix seconds: from then on time passes for its body.
 
     None where it was created so.
     """
-    """When it became due, and is due again if it is given back without having run; None: at once."""
     queue: str | None = None
     """In which it takes a place for as long as it runs."""
     tick: str | None = None

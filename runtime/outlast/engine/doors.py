@@ -59,7 +59,7 @@ class Doors:
                     # Who came before this was known would find the same, each after the same wait.
                     # guard: each-waits-at-a-held-door = together
                     gone = [*together, *waiting]
-                    waiting[:] = [each for each in waiting if each not in gone]
+                    del waiting[: len(gone) - len(together)]
                     _refuse(gone, error)
         finally:
             del self._waiting[queue]

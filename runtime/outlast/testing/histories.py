@@ -126,13 +126,13 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
     for history in histories:
         if not _is_served(history, catalog):
             continue
-        new, created_s = _new(history.row), _unix(history.row.get("started_at") or history.row["created_at"])
+        new, began_s = _new(history.row), _unix(history.row.get("started_at") or history.row["created_at"])
         world.database.workflows[new.workflow_id] = Workflow(
-            new, None, 0, created_s, created_s, claimable_at=world.now_s(), began_at=created_s
+            new, None, 0, began_s, began_s, claimable_at=world.now_s(), began_at=began_s
         )
         for record in history.records:
             step = _step(record)
-            world.database.records[new.workflow_id, step.step_id] = Record(step, 0, created_s)
+            world.database.records[new.workflow_id, step.step_id] = Record(step, 0, began_s)
         for item in history.items or ():
             _give_item(item, world)
     stuck = False

@@ -55,8 +55,8 @@ def replay_history(
     world.doubles.only_stubs = True
     world.time.now += later_s
     deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
-    for new, created_s, status, output, error in history.workflows:
-        row = Workflow(new._replace(queue=None), None, 0, created_s, created_s, began_at=created_s)
+    for new, began_s, status, output, error in history.workflows:
+        row = Workflow(new._replace(queue=None), None, 0, began_s, began_s, began_at=began_s)
         if is_map(new.workflow_id):  # it has no body
             row.status, row.output, row.error = status, output, error
         else:
