@@ -199,7 +199,9 @@ def _measure_decisions(lab: Lab, section: Section) -> None:
             " ('keyed', '{\"key\": \"key\", \"per_key\": 5}', 'infinity')"
         )
         connection.execute(_MILLION, (count,))
+        # What the load left to do is done before anything is measured: hint bits, statistics, dirty pages.
         connection.execute("vacuum analyze outlast.workflow_status")
+        connection.execute("checkpoint")
         for _ in range(20):
             began = time.perf_counter()
             assert connection.execute(_DECIDE).fetchall() == [(200,)]
@@ -207,8 +209,8 @@ def _measure_decisions(lab: Lab, section: Section) -> None:
     spread = Spread.of(took[3:])
     section.figures["decision_ms"] = spread.record()
     section.ratios.append(
-        f"With {count:,} waiting over 10,000 keys a decision that starts 200 takes {spread.text()} ms of the "
-        "database."
+        f"With {count:,} waiting over 10,000 keys, written to disk before, a decision that starts 200 takes "
+        f"{spread.text()} ms of the database."
     )
     lab.say(section.ratios[-1])
 

@@ -218,6 +218,65 @@ as $$
     where position('/map.' in q.name) > 0 and m.stopped)
 $$;
 
+create or replace function outlast.stop_items(id text, most integer)
+returns boolean
+language plpgsql
+as $$
+-- Of a map, whose row is locked: see stop_maps. Whether more is to be done.
+declare
+  dropped integer not null default 0;
+  cancelled integer;
+begin
+  update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
+  where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
+  with waiting as (
+    select x.workflow_id from outlast.workflow_status x
+    where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
+      -- guard: begun-items-removed
+      and x.generation = 1
+    limit most for update skip locked
+  ), gone as (
+    delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
+  )
+  select count(*) into dropped from gone;
+  if dropped > 0 then
+    update outlast.workflow_status x
+    set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
+    where x.workflow_id = id;
+  end if;
+  cancelled := outlast.cancel_waiting(id, most, 'its map failed before it could go on', above => 1);
+  -- What it has to undo waits for no rate: it has begun.
+  update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(array(
+    select w.workflow_id from outlast.workflow_status w
+    where w.queue = id and w.owner is null and w.status = 'ENQUEUED' and w.generation > 1 and w.saga is not null
+    for no key update skip locked));
+  if (select x.map ->> 'on_fail' from outlast.workflow_status x where x.workflow_id = id) = 'cancel' then
+    select cancelled + jsonb_array_length(c.done) into cancelled from outlast.one_by_one('cancel_rows', array(
+      select x.workflow_id from outlast.workflow_status x
+      where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
+      limit most for no key update skip locked
+    ), '{"message": "its map failed and cancels what runs"}') c;
+  end if;
+  return dropped = most or cancelled >= most;
+end
+$$;
+
+create or replace function outlast.cancel_waiting(id text, most integer, message text, above integer)
+returns integer
+language plpgsql
+as $$
+-- Cancels `most` of the items of a map that wait to begin, or to go on, and are of a generation above; how many.
+begin
+  return (
+    select jsonb_array_length(c.done) from outlast.one_by_one('cancel_rows', array(
+      select x.workflow_id from outlast.workflow_status x
+      where x.queue = id and x.owner is null and x.status = 'ENQUEUED'
+        and x.generation > above and coalesce(x.saga, 'open') = 'open'
+      limit most for no key update skip locked
+    ), jsonb_build_object('message', message)) c);
+end
+$$;
+
 create or replace function outlast.stop_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
@@ -226,47 +285,23 @@ as $$
 declare
   most constant integer not null default (given ->> 'most')::integer;
   id text;
-  dropped integer;
-  cancelled integer;
+  mapping text;
+  number integer;
   more boolean := false;
 begin
   foreach id in array ids loop
-    update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
-    where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
-    with waiting as (
-      select x.workflow_id from outlast.workflow_status x
-      where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
-        -- guard: begun-items-removed
-        and x.generation = 1
-      limit most for update skip locked
-    ), gone as (
-      delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
-    )
-    select count(*) into dropped from gone;
-    if dropped > 0 then
-      update outlast.workflow_status x
-      set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
-      where x.workflow_id = id;
+    mapping := (select x.parent from outlast.workflow_status x where x.workflow_id = id);
+    -- What a cancelled workflow has started is cancelled, not removed, whether this comes first or who tells of its end.
+    perform outlast.cancel_children(array[mapping], most);
+    -- guard: cancelled-maps-items-removed = if false then
+    if exists (
+      select from outlast.workflow_status x where x.workflow_id in (id, mapping) and x.status = 'CANCELLED'
+    ) then
+      number := outlast.cancel_waiting(id, most, 'the workflow that started it was cancelled', above => 0);
+      more := more or number = most;
+    else
+      more := outlast.stop_items(id, most) or more;
     end if;
-    select jsonb_array_length(c.done) into cancelled from outlast.one_by_one('cancel_rows', array(
-      select x.workflow_id from outlast.workflow_status x
-      where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1
-        and coalesce(x.saga, 'open') = 'open'
-      limit most for no key update skip locked
-    ), '{"message": "its map failed before it could go on"}') c;
-    -- What it has to undo waits for no rate: it has begun.
-    update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(array(
-      select w.workflow_id from outlast.workflow_status w
-      where w.queue = id and w.owner is null and w.status = 'ENQUEUED' and w.generation > 1 and w.saga is not null
-      for no key update skip locked));
-    if (select x.map ->> 'on_fail' from outlast.workflow_status x where x.workflow_id = id) = 'cancel' then
-      select cancelled + jsonb_array_length(c.done) into cancelled from outlast.one_by_one('cancel_rows', array(
-        select x.workflow_id from outlast.workflow_status x
-        where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
-        limit most for no key update skip locked
-      ), '{"message": "its map failed and cancels what runs"}') c;
-    end if;
-    more := more or dropped = most or cancelled >= most;
     if outlast.look_at_map(id) then
       perform outlast.tell_ends(array[id]);
     end if;
@@ -330,7 +365,7 @@ $$;
 select outlast.take_rights(
   '20261129020000',
   functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
-    'stop_rows', 'stop_maps', 'open_map'],
+    'stop_items', 'cancel_waiting', 'stop_rows', 'stop_maps', 'open_map'],
   tables => array['map_sources']);
 
 insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

@@ -116,6 +116,11 @@ MUTANTS = (
         "store/test_maps.py::test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes",
     ),
     Mutant(
+        "cancelled-maps-items-removed",
+        "What a cancelled map has started is cancelled, not removed",
+        "store/test_maps.py::test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed",
+    ),
+    Mutant(
         "block-in-any-place",
         "A block starts once, where the map stands",
         "store/test_maps.py::test_a_block_starts_once_and_in_its_place",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from outlast.core.maps import MapState, NewMap
 from outlast.core.ports import Fence
 from outlast.core.records import Ending, NewWorkflow
-from outlast.core.status import Status
+from outlast.core.status import LIVE, Status
 from tests.store.harness import rows, store_of
 from tests.store.test_conformance import (
     SUCCESS,
@@ -162,4 +164,22 @@ async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(b
     assert (await both.a.instances.claim(["f"], 10, 1)).queued
     assert await begun(both.a) == []
     await both.a.messages.tell()
+    assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+
+
+@pytest.mark.parametrize("late", ["w/map.1", "w/map.1/1"])
+async def test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed(both: Both, late: str) -> None:  # noqa: F811
+    """Whoever comes first: who tells of the cancel, or who stops maps that go on for nobody."""
+    await opened(both.a, 3, concurrency=1)
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1, 2), None)
+    assert await begun(both.a) == ["w/map.1/0"]
+    await both.refuse(late)
+    assert await both.a.workflows.cancel("w", "me")
+    await both.refuse()
+    assert await status_of(both.a, late) in LIVE
+    assert await begun(both.b) == []
+    await both.a.messages.tell()
+    ended = [await status_of(both.a, f"w/map.1{item}") for item in ("", "/0", "/1", "/2")]
+    assert ended == [Status.CANCELLED] * 4
+    await begun(both.b)
     assert not (await both.a.instances.claim(["f"], 10, 1)).queued
