@@ -141,6 +141,28 @@ begin
 end
 $$;
 
+create or replace function outlast.start_tick_in_place(
+  s outlast.schedules, workflow_id text, nominal timestamptz, running text[]
+)
+returns text
+language plpgsql
+as $$
+-- As start_tick, in the place of those that run, which it cancels. If the queue doesn't take it they run on.
+declare
+  refusal text;
+begin
+  perform outlast.cancel_workflows(running, 'the next tick of its schedule came');
+  refusal := outlast.start_tick(s, start_tick_in_place.workflow_id, nominal);
+  -- guard: refused-ticks-cancel = if false then
+  if refusal is not null then
+    raise exception using errcode = 'OL002';
+  end if;
+  return null;
+exception when sqlstate 'OL002' then
+  return refusal;
+end
+$$;
+
 create or replace function outlast.failures_in_a_row(s outlast.schedules)
 returns text
 language sql
@@ -223,14 +245,11 @@ begin
     end;
     skipped_at := case when blocked and (s.overlap = 'skip' or s.waiting_at is not null) then o.nominal end;
 
-    if s.overlap = 'cancel' and start_at is not null then
-      perform outlast.cancel_workflows(running, 'the next tick of its schedule came');
-    end if;
-
     refusal := null;
     if start_at is not null then
       id := 'schedule:' || s.name || ':' || to_char(start_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
-      refusal := outlast.start_tick(s, id, start_at);
+      refusal := case when s.overlap = 'cancel' then outlast.start_tick_in_place(s, id, start_at, running)
+        else outlast.start_tick(s, id, start_at) end;
       if refusal is null then
         workflow_id := id;
         if o.late_s is not null and s.waiting_at is null then
@@ -784,7 +803,7 @@ $$;
 select outlast.take_rights(
   '20261128230500',
   functions => array[
-    'utc_text', 'note_tick', 'start_tick', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks',
+    'utc_text', 'note_tick', 'start_tick', 'start_tick_in_place', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks',
     'newest_edition', 'since_changed', 'declare_schedules', 'check_schedule', 'schedule_named', 'schedule_stands'],
   tables => array['schedules', 'ticks', 'schedule_editions'],
   of_service => array[

@@ -66,6 +66,11 @@ MUTANTS = (
         "store/test_schedules.py::test_a_tick_is_skipped_under_the_lock",
     ),
     Mutant(
+        "refused-ticks-cancel",
+        "What runs is cancelled by the next tick only if that one's queue takes it",
+        "store/test_schedules.py::test_who_runs_is_cancelled_only_if_the_next_tick_is_taken",
+    ),
+    Mutant(
         "attached-ticks-count-as-run",
         "A tick that another workflow answers is none that was run",
         "store/test_schedules.py::test_a_tick_that_is_absorbed_is_run_and_one_that_is_attached_is_not",

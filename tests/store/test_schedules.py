@@ -161,6 +161,31 @@ async def test_a_tick_that_is_absorbed_is_run_and_one_that_is_attached_is_not(
     assert reason.startswith("queue q attached it to schedule:s:")
 
 
+async def test_who_runs_is_cancelled_only_if_the_next_tick_is_taken(
+    store: PostgresStore, database: str
+) -> None:
+    order = await planned(store, database, declared(overlap=Overlap.CANCEL))
+    await rows(
+        database,
+        """insert into outlast.queues (name, base, functions) values ('q', '{"max_backlog": 1}', '{f}')""",
+    )
+    await store.schedules.tick([order])
+    await rows(
+        database, "update outlast.workflow_status set status = 'PENDING', owner = 'me', claimable_at = null"
+    )
+    await rows(database, "select outlast.start('f', '{}')")
+    assert order.nominal is not None
+    later = replace(order, revision=order.revision + 1, nominal=order.nominal + HOUR)
+    running = "select status from outlast.workflow_status where tick is not null order by created_at"
+    (refused,) = await store.schedules.tick([later])
+    assert (refused.outcome, await rows(database, running)) == ("skipped", [("PENDING",)])
+    assert await rows(database, "select reason from outlast.ticks") == [("queue q is full",)]
+    await rows(database, "select outlast.drain_queue('q')")
+    again = replace(later, revision=later.revision + 1, nominal=order.nominal + 2 * HOUR)
+    (taken,) = await store.schedules.tick([again])
+    assert (taken.outcome, await rows(database, running)) == ("started", [("CANCELLED",), ("ENQUEUED",)])
+
+
 async def test_another_timetable_leaves_a_row_of_the_tick_that_was_due(
     store: PostgresStore, database: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -120,13 +121,10 @@ class ScheduleStatements:
         elif not blocked and before is not None:
             waiting = order.nominal
         skipped = order.nominal if blocked and (policies.overlap is Overlap.SKIP or before) else None
-        if start_at is not None and policies.overlap is Overlap.CANCEL:
-            for each in running:
-                self._db.cancel(self._db.workflows[each], "the next tick of its schedule came")
-            self._db.tell_ends()
         started = refusal = None
         if start_at is not None:
-            started, refusal = self._start(name, row, start_at)
+            replaced = running if policies.overlap is Overlap.CANCEL else []
+            started, refusal = self._start_in_place(name, row, start_at, replaced)
             if refusal is not None:
                 self._note(name, start_at, "skipped", 1)
             elif order.late_s is not None and before is None:
@@ -143,6 +141,19 @@ class ScheduleStatements:
         row.ended = order.next_at is None and waiting is None
         outcome = "skipped" if skipped or refusal else "waits" if waiting else "moved"
         return Ticked(name, "started" if started else outcome, started)
+
+    def _start_in_place(
+        self, name: str, row: ScheduleRow, nominal: datetime, running: list[str]
+    ) -> tuple[str | None, str | None]:
+        """`outlast.start_tick_in_place`."""
+        before = {each: copy(self._db.workflows[each]) for each in running}
+        for each in running:
+            self._db.cancel(self._db.workflows[each], "the next tick of its schedule came")
+        started, refusal = self._start(name, row, nominal)
+        if refusal is not None:
+            self._db.workflows.update(before)
+        self._db.tell_ends()
+        return started, refusal
 
     def _start(
         self, name: str, row: ScheduleRow, nominal: datetime, workflow_id: str | None = None
