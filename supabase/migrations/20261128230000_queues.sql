@@ -830,6 +830,8 @@ begin
             -- guard: queue-claim-keeps-epoch
             epoch = w.epoch + 1,
             status = 'PENDING', claimable_at = null, rank = null, awaits = null,
+            -- guard: time-passes-before-a-queued-retry-begins
+            born = case when w.retried_at is not null and w.status = 'ENQUEUED' then outlast.goes_on(w.born, t) else w.born end,
             started_at = coalesce(w.started_at, t), updated_at = now()
         from chosen c
         where w.workflow_id = c.workflow_id

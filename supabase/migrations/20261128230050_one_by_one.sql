@@ -53,6 +53,8 @@ begin
         claimable_at = null,
         awaits = null,
         started_at = coalesce(w.started_at, now()),
+        -- guard: time-passes-before-a-retry-begins
+        born = case when w.retried_at is not null and w.status = 'ENQUEUED' then outlast.goes_on(w.born, now()) else w.born end,
         updated_at = now()
     where w.workflow_id = any(ids)
     returning

@@ -69,6 +69,15 @@ as $$
     'claimable_at', w.claimable_at, 'deadline', w.deadline, 'completed_at', w.completed_at))
 $$;
 
+create or replace function outlast.goes_on(born json, at timestamptz)
+returns json
+language sql
+immutable
+as $$
+  -- What stands in `born` of a workflow that was retried, once it is claimed for the first time since.
+  select (coalesce(born::jsonb, '{}') || jsonb_build_object('goes_on_s', extract(epoch from at)::float8))::json
+$$;
+
 create or replace function outlast.undone_steps(workflow_id text)
 returns text[]
 language sql
@@ -493,7 +502,7 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on',
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'undone_steps', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on',
     'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);

@@ -127,6 +127,7 @@ async def in_time() -> str:
 
 @workflow
 async def within() -> str:
+    await work("b")
     async with asyncio.timeout(5):
         return await work("a")
 
@@ -204,7 +205,10 @@ async def trip() -> str:
 
 @workflow(queue=alone)
 async def queued(name: str) -> str:
-    return await work(name)
+    if name == "slow":
+        return await work(name)
+    async with asyncio.timeout(5):
+        return await work(name)
 
 
 @workflow

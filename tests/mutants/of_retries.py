@@ -168,4 +168,24 @@ MUTANTS = (
         "The body's timeouts count anew from the retry",
         CASES + "test_a_timeout_around_what_failed_begins_anew",
     ),
+    Mutant(
+        "time-passes-before-a-retry-begins",
+        "No time passes for what is retried before it is claimed",
+        "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
+    ),
+    Mutant(
+        "time-passes-before-a-queued-retry-begins",
+        "The same of what waits for its turn in a queue",
+        "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
+    ),
+    Mutant(
+        "memory-time-passes-before-a-retry-begins",
+        "The same in memory",
+        "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
+    ),
+    Mutant(
+        "forks-go-on-since-their-source",
+        "A fork's timeouts count from its own beginning",
+        "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
+    ),
 )

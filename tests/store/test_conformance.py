@@ -38,7 +38,7 @@ from outlast.core.records import (
 )
 from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
-from outlast.core.verbs import DRAIN_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, SET_QUEUE
+from outlast.core.verbs import DRAIN_QUEUE, FORK, PAUSE_QUEUE, RESUME_QUEUE, RETRY, SET_QUEUE
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -1137,3 +1137,35 @@ async def test_a_row_that_refuses_takes_records_but_no_end(both: Both) -> None:
     assert set(await history(both.b, "u")) == {"1"}
     await both.refuse()
     assert (await both.a.journal.commit(Batch(3, [], both_ended))).accepted == {"u", "w"}
+
+
+@pytest.mark.parametrize("queue", [None, "q"])
+async def test_what_is_retried_goes_on_from_its_next_claim(both: Both, queue: str | None) -> None:
+    """A claim after that one, of another instance, changes nothing: who replays has the same times."""
+    failed = Ending(Status.ERROR, error='{"code":"workflow_error","steps":["2"]}')
+
+    async def claimed(store: Any) -> tuple[ClaimedWorkflow, dict[str, Any]]:
+        found = await (
+            store.instances.claim_queued(["f"], 1, 1) if queue else store.instances.claim(["f"], 1, 1)
+        )
+        (one,) = found.workflows
+        assert [each async for each in store.workflows.load([one], lambda _: False)] == [one]
+        return one, json.loads(one.born or "{}")
+
+    if queue:
+        await both.a.queues.declare([DeclaredQueue("q", {}, ("f",))])
+        await both.a.queues.enqueue([new(queue="q", queue_key="")], 1)
+        assert (await claimed(both.a))[1] == {}
+    else:
+        await start(both.a, "w")
+    assert await write(both.a, step("1"), step("2", None, 2, error="{}"), end=failed)
+    await both.a.workflows.act(RETRY, "w", {}, "me")
+    retried_s = time.time()  # noqa: TID251
+    again, first = await claimed(both.a)
+    assert first["goes_on_s"] > retried_s
+    await both.a.instances.release({"w": again.epoch})
+    again, second = await claimed(both.b)
+    assert second == first
+    assert await write(both.b, step("2", None, 2, error="{}"), epoch=again.epoch, end=failed)
+    await both.b.workflows.act(FORK, "w", {"from": "failed"}, "me")
+    assert sorted((await claimed(both.a))[1]) == ["at_s", "id", "root"]

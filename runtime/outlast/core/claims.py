@@ -51,8 +51,11 @@ class ClaimedWorkflow:
     """The last place in its order that was given out before that."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
-    fork: str | None = None
-    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s` (JSON)."""
+    born: str | None = None
+    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s`.
+
+    Of what was retried `goes_on_s`, when it was claimed for the first time since (JSON).
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class PostgresWorkflows:
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
                     workflow.stop = name
-                    workflow.generation, last_place, workflow.fork, workflow.retried_s, *_ = rest
+                    workflow.generation, last_place, workflow.born, workflow.retried_s, *_ = rest
                     workflow.last_place = last_place or 0
                 else:
                     workflow.history.add(StepRecord(step_id, name, output, error, *rest))

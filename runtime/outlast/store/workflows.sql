@@ -215,8 +215,8 @@ from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
   select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error,
     w.generation as attempts, w.last_place as completion_order,
-    case when w.forked_from is not null then
-      (coalesce(w.born::jsonb, '{}') || jsonb_build_object('root', w.root_id))::text end as kind,
+    case when w.root_id is not null or w.born is not null then
+      (coalesce(w.born::jsonb, '{}') || jsonb_strip_nulls(jsonb_build_object('root', w.root_id)))::text end as kind,
     extract(epoch from w.retried_at)::float8 as at_s,
     null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id

@@ -41,7 +41,7 @@ class Workflow:
     response: str | None = None
     load_bytes: int = 0
     began_at: float | None = None
-    """When it was claimed for the first time; None where it was created so."""
+    """When it was claimed for the first time, or created so."""
     batch: str | None = None
     batch_place: int = 0
     saga: str | None = None

@@ -177,8 +177,9 @@ async def _load(
             continue
         row, records = found[workflow.workflow_id]
         workflow.input, workflow.request, workflow.stop = row.new.input, row.new.request, row.stop
-        if row.root is not None:
-            workflow.fork = json.dumps({**(row.born or {}), "root": row.root})
+        if row.root is not None or row.born is not None:
+            root = {} if row.root is None else {"root": row.root}
+            workflow.born = json.dumps({**(row.born or {}), **root})
         workflow.generation, workflow.retried_s = row.generation, row.retried_at
         workflow.last_place = row.last_place
         workflow.load_bytes = weigh(workflow.input, workflow.request)

@@ -134,10 +134,10 @@ class Execution:
         """Of the lease, in which it was last known that the row is this instance's."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
-        fork = {} if claimed.fork is None else from_json(claimed.fork)
-        self.root_id: str = fork.get("root", claimed.workflow_id)
+        born = {} if claimed.born is None else from_json(claimed.born)
+        self.root_id: str = born.get("root", claimed.workflow_id)
         # guard: forks-draw-anew = claimed.workflow_id
-        self.drawn_as: str = fork.get("id", claimed.workflow_id)
+        self.drawn_as: str = born.get("id", claimed.workflow_id)
         """The workflow whose random draws are its body's: of a fork with records the one that they are of."""
         self.host = asyncio.get_running_loop()
         self.calls = PendingCalls()
@@ -158,20 +158,21 @@ class Execution:
         """Waits that are recorded with the suspension."""
         self._operations = operations
         self.generation = claimed.generation
-        self._retried_s = claimed.retried_s
         self.undone: list[str] = []
         """The notes of what sagas have undone."""
         self._history = claimed.history
         self._history.begin()
         # guard: time-passes-before-the-body = claimed.created_s
-        began_s = claimed.began_s or claimed.created_s
+        began_s = claimed.began_s or claimed.created_s or 0.0
+        self._goes_on_s: float = born.get("goes_on_s", began_s)
+        """When it began in this generation. What is recorded before may be of long ago."""
         self.recording = Recording(
             self.workflow_id,
             self.epoch,
             services,
             self.calls,
             max(claimed.last_place, self._history.last_place),
-            fork.get("at_s", began_s or 0.0),
+            born.get("at_s", began_s),
             self.stop,
             self.advance,
         )
@@ -357,10 +358,10 @@ class Execution:
         return call
 
     def _anew(self, timer: Timer) -> Timer:
-        """The body's time may be that of long before it was retried: from then on a timeout has its time."""
+        """The body's time may be of long before a retry or a fork: a timeout has its time from then on."""
         # guard: timeouts-over-before-the-retry
-        if self._retried_s is not None and self.recording.now_s < self._retried_s:
-            return Timer(self._retried_s + timer.when_s - self.recording.now_s)
+        if self.recording.now_s < self._goes_on_s:
+            return Timer(self._goes_on_s + timer.when_s - self.recording.now_s)
         return timer
 
     def _note(self, operation: Undo, step_id: str) -> None:

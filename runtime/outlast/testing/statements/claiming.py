@@ -165,7 +165,10 @@ class ClaimStatement:
         row = self._db.workflows[workflow_id]
         due_s = row.claimable_at
         if row.began_at is None:
-            row.began_at = self._db.now() if row.status is Status.ENQUEUED else row.created_at
+            row.began_at = self._db.now()
+        # guard: memory-time-passes-before-a-retry-begins = False
+        if row.retried_at is not None and row.status is Status.ENQUEUED:
+            row.born = {**(row.born or {}), "goes_on_s": self._db.now()}
         row.owner, row.status, row.claimable_at, row.awaits = self._me, Status.PENDING, None, None
         row.epoch += 1
         row.updated_at = self._db.now()

@@ -79,7 +79,7 @@ class JournalStatements:
         if new.waits:
             self._db.insert_waiting(new, nonce)
         else:
-            row = Workflow(new, self._me, nonce, now, now)
+            row = Workflow(new, self._me, nonce, now, now, began_at=now)
             row.detached, row.attributes = new.detached, new.attributes
             self._db.workflows[new.workflow_id] = row
         return True

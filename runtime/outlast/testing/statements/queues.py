@@ -309,7 +309,9 @@ class QueueClaimStatement:
             queue=lead.new.queue,
             queue_key=lead.new.queue_key,
         )
-        self._db.workflows[batch_id] = Workflow(new, self._me, self._db.chance.getrandbits(53), now, now)
+        self._db.workflows[batch_id] = Workflow(
+            new, self._me, self._db.chance.getrandbits(53), now, now, began_at=now
+        )
         for place, (_, row) in enumerate(members, 1):
             row.status, row.owner, row.claimable_at, row.updated_at = Status.PENDING, None, None, now
             row.epoch += 1

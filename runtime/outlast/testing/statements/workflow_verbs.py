@@ -170,7 +170,9 @@ class WorkflowVerbs:
         row = Workflow(new, None, 0, now, now, Status.ENQUEUED, 0, claimable_at=now)
         row.forked_from, row.root, row.attributes = workflow_id, root, source.attributes
         if kept:
-            row.born = source.born or {"id": workflow_id, "at_s": source.began_at or source.created_at}
+            began = {"id": workflow_id, "at_s": source.began_at or source.created_at}
+            row.born = {**began, **(source.born or {})}
+            row.born.pop("goes_on_s", None)
         self._db.workflows[fork] = row
         for step_id in kept:
             self._db.records[fork, step_id] = replace(self._db.records[workflow_id, step_id], since_end=False)
