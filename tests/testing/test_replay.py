@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import UsageError, map_, now, publish, receive, sleep, start, step, workflow
+from outlast import UsageError, map_, now, publish, receive, sleep, start, step, uuid4, workflow
+from outlast.core.verbs import FORK
 from outlast.store.connections import Database
 from outlast.store.histories import histories as histories_of
 from outlast.testing import Outlast, Unproved, histories
@@ -27,6 +28,7 @@ class today:  # noqa: N801 - what the code of today does otherwise
     steps = 3
     name = "order"
     greeting = "hello"
+    fails = True
 
 
 @step
@@ -174,6 +176,53 @@ async def test_what_bodies_read_of_maps_is_replayed(
         with pytest.raises(Unproved, match="1 of 1 histories diverge"):
             await replays()
         await replays(items=False)  # where it goes from there can't be told
+    kit.close()
+
+
+@workflow
+async def trip() -> Any:
+    parts = list(await map_(odd, [1, 3]))
+    paid = await charge(int(now().timestamp() * 1000))
+    if today.fails:
+        await fails()
+    await receive("go")
+    return [parts, paid, now().isoformat(), str(uuid4()), today.greeting]
+
+
+async def test_forks_and_the_items_of_maps_are_histories_as_others(
+    outlast: Outlast, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def documents() -> list[dict[str, Any]]:
+        return [json.loads(each) async for each in histories_of(Database.at(database, "tests"), 100, 100)]
+
+    kit = Outlast()
+    for each in (trip, odd):
+        kit._catalog.name_of(each.definition)
+    async with engine_on(database, trip, odd) as bench:
+        workflow_id = await bench.start(trip)
+        await bench.failure(workflow_id)
+        monkeypatch.setattr(today, "fails", False)
+        act = bench.store.workflows.act
+        fork = str((await act(FORK, workflow_id, {"from": "failed"}, "me"))["fork"])
+        bench.engine.look()
+
+        async def waits() -> bool:
+            return (await bench.row(fork))["awaits"] is not None
+
+        await bench.until(waits)
+        found = await documents()
+        assert len(found) == 4  # of the items, the first and the fork
+        await kit.replay([each for each in found if each["workflow_status"]["workflow_id"] != workflow_id])
+        await bench.rows("select outlast.send(%s, '1', 'go')", fork)
+        await bench.result(fork)
+    ended = [each for each in await documents() if each["workflow_status"]["workflow_id"] != workflow_id]
+    await kit.replay(ended)
+    with monkeypatch.context() as patch:
+        patch.setattr(today, "greeting", "goodbye")
+        with pytest.raises(Unproved, match="1 of 3 histories diverge"):
+            await kit.replay(ended)
+        await bench.rows("delete from outlast.workflow_status where parent = %s", workflow_id)
+        await kit.replay(await documents())  # where it goes from what is gone can't be told
     kit.close()
 
 

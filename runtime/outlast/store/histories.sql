@@ -5,20 +5,26 @@ select to_regclass('outlast.operation_outputs')::text as known
 
 -- name: histories
 -- All that are open, up to `most`, and a sample of those that have ended: of each function the newest. What a body reads
--- of a map stands in the rows of its items: they are in it too, unless they are more than 10,000.
+-- of a map stands in the rows of its items: they are in it too, unless they are more than 10,000, or are gone.
 select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
   select coalesce(json_agg(o order by o.completion_order), '[]') from outlast.operation_outputs o
   where o.workflow_id = w.workflow_id
 ), 'map_items', (
-  select case when count(*) <= 10000 then coalesce(json_agg(json_build_object(
+  select case when count(*) <= 10000 and count(*) filter (where i.gone) = 0 then coalesce(json_agg(json_build_object(
     'workflow_id', i.workflow_id, 'map_id', i.map_id, 'status', i.status, 'output', i.output, 'error', i.error)
-    order by i.map_id, i.place), '[]') end
+    order by i.map_id, i.place) filter (where i.workflow_id is not null), '[]') end
   from (
-    select x.workflow_id, m.workflow_id as map_id, x.status, x.output, x.error, s.place
-    from outlast.workflow_status m
-    join outlast.workflow_status x on x.parent = m.workflow_id
-    left join outlast.map_sources s on s.map_id = m.workflow_id and x.workflow_id = m.workflow_id || '/' || s.key
-    where m.parent = w.workflow_id and m.map is not null
+    -- Of a fork the maps are those of the workflow that it was made of.
+    select x.workflow_id, m.id as map_id, x.status, x.output, x.error, s.place, y.workflow_id is null as gone
+    from (
+      select y.workflow_id as id from outlast.workflow_status y where y.parent = w.workflow_id and y.map is not null
+      union
+      select o.output ->> 'of' from outlast.operation_outputs o
+      where o.workflow_id = w.workflow_id and o.kind = 'map' and json_typeof(o.output) = 'object'
+    ) as m
+    left join outlast.workflow_status y on y.workflow_id = m.id
+    left join outlast.workflow_status x on x.parent = m.id
+    left join outlast.map_sources s on s.map_id = m.id and x.workflow_id = m.id || '/' || s.key
     limit 10001
   ) as i
 ))::text as history

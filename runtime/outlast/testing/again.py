@@ -70,8 +70,8 @@ def _encode(history: History) -> dict[str, Any]:
 def _read_history(document: dict[str, Any]) -> History:
     return History(
         [
-            (NewWorkflow(*new), began_s, Status(status), output, error)
-            for new, began_s, status, output, error in document["workflows"]
+            (NewWorkflow(*new), began_s, Status(status), output, error, born)
+            for new, began_s, status, output, error, born in document["workflows"]
         ],
         [(workflow_id, StepRecord(*step)) for workflow_id, step in document["records"]],
         {each: [_read_call(call) for call in calls] for each, calls in document["calls"].items()},

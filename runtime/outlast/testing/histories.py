@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from outlast.core.errors import UsageError
 from outlast.core.holds import side_by_side
 from outlast.core.kinds import MAP
+from outlast.core.maps import MAP as IN_MAP
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import LIVE, Status
 from outlast.core.versions import missing_version
@@ -89,17 +90,27 @@ BATCH = 100
 
 def divergences(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[tuple[str, str | None]]:
     """Of each its id, and what today's code does otherwise than is recorded."""
-    found: list[tuple[str, str | None]] = []
-    for first in range(0, len(histories), BATCH):
-        batch = histories[first : first + BATCH]
+    found: dict[int, str | None] = {}
+    for places in _batches(histories):
+        batch = [histories[place] for place in places]
         alone = len({each.name for each in batch}) < len(batch)
         told = None if alone else _together(batch, catalog)
-        found += zip(
-            [each.name for each in batch],
-            [divergence(each, catalog) for each in batch] if told is None else told,
-            strict=True,
+        found.update(
+            zip(places, [divergence(each, catalog) for each in batch] if told is None else told, strict=True)
         )
-    return found
+    return [(each.name, found[place]) for place, each in enumerate(histories)]
+
+
+def _batches(histories: Sequence[Recorded]) -> Iterator[list[int]]:
+    """Places of those that share a world.
+
+    In none is an item of a map as a history of its own beside the map, which gives it as it has ended.
+    """
+    by_depth: dict[int, list[int]] = {}
+    for place, each in enumerate(histories):
+        by_depth.setdefault(each.name.count(f"/{IN_MAP}"), []).append(place)
+    for places in by_depth.values():
+        yield from (places[first : first + BATCH] for first in range(0, len(places), BATCH))
 
 
 def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
@@ -128,7 +139,14 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
             continue
         new, began_s = _new(history.row), _unix(history.row.get("started_at") or history.row["created_at"])
         world.database.workflows[new.workflow_id] = Workflow(
-            new, None, 0, began_s, began_s, claimable_at=world.now_s(), began_at=began_s
+            new,
+            None,
+            0,
+            began_s,
+            began_s,
+            claimable_at=world.now_s(),
+            began_at=began_s,
+            born=_born(history.row),
         )
         for record in history.records:
             step = _step(record)
@@ -142,6 +160,12 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
         stuck = True
     world.end()
     return world, stuck
+
+
+def _born(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What times and draws of its body follow from, where that isn't the row itself."""
+    root = {} if row.get("root_id") is None else {"root": row["root_id"]}
+    return {**(row.get("born") or {}), **root} or None
 
 
 def _give_item(item: Mapping[str, Any], world: World) -> None:

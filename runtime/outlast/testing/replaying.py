@@ -25,8 +25,8 @@ ITEMS_FIRST_S = 60.0
 class History:
     """Workflows that have ended, as they are recorded. `calls`: what their bodies called, if known."""
 
-    workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None]]
-    """Each with the time when it began (Unix seconds), status, output and error."""
+    workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None, dict[str, Any] | None]]
+    """Each with the time when it began (Unix seconds), status, output, error and `born`."""
     records: list[tuple[str, StepRecord]]
     calls: dict[str, list[CallSeen]]
 
@@ -55,8 +55,8 @@ def replay_history(
     world.doubles.only_stubs = True
     world.time.now += later_s
     deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
-    for new, began_s, status, output, error in history.workflows:
-        row = Workflow(new._replace(queue=None), None, 0, began_s, began_s, began_at=began_s)
+    for new, began_s, status, output, error, born in history.workflows:
+        row = Workflow(new._replace(queue=None), None, 0, began_s, began_s, began_at=began_s, born=born)
         if is_map(new.workflow_id):  # it has no body
             row.status, row.output, row.error = status, output, error
         else:
@@ -81,7 +81,7 @@ def _depth(workflow_id: str) -> int:
 
 def _difference(world: World, history: History) -> Divergence | None:
     calls = world.seen.lives[0].calls
-    for new, _, status, output, error in history.workflows:
+    for new, _, status, output, error, _ in history.workflows:
         found = _other_call(history.calls.get(new.workflow_id, []), calls.get(new.workflow_id, []))
         if found is not None:
             return found
@@ -114,7 +114,7 @@ def history_of(database: Any, calls: dict[str, list[CallSeen]]) -> History:
     """What a world's database holds."""
     return History(
         [
-            (row.new, row.began_at or row.created_at, row.status, row.output, row.error)
+            (row.new, row.began_at or row.created_at, row.status, row.output, row.error, row.born)
             for row in database.workflows.values()
         ],
         [(key[0], record.step) for key, record in database.records.items()],
