@@ -499,11 +499,55 @@ begin
 end
 $$;
 
+create or replace function outlast.send_again(
+  workflow_id text, message json, topic text, key text, sender text, epoch bigint, generation integer
+)
+returns bigint
+language plpgsql
+as $$
+-- A workflow that was retried sends at a place where it may have sent before: the same message is sent once, in whichever
+-- generation that was; another one is another message. Null if the sender runs elsewhere.
+#variable_conflict use_column
+declare
+  retried timestamptz;
+  sent bigint;
+begin
+  select x.retried_at into retried from outlast.workflow_status x
+  -- guard: sent-again-without-fence = where x.workflow_id = send_again.sender
+  where x.workflow_id = send_again.sender and x.epoch = send_again.epoch
+  for share;
+  if not found then
+    return null;
+  end if;
+  begin
+    return outlast.send(send_again.workflow_id, message, topic, key);
+  exception when unique_violation then
+    select m.message_id into sent from outlast.messages m
+    where m.workflow_id = send_again.workflow_id
+      and m.idempotency_key = any(array(
+        select send_again.key || '/again-' || n from generate_series(2, send_again.generation) as n))
+      and m.topic = send_again.topic
+      -- guard: sent-in-each-generation = and false
+      and m.message::jsonb = send_again.message::jsonb
+    limit 1;
+    -- What was sent since the retry stands for this call: a body that says something else now isn't the same each time.
+    -- guard: sent-twice-in-a-generation = if false and exists (
+    if sent is null and exists (
+      select from outlast.messages m
+      where m.workflow_id = send_again.workflow_id and m.idempotency_key = send_again.key and m.created_at > retried
+    ) then
+      raise;
+    end if;
+  end;
+  return coalesce(sent, outlast.send(send_again.workflow_id, message, topic, key || '/again-' || generation));
+end
+$$;
+
 select outlast.take_rights(
   '20261129060000',
   functions => array[
     'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'undone_steps', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on',
-    'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map'],
+    'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map', 'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);
 

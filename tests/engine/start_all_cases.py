@@ -98,7 +98,7 @@ async def test_a_crash_between_two_blocks_neither_repeats_nor_skips(database: st
     async with engine_on(database, parent, double) as bench:
         start_block = bench.engine.host.start_block
 
-        async def stops(children: Any, definition: Any, first: int, inputs: Any) -> list[str]:
+        async def stops(children: Any, definition: Any, first: int, inputs: Any) -> list[str | None]:
             if first == 1_000:
                 reached.set()
                 await asyncio.Event().wait()

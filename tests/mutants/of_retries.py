@@ -7,6 +7,11 @@ from tests.mutants.mutant import Mutant
 CASES = "engine/test_retry.py::"
 POSTGRES = "engine/test_retry_on_postgres.py::"
 SQL = "store/test_retries.py::"
+ANEW = "engine/test_anew.py::"
+ANEW_ON_POSTGRES = "engine/test_anew_on_postgres.py::"
+SENT_AGAIN = (
+    "store/test_conformance.py::test_what_a_retried_workflow_sends_is_the_same_message_or_another_one"
+)
 ACTS = "store/test_noted_acts.py::"
 
 MUTANTS = (
@@ -137,6 +142,63 @@ MUTANTS = (
         "other-child-of-before",
         "What a retried workflow starts at a place where it had started something else is what it says now",
         CASES + "test_what_is_started_at_a_place_anew_is_what_the_code_says_now",
+    ),
+    Mutant(
+        "started-in-each-generation",
+        "What an earlier generation has started anew is found by a later one that starts the same",
+        ANEW + "test_all_that_is_started_anew_is_what_the_code_says_now",
+    ),
+    Mutant(
+        "other-children-of-before",
+        "Of what start_all starts anew each is what the code says now",
+        ANEW + "test_all_that_is_started_anew_is_what_the_code_says_now",
+    ),
+    Mutant(
+        "another-functions-children",
+        "Children of another function are not taken for those that are started",
+        ANEW + "test_all_that_is_started_anew_may_be_of_another_function",
+    ),
+    Mutant(
+        "messages-of-before-hinder",
+        "What an earlier generation has sent doesn't keep a later one from sending something else",
+        ANEW + "test_each_failure_is_told_and_stays_the_failure",
+    ),
+    Mutant(
+        "sent-again-without-fence",
+        "Who sends a retried workflow's messages runs it",
+        SENT_AGAIN,
+    ),
+    Mutant(
+        "sent-in-each-generation",
+        "The same message is sent once, in whichever generation that was",
+        SENT_AGAIN,
+        ANEW_ON_POSTGRES + "test_the_same_message_is_sent_once_in_all_generations",
+    ),
+    Mutant(
+        "sent-twice-in-a-generation",
+        "In one generation a place sends one message, whatever the body says when it is run again",
+        SENT_AGAIN,
+        ANEW_ON_POSTGRES + "test_in_one_generation_a_place_sends_one_message",
+    ),
+    Mutant(
+        "memory-sent-again-without-fence",
+        "The in-memory store: who sends a retried workflow's messages runs it",
+        SENT_AGAIN,
+    ),
+    Mutant(
+        "memory-sent-in-each-generation",
+        "The in-memory store sends the same message once, in whichever generation that was",
+        SENT_AGAIN,
+    ),
+    Mutant(
+        "memory-sent-twice-in-a-generation",
+        "The in-memory store: in one generation a place sends one message",
+        SENT_AGAIN,
+    ),
+    Mutant(
+        "forks-of-before-hinder",
+        "What an earlier generation has forked doesn't keep a later one from another fork",
+        ANEW + "test_another_fork_is_another_one",
     ),
     Mutant(
         "another-functions-child",

@@ -457,6 +457,34 @@ async def test_a_key_sends_once_and_for_one_message(both: Both) -> None:
         await both.b.messages.send("nobody", "1", "t", "k")
 
 
+async def test_what_a_retried_workflow_sends_is_the_same_message_or_another_one(both: Both) -> None:
+    await start(both.a, "w", "v")
+    fence = Fence("w", 1, "2", 0)
+
+    async def again(body: str, generation: int, topic: str = "t") -> int | None:
+        sent: int | None = await both.b.messages.send_again(fence, "v", body, topic, "k", generation)
+        return sent
+
+    first = await both.a.messages.send("v", '{"a":1,"b":2}', "t", "k")
+    assert await write(both.a, end=Ending(Status.ERROR, error="{}"))
+    await both.a.workflows.act(RETRY, "w", {}, "me")
+    assert await again("9", 2) is None  # of an execution that is over
+    fence = Fence("w", 2, "2", 0)
+    assert await again('{"b": 2, "a": 1}', 2) == first
+    second = await again('{"a":1,"b":3}', 2)
+    assert second not in (None, first)
+    assert await again('{"a":1,"b":3}', 2) == second
+    with pytest.raises(KeyReused):
+        await again('{"a":1,"b":2}', 2, "u")
+    assert await again('{"a":1,"b":3}', 3) == second
+    third = await again('{"a":1,"b":2}', 3, "u")
+    assert third not in (None, first, second)
+    # What was sent first in this generation is not followed by another.
+    await both.b.messages.send_again(fence, "v", "1", "t", "l", 3)
+    with pytest.raises(KeyReused):
+        await both.b.messages.send_again(fence, "v", "2", "t", "l", 3)
+
+
 @pytest.mark.parametrize(("uses", "taken"), [("1", 1), ("2", 2), ("null", 5)])
 async def test_a_callback_takes_as_many_answers_as_it_has_uses(both: Both, uses: str, taken: int) -> None:
     await start(both.a, "w")

@@ -15,6 +15,9 @@ KEY_CHARS_MAX = 255
 BATCH = "/batch"
 """With what the id of a batch ends, after that of its first member. No other id does: see workflow_id_of."""
 
+AGAIN = "again-"
+"""Behind it stands the generation: of what a retried workflow has made anew, and otherwise than before."""
+
 WORKFLOW_ID_BYTES_MAX = 512
 """With a map's key behind it one has 913 at most: two of them in an index stay below Postgres's 2,704."""
 _HASHED = "sha256-"
@@ -139,6 +142,11 @@ def fingerprint_of(method: str, function: str, path: str, query: bytes, body: by
 def message_key_of(workflow_id: str, step_id: str) -> str:
     """The key under which a step sends its message: run again, it sends the same message."""
     return _digest(f"{workflow_id}\n{step_id}")
+
+
+def again_of(name: str, generation: int) -> str:
+    """An id, or a key, at a place where an earlier generation has left something else: that stays."""
+    return f"{name}/{AGAIN}{generation}"
 
 
 def _fits(workflow_id: str) -> bool:

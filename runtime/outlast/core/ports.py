@@ -302,6 +302,15 @@ class MessageStore(Protocol):
         Raises WorkflowNotFound, WorkflowEnded, KeyReused, NotSerializable, Unreachable (in doubt).
         """
 
+    async def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """As `send`, by a workflow that was retried: the same message as in any generation is sent once.
+
+        Another one is another message. None if the fence doesn't hold. Raises KeyReused where it has sent
+        another one in this generation: the body isn't the same each time.
+        """
+
     async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
         """Send the answer of one `request` to a callback; its message's id. None if it takes no more.
 

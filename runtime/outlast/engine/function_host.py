@@ -29,6 +29,7 @@ from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import (
     Catalog,
     Conflicted,
+    Fence,
     MessageStore,
     NoSuchRow,
     NotNow,
@@ -37,7 +38,7 @@ from outlast.core.ports import (
     Unacceptable,
 )
 from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
-from outlast.core.verbs import FORK, PAUSE, UNDO, Verb
+from outlast.core.verbs import FORK, KEY, PAUSE, UNDO, Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Children, Services
@@ -130,17 +131,17 @@ class FunctionHost:
         state = await self._starts.start_new(new, workflow, None, token)
         if state is None:
             return workflow_id
-        # A renamed function is served under its former name, too.
         # guard: another-functions-child
-        if (
-            key is None
-            and state.function != function
-            and self._catalog.workflow(state.function) is not workflow
-        ):
+        if key is None and not self._is_of(workflow, state):
             raise KeyReused(
                 f"{workflow_id} is a workflow of {state.function}, which was started at this place"
             )
         return state.workflow_id
+
+    def _is_of(self, workflow: WorkflowDefinition, state: WorkflowState) -> bool:
+        """Whether it runs that function. A renamed one is served under its former name, too."""
+        own = self._name_served(workflow)
+        return state.function == own or self._catalog.workflow(state.function) is workflow
 
     async def start_all(
         self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
@@ -149,14 +150,20 @@ class FunctionHost:
         inputs = await self.inputs_of(workflow, items)
         ids: list[str] = []
         for first in range(0, len(inputs), BLOCK):
-            ids += await self._start_block(None, workflow, first, inputs[first : first + BLOCK], placement)
+            block = inputs[first : first + BLOCK]
+            ids += filter(None, await self._start_block(None, workflow, first, block, placement))
         return ids
 
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
-    ) -> list[str]:
+    ) -> list[str | None]:
         """See ExecutionHost."""
         return await self._start_block(children, workflow, first, inputs, children.placement)
+
+    async def those_of(self, workflow_ids: Sequence[str]) -> list[str]:
+        """See ExecutionHost."""
+        states = await asyncio.gather(*map(self._starts.look, workflow_ids))
+        return [each for each, state in zip(workflow_ids, states, strict=True) if state is not None][::-1]
 
     async def _start_block(
         self,
@@ -165,7 +172,7 @@ class FunctionHost:
         first: int,
         inputs: Sequence[str],
         placement: Placement,
-    ) -> list[str]:
+    ) -> list[str | None]:
         function = self._name_served(workflow)
         await self._declare(placement.queue)
         news = [
@@ -180,9 +187,15 @@ class FunctionHost:
         ]
         states = await self._starts.start_block(news, workflow, current_caller()[1])
         return [
-            new.workflow_id if state is None else state.workflow_id
+            new.workflow_id if state is None else self._id_of(workflow, state)
             for new, state in zip(news, states, strict=True)
         ]
+
+    def _id_of(self, workflow: WorkflowDefinition, found: WorkflowState | KeyReused) -> str | None:
+        # guard: another-functions-children
+        if isinstance(found, KeyReused) or not self._is_of(workflow, found):
+            return None
+        return found.workflow_id
 
     def new_map(self, operation: Map, children: Children) -> NewMap:
         """See ExecutionHost."""
@@ -371,7 +384,8 @@ class FunctionHost:
             except NotNow as error:
                 raise WrongState(str(error)) from None
             except Unacceptable as error:
-                raise UsageError(f"{verb.name}: {error}") from None
+                # It is the one of the call's place: nobody gives another.
+                raise (KeyReused if error.argument == KEY else UsageError)(f"{verb.name}: {error}") from None
 
     async def attributes(self, workflow_id: str) -> str | None:
         """See ExecutionHost."""
@@ -386,6 +400,16 @@ class FunctionHost:
         key = key or f"call-{secrets.token_hex(16)}"
         with reaching("whether the message was sent is unknown: "):
             message_id = await self._messages.send(workflow_id, body, topic, key)
+        self._services.delivery.arrived()
+        return message_id
+
+    async def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """See ExecutionHost."""
+        self._entrance.check()
+        with reaching("whether the message was sent is unknown: "):
+            message_id = await self._messages.send_again(fence, workflow_id, body, topic, key, generation)
         self._services.delivery.arrived()
         return message_id
 

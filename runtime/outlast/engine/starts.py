@@ -111,10 +111,13 @@ class Starts:
 
     async def start_block(
         self, news: Sequence[NewWorkflow], definition: WorkflowDefinition, token: CallerToken | None = None
-    ) -> list[WorkflowState | None]:
-        """As `start_new` for each of them, together in the journal. They have different ids."""
+    ) -> list[WorkflowState | KeyReused | None]:
+        """As `start_new` for each of them, together in the journal. They have different ids.
+
+        KeyReused is not raised, but stands in its place.
+        """
         if any(new.door for new in news):  # those come in one at a time
-            return [await self.start_new(new, definition, None, token) for new in news]
+            return [await self._start_one(new, definition, token) for new in news]
         # A task for each would cost more than the start: those whose ids are new need none.
         begun: dict[str, asyncio.Future[float | None]] = {}
         self._entrance.check()
@@ -122,13 +125,25 @@ class Starts:
             if new.workflow_id not in self.under_way and new.workflow_id not in self._executor.live:
                 self._admit(new)
                 begun[new.workflow_id] = self._begin(new, definition, None, token)
-        found: list[WorkflowState | None] = []
+        found: list[WorkflowState | KeyReused | None] = []
         for new in news:
-            if (started := begun.get(new.workflow_id)) is None:
-                found.append(await self.start_new(new, definition, None, token))
-            else:
-                found.append(None if await self._durable(started) else await self._find(new))
+            started = begun.get(new.workflow_id)
+            found.append(await self._start_one(new, definition, token, started))
         return found
+
+    async def _start_one(
+        self,
+        new: NewWorkflow,
+        definition: WorkflowDefinition,
+        token: CallerToken | None,
+        begun: asyncio.Future[float | None] | None = None,
+    ) -> WorkflowState | KeyReused | None:
+        try:
+            if begun is None:
+                return await self.start_new(new, definition, None, token)
+            return None if await self._durable(begun) else await self._find(new)
+        except KeyReused as error:
+            return error
 
     async def _find(self, new: NewWorkflow) -> WorkflowState:
         """How the one stands that has its id. Raises KeyReused where it was started with another payload."""

@@ -9,6 +9,7 @@ from psycopg import errors
 
 from outlast.core import faults
 from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, WorkflowNotFound
+from outlast.core.ports import Fence
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -42,6 +43,22 @@ class PostgresMessages:
         """See MessageStore."""
         parameters = {"workflow_id": workflow_id, "message": body, "topic": topic, "key": key}
         return int((await self._send("send", parameters))["message_id"])
+
+    async def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """See MessageStore."""
+        parameters = {
+            "workflow_id": workflow_id,
+            "message": body,
+            "topic": topic,
+            "key": key,
+            "sender": fence.workflow_id,
+            "epoch": fence.epoch,
+            "generation": generation,
+        }
+        message_id: int | None = (await self._send("send_again", parameters))["message_id"]
+        return message_id
 
     async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
         """See MessageStore."""

@@ -3,6 +3,11 @@
 -- name: send
 select outlast.send(%(workflow_id)s, %(message)s::json, %(topic)s, %(key)s) as message_id
 
+-- name: send_again
+select outlast.send_again(
+  %(workflow_id)s, %(message)s::json, %(topic)s, %(key)s, %(sender)s, %(epoch)s::bigint, %(generation)s::integer
+) as message_id
+
 -- name: answer
 select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(message)s::json, %(request)s) as message_id
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, TypeVar
 
-from outlast.core.ports import JournalStore, MessageStore, Unreachable
+from outlast.core.ports import Fence, JournalStore, MessageStore, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
@@ -129,15 +129,26 @@ class _TransactionLink(_Link):
 class _Messages:
     def __init__(self, messages: MessageStore, points: Points) -> None:
         self.deliver, self.tell = messages.deliver, messages.tell
-        self.read, self._send, self.answer = messages.read, messages.send, messages.answer
+        self.read, self.answer = messages.read, messages.answer
+        self._send, self._send_again = messages.send, messages.send_again
         self._points = points
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
+        return await self._at_points(workflow_id, topic, self._send(workflow_id, body, topic, key))
+
+    async def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """See MessageStore."""
+        sent = self._send_again(fence, workflow_id, body, topic, key, generation)
+        return await self._at_points(workflow_id, topic, sent)
+
+    async def _at_points(self, workflow_id: str, topic: str, send: Coroutine[Any, Any, T]) -> T:
         of = f"a message to {workflow_id}" + (f" on {topic!r}" if topic else "")
         if self._points.reach(lambda: f"before {of} is sent"):
             await self._points.here()
-        sent = await self._send(workflow_id, body, topic, key)
+        sent = await send
         self._points.changed()
         if self._points.reach(lambda: f"after {of} was sent, before that is recorded"):
             await self._points.here()

@@ -217,6 +217,7 @@ class Letter:
     key: str | None
     number: int | None = None
     visible: bool = True
+    sent_at: float = 0.0
 
     @property
     def waits(self) -> bool:

@@ -14,7 +14,7 @@ from outlast.core.holds import Hold
 from outlast.core.maps import NewMap
 from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import MapStore, QueueStore, TransactionStore
+from outlast.core.ports import Fence, MapStore, QueueStore, TransactionStore
 from outlast.core.records import NewWorkflow
 from outlast.core.tracing import Tracing
 from outlast.engine.journal import Journal
@@ -77,8 +77,14 @@ class ExecutionHost(Host, Protocol):
 
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
-    ) -> list[str]:
-        """Start workflows for another, whose places begin at `first`, together; their ids."""
+    ) -> list[str | None]:
+        """Start workflows for another, whose places begin at `first`, together; their ids.
+
+        None where there is one of another function, or with another input.
+        """
+
+    async def those_of(self, workflow_ids: Sequence[str]) -> list[str]:
+        """Which of these are there, the last ones first. Raises DatabaseUnavailable."""
 
     def new_map(self, operation: Map, children: Children) -> NewMap:
         """A map whose items are `children`. Raises UsageError."""
@@ -98,6 +104,11 @@ class ExecutionHost(Host, Protocol):
         awaiting: AbstractContextManager[None] | None = None,
     ) -> str | None:
         """See Host, and `result`."""
+
+    async def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """Send a message of a workflow that was retried: see MessageStore."""
 
     async def attributes(self, workflow_id: str) -> str | None:
         """What a workflow is found by now (JSON); None for nothing. Raises DatabaseUnavailable."""

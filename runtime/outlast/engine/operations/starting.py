@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from outlast.core.errors import DatabaseUnavailable, KeyReused, Overloaded, QueueFull, ShuttingDown
 from outlast.core.maps import BLOCK
-from outlast.core.names import child_id_of
+from outlast.core.names import again_of, child_id_of
 from outlast.core.ports import Unreachable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
@@ -23,9 +24,6 @@ from outlast.engine.operations.plain import PLAIN
 from outlast.sdk.operations import Start, StartAll
 
 T = TypeVar("T")
-
-AGAIN = "again-"
-"""Behind a child's id, before the generation: of one that is another than was started there before."""
 
 START_RETRY_MIN_S = 0.05
 START_RETRY_MAX_S = 2.0
@@ -62,13 +60,22 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
     try:
         child_id = await started(child)
     except KeyReused:
-        # What it did before it was retried has started something else at this place, which stays as it is.
         # guard: other-child-of-before = True
         if execution.generation == 1 or operation.key is not None:
             raise
-        again = f"{child.workflow_id}/{AGAIN}{execution.generation}"
-        child_id = await started(child._replace(workflow_id=again))
+        child_id = await _start_again(execution, child, started)
     return Success(*PLAIN.through(child_id))
+
+
+async def _start_again(execution: Execution, child: Child, start: Callable[[Child], Awaitable[str]]) -> str:
+    """Start it beside what earlier generations have started at its place, unless one of those is the same."""
+    host = execution.services.host
+    of_before = [again_of(child.workflow_id, each) for each in range(2, execution.generation)]
+    # guard: started-in-each-generation
+    for each in await until_it_can(lambda: host.those_of(of_before)):
+        with suppress(KeyReused):
+            return await start(child._replace(workflow_id=each))
+    return await start(child._replace(workflow_id=again_of(child.workflow_id, execution.generation)))
 
 
 async def _start_all(execution: Execution, call: PendingCall) -> Success:
@@ -87,9 +94,48 @@ async def _start_all(execution: Execution, call: PendingCall) -> Success:
     for first in range(0, len(inputs), BLOCK):
         await may_begin_again(execution, call)
         block = inputs[first : first + BLOCK]
-        ids = await until_it_can(partial(host.start_block, children, operation.workflow, first, block))
-        others |= {str(n): each for n, each in enumerate(ids, first) if each != f"{prefix}/{n}"}
+        found = await until_it_can(partial(host.start_block, children, operation.workflow, first, block))
+        ids = dict(enumerate(found, first))
+        if differ := [place for place, each in ids.items() if each is None]:
+            ids |= await _start_others(execution, operation, children, differ)
+        others |= {str(place): each for place, each in ids.items() if each and each != f"{prefix}/{place}"}
     return Success(*PLAIN.through({"of": prefix, "count": len(inputs), "others": others}))
+
+
+async def _start_others(
+    execution: Execution, operation: StartAll, children: Children, places: Sequence[int]
+) -> dict[int, str]:
+    """The children at these places, where others have been started. Raises KeyReused."""
+    host = execution.services.host
+    # guard: other-children-of-before = True
+    if execution.generation == 1:
+        raise KeyReused(
+            f"start_all: item {places[0]}, counted from 0, is not what {children.prefix}/{places[0]} was "
+            "started with before its instance was lost: the code has changed. A retry starts another one"
+        )
+
+    async def start(place: int) -> str:
+        async def started(child: Child) -> str:
+            return await until_it_can(
+                lambda: host.start_child(child, operation.workflow, (operation.items[place],), {})
+            )
+
+        child = Child(
+            f"{children.prefix}/{place}",
+            children.parent,
+            None,
+            children.ends_by_s,
+            children.detached,
+            children.placement,
+        )
+        return await _start_again(execution, child, started)
+
+    # All of them come to their end, so that none is still on its way when this one fails.
+    ids = await asyncio.gather(*map(start, places), return_exceptions=True)
+    for each in ids:
+        if isinstance(each, BaseException):
+            raise each
+    return {place: str(each) for place, each in zip(places, ids, strict=True)}
 
 
 async def until_it_can(start: Callable[[], Awaitable[T]]) -> T:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from outlast.core.callbacks import message_key
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.kinds import CALLBACK
+from outlast.core.names import again_of
+from outlast.core.ports import Fence
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
@@ -24,6 +26,30 @@ class MessageStatements:
         """`send`; the message's id. Raises what the store raises."""
         return self.post(workflow_id, body, topic, key).message_id
 
+    def send_again(
+        self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
+    ) -> int | None:
+        """`send_again`."""
+        sender = self._db.workflows.get(fence.workflow_id)
+        # guard: memory-sent-again-without-fence
+        if sender is None or sender.epoch != fence.epoch:
+            return None
+        try:
+            return self.send(workflow_id, body, topic, key)
+        except KeyReused:
+            before = [again_of(key, each) for each in range(2, generation + 1)]
+            for each in self._db.letters:
+                # guard: memory-sent-in-each-generation = False
+                same = (each.topic, json.loads(each.body)) == (topic, json.loads(body))
+                if each.workflow_id == workflow_id and each.key in before and same:
+                    return each.message_id
+            of_key = (each for each in self._db.letters if (each.workflow_id, each.key) == (workflow_id, key))
+            first = next(of_key)
+            # guard: memory-sent-twice-in-a-generation = False
+            if first.sent_at > (sender.retried_at or 0.0):
+                raise
+        return self.send(workflow_id, body, topic, again_of(key, generation))
+
     def post(self, workflow_id: str, body: str, topic: str, key: str | None, *, late: bool = False) -> Letter:
         """`send`; `late`: in a transaction that is still open. Raises what the store raises."""
         for each in self._db.letters:
@@ -36,7 +62,9 @@ class MessageStatements:
             raise WorkflowNotFound(workflow_id)
         if row.status not in LIVE:
             raise WorkflowEnded(workflow_id)
-        letter = Letter(len(self._db.letters) + 1, workflow_id, topic, body, key, visible=not late)
+        letter = Letter(
+            len(self._db.letters) + 1, workflow_id, topic, body, key, visible=not late, sent_at=self._db.now()
+        )
         self._db.letters.append(letter)
         return letter
 
