@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
+from outlast.core.resources import WAITS
 from tests.callers import as_user, one
 
 ADA = {"sub": "ada", "role": "authenticated"}
@@ -292,3 +293,12 @@ def test_it_says_what_the_decision_does(
         # All that may begin has begun: what is left waits for something else than its turn.
         left = connection.execute(told).fetchall()
         assert not [each for each in left if each[1] and each[1].startswith("its turn")], left
+
+
+def test_a_bulk_takes_the_words_that_a_list_takes(connection: Connection[Any]) -> None:
+    for word in WAITS:
+        connection.execute("select outlast.bulk('cancel', %s::jsonb)", (json.dumps({"waiting_on": word}),))
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="waiting_on must be one of") as caught:
+        connection.execute("""select outlast.bulk('cancel', '{"waiting_on": "foo"}')""")
+    told = str(caught.value).partition("one of ")[2].partition(", not foo")[0]
+    assert re.split(", | and ", told) == list(WAITS)
