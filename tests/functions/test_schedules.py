@@ -50,7 +50,7 @@ def test_what_files_declare(project: Project) -> None:
     assert catalog.broken_files() == []
 
 
-HEAD = "from outlast import Request, at, cron, every, workflow\n\n\n"
+HEAD = "from outlast import Queue, Request, at, cron, every, workflow\n\n\n"
 CASES = {
     "field": ('@workflow(schedule=cron("61 * * * *"))\nasync def bad(): ...', 4, "field minute .* is '61'"),
     "never": ('@workflow(schedule=cron("0 0 30 2 *"))\nasync def bad(): ...', 4, "never comes"),
@@ -71,6 +71,16 @@ CASES = {
         "doesn't fit",
     ),
     "request": ("@workflow(schedule=every(hours=1))\nasync def bad(r: Request): ...", 4, "takes a Request"),
+    "key": (
+        '@workflow(queue=Queue("q", key="n"), schedule=every(hours=1))\nasync def bad(n: int = 1): ...',
+        4,
+        r"has none at 'n': write it in input=\{…\}",
+    ),
+    "key by a function": (
+        '@workflow(queue=Queue("q", key=str), schedule=every(hours=1))\nasync def bad(n: int = 1): ...',
+        4,
+        "must be a path",
+    ),
     "twice": (
         '@workflow(schedule=every(hours=1, name="a"))\nasync def bad(): ...\n\n'
         '@workflow(schedule=every(hours=1, name="a"))\nasync def other(): ...',

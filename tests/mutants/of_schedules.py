@@ -66,6 +66,11 @@ MUTANTS = (
         "store/test_schedules.py::test_a_tick_is_skipped_under_the_lock",
     ),
     Mutant(
+        "ticks-without-a-key",
+        "A schedule whose queue would find no key is refused at load",
+        "functions/test_schedules.py::test_what_is_refused_at_load",
+    ),
+    Mutant(
         "refused-ticks-cancel",
         "What runs is cancelled by the next tick only if that one's queue takes it",
         "store/test_schedules.py::test_who_runs_is_cancelled_only_if_the_next_tick_is_taken",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from outlast.core.errors import OutlastError
+from outlast.core.queues import key_at
 from outlast.core.schedules import NAME, NAME_RULE
 from outlast.functions.folder import show_path
 from outlast.functions.options import schedule_name
@@ -69,6 +70,18 @@ def _why_not_started(workflow: WorkflowDefinition, given: str) -> str | None:
         return (
             f"its input {given:.100} doesn't fit: {error}; write input={{…}} in the schedule, or give the "
             "parameters defaults"
+        )
+    queue = workflow.queue
+    # guard: ticks-without-a-key = True
+    if queue is None or queue.options.get("key") is None:
+        return None
+    if queue.key is not None:
+        return (
+            f"the key of queue {queue.name!r} is a function; for schedules it must be a path into the input"
+        )
+    if key_at(path := queue.options["key"], given) is None:
+        return (
+            f"queue {queue.name!r} needs a key, and its input has none at {path!r}: write it in input={{…}}"
         )
     return None
 
