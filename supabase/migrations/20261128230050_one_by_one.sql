@@ -109,6 +109,9 @@ begin
           'code', 'recovery_exhausted',
           'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
         completed_at = case when o.attempts > attempts_max then now() end,
+        -- Of one that undid its cancel has been told, its end has not.
+        -- guard: exhausted-untold
+        untold = w.untold or o.attempts > attempts_max,
         updated_at = now()
     from (
       select i.id, (given -> 'attempts' ->> i.id)::integer as attempts, (given ->> 'attempts_max')::integer as attempts_max

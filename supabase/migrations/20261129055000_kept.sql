@@ -71,27 +71,62 @@ begin
 end
 $$;
 
+create or replace function outlast.undos_begun(workflow_id text)
+returns table (step_id text, since text)
+language sql
+stable
+as $$
+  -- What sagas have undone, or may have: the note that came before each step whose undo has begun, and the record from which
+  -- on its saga undid. Before an undo begins a record names it as the next one, so this is true whatever has ended the
+  -- workflow meanwhile.
+  select distinct o.output ->> 'next', coalesce(o.output ->> 'since', o.step_id)
+  from outlast.operation_outputs o
+  where o.workflow_id = undos_begun.workflow_id and o.kind = 'undo' and o.output ->> 'next' is not null
+$$;
+
+create or replace function outlast.with_undone(workflow_id text, steps text[])
+returns text[]
+language plpgsql
+stable
+as $$
+-- These steps, and the notes of what can't count as done where these are dropped: what a saga has undone, or may have, while the
+-- record that it undid goes. Those take others along, perhaps of other sagas.
+declare
+  kept text[];
+  more text[];
+begin
+  loop
+    kept := array(select outlast.records_kept(with_undone.workflow_id, steps));
+    more := array(
+      select distinct u.step_id from outlast.undos_begun(with_undone.workflow_id) u
+      where u.since <> all(kept)
+        -- guard: undone-stays-done = and false
+        and u.step_id = any(kept)
+    );
+    exit when cardinality(more) = 0;
+    steps := steps || more;
+  end loop;
+  return steps;
+end
+$$;
+
 create or replace function outlast.check_undone(verb text, workflow_id text, kept text[])
 returns void
 language plpgsql
 stable
 as $$
--- What a saga has undone must not be kept as done. Of a step of a saga there is a note before it, and one once it is undone.
+-- What a saga has undone, or may have, must not be kept as done.
 declare
   undone text;
 begin
-  select u.output ->> 'step' into undone
-  from outlast.operation_outputs u
-  where u.workflow_id = check_undone.workflow_id and u.kind = 'undo' and u.name = 'undone' and u.step_id <> all(kept)
-    -- guard: undone-kept-as-done = and false and (
-    and (
-      select count(*) filter (where n.name <> 'undone') > count(*) filter (where n.name = 'undone')
-      from outlast.operation_outputs n
-      where n.workflow_id = u.workflow_id and n.kind = 'undo' and n.step_id = any(kept)
-        and (n.name = 'undo ' || (u.output ->> 'step') or (n.name = 'undone' and n.output ->> 'step' = u.output ->> 'step')))
-  order by u.completion_order desc limit 1;
+  select n.output ->> 'step' into undone
+  from outlast.undos_begun(check_undone.workflow_id) u
+  join outlast.operation_outputs n on n.workflow_id = check_undone.workflow_id and n.step_id = u.step_id
+  -- guard: undone-kept-as-done = where false
+  where u.since <> all(kept) and u.step_id = any(kept)
+  order by n.completion_order limit 1;
   if undone is not null then
-    raise exception 'outlast.%: its saga has undone %', verb, undone
+    raise exception 'outlast.%: its saga has undone %, or has begun to', verb, undone
       using errcode = '55000', hint = 'begin before that step, or fork it from start';
   end if;
 end
@@ -99,6 +134,6 @@ $$;
 
 select outlast.take_rights(
   '20261129055000',
-  functions => array['records_kept', 'failed_step', 'step_named', 'check_undone']);
+  functions => array['records_kept', 'failed_step', 'step_named', 'undos_begun', 'with_undone', 'check_undone']);
 
 insert into outlast.schema_migrations (version) values ('20261129055000') on conflict do nothing;

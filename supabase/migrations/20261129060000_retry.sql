@@ -78,17 +78,29 @@ as $$
   select (coalesce(born::jsonb, '{}') || jsonb_build_object('goes_on_s', extract(epoch from at)::float8))::json
 $$;
 
+create or replace function outlast.ended_by_stop(w outlast.workflow_status)
+returns boolean
+language sql
+immutable
+as $$
+  -- Whether its end is that of its cancel, or of its timeout. Any other end of what was stopped has cut that short.
+  -- guard: stops-forgotten = select true
+  select w.status = 'CANCELLED' or (w.status = 'ERROR' and outlast.readable(w.error) ->> 'code' = 'workflow_timeout')
+$$;
+
 create or replace function outlast.undone_steps(workflow_id text)
 returns text[]
 language sql
 stable
 as $$
-  -- What can't count as done any more: the notes of what its sagas have undone at its end, and what stopped it. Where
-  -- something still stands, nothing: that is undone first.
+  -- What its end says that can't count as done any more: the notes of what its sagas have undone because of it, and what
+  -- stopped it. Where something still stands, nothing: that is undone first.
   select case when w.error is null or e.error ->> 'code' = 'compensation_failed' then '{}'::text[]
     -- guard: undone-counts-as-done = else array[]::text[]
     else array(select json_array_elements_text(coalesce(e.error -> 'undone', '[]')))
-      || array(select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop')
+      || array(
+        select o.step_id from outlast.operation_outputs o
+        where o.workflow_id = w.workflow_id and o.kind = 'stop' and outlast.ended_by_stop(w))
   end
   from outlast.workflow_status w
   cross join lateral (select outlast.readable(w.error) as error offset 0) as e
@@ -195,8 +207,9 @@ returns table (workflow_id text, status text, generation integer, dropped json)
 language plpgsql
 as $$
 -- Lets failed workflows, which are locked, go on in place: without the records of these steps (of those that the end of
--- each came from, if none are given), without what may depend on them, and without failures that came later. Of each the
--- ids of what it dropped, the first thousand. `by` null: its parent does, which was retried.
+-- each came from, if none are given), without what may depend on them or was undone, and without failures that came later.
+-- Of each the ids of what it dropped, the first thousand. `by` null: its parent does, which was retried. Where something cut
+-- short what a stop lets undo, the stop stays: that goes on.
 #variable_conflict use_column
 declare
   undoing text[];
@@ -206,12 +219,14 @@ begin
     where w.workflow_id = any(ids) and outlast.readable(w.error) ->> 'code' = 'compensation_failed');
   return query
   with failed as materialized (
-    select w.workflow_id, w as stood, coalesce(go_on.steps, outlast.failed_steps(w.workflow_id)) as steps,
-      w.workflow_id = any(undoing) as undoes, r.last, r.undos, r.records
+    select w.workflow_id, w as stood, r.last, r.undos, r.stops, r.records,
+      case when r.undos > 0 then outlast.with_undone(w.workflow_id, s.steps) else s.steps end as steps
     from unnest(ids) as i (id)
     join outlast.workflow_status w on w.workflow_id = i.id
+    cross join lateral (select coalesce(go_on.steps, outlast.failed_steps(w.workflow_id)) as steps offset 0) as s
     cross join lateral (
-      select max(o.completion_order) as last, count(*) filter (where o.kind = 'undo') as undos, count(*) as records
+      select max(o.completion_order) as last, count(*) filter (where o.kind = 'undo') as undos,
+        count(*) filter (where o.kind = 'stop') as stops, count(*) as records
       from outlast.operation_outputs o where o.workflow_id = w.workflow_id
     ) as r
   ), first as (
@@ -234,8 +249,16 @@ begin
   ), went as (
     -- What stopped it is no step that anybody has seen.
     select g.workflow_id, array_agg(g.step_id order by g.completion_order) filter (where g.kind is distinct from 'stop') as step_ids,
-      count(*) filter (where g.kind = 'undo') as undos, count(*) as records
+      count(*) filter (where g.kind = 'undo') as undos, count(*) filter (where g.kind = 'stop') as stops, count(*) as records
     from gone g group by g.workflow_id
+  ), stays as (
+    -- What stopped it stays where its record does. A cancel of which its body had not heard stays where that was lost, or held.
+    select f.workflow_id, case
+        when f.stops > coalesce(g.stops, 0) then 'undoing'
+        when f.stops = 0 and go_on.steps is null and (f.stood).stop is not null and (
+          (f.stood).status = 'EXHAUSTED' or outlast.readable((f.stood).error) -> 'held' is not null) then 'stopping'
+      end as saga
+    from failed f left join went g on g.workflow_id = f.workflow_id
   ), noted as (
     insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
     select go_on.verb, 'workflow', f.workflow_id, f.workflow_id,
@@ -254,15 +277,15 @@ begin
       -- What is recorded is of its own version; without records it begins with the newest.
       -- guard: retry-leaves-its-version = version = null,
       version = case when f.records > coalesce(g.records, 0) then x.version end,
-      stop = case when f.undoes then x.stop end,
-      saga = case when f.undoes then x.saga when f.undos > coalesce(g.undos, 0) then 'open' end,
+      stop = case when s.saga is not null then x.stop end,
+      saga = coalesce(s.saga, case when f.undos > coalesce(g.undos, 0) then 'open' end),
       -- guard: retried-past-its-deadline = deadline = x.deadline,
       deadline = now() + (x.deadline - coalesce(x.retried_at, x.created_at)),
       retried_at = now(), last_place = greatest(x.last_place, f.last),
       -- guard: second-end-untold = untold = x.untold,
       untold = true,
       nonce = floor(random() * 9007199254740992)::bigint, updated_at = now()
-  from failed f left join went g on g.workflow_id = f.workflow_id
+  from failed f join stays s on s.workflow_id = f.workflow_id left join went g on g.workflow_id = f.workflow_id
   where x.workflow_id = f.workflow_id
   returning x.workflow_id, x.status, x.generation, coalesce(to_json(g.step_ids[1:1000]), '[]');
   if cardinality(undoing) > 0 then
@@ -375,7 +398,6 @@ begin
   end if;
   w := outlast.lock_failed('rewind', rewind_workflow.workflow_id);
   steps := array[outlast.step_named('rewind_workflow', 'to', w.workflow_id, "to")] || outlast.undone_steps(w.workflow_id);
-  perform outlast.check_undone('rewind_workflow', w.workflow_id, array(select outlast.records_kept(w.workflow_id, steps)));
   return query
   select g.status, g.generation, g.dropped
   from outlast.go_on(array[w.workflow_id], 'rewind', outlast.actor(by), why, steps) as g;
@@ -546,8 +568,8 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'undone_steps', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on',
-    'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map', 'send_again'],
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'undone_steps', 'why_not_retried', 'lock_maps_of',
+    'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map', 'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);
 

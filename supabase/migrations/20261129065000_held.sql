@@ -172,6 +172,8 @@ begin
   )
   update outlast.workflow_status w
   set status = 'ERROR', epoch = w.epoch + 1, claimable_at = null, rank = null, held = null, completed_at = now(),
+      -- guard: given-up-untold
+      untold = true,
       updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
       error = json_build_object(
         'code', w.held ->> 'reason', 'message', (w.held ->> 'message') || '; it was held for ' || days || ' days',

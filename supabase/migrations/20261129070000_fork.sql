@@ -68,7 +68,9 @@ begin
       raise exception 'outlast.%: the workflow is %, and has not failed', verb, w.status
         using errcode = '55000', hint = 'fork it from start, or from one of its steps';
     end if;
-    steps := outlast.failed_steps(w.workflow_id);
+    -- What stopped the first one doesn't stop its fork.
+    steps := outlast.with_undone(w.workflow_id, outlast.failed_steps(w.workflow_id) || array(
+      select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop'));
   else
     steps := array[outlast.step_named(verb, 'from', w.workflow_id, place)];
   end if;

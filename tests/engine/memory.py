@@ -80,6 +80,7 @@ class Memory(str):
             "fingerprint": new.fingerprint,
             "awaits": _read(row.awaits),
             "mail": row.mail,
+            "untold": row.untold,
             "nonce": row.nonce,
             "load_bytes": max(row.load_bytes, new.load_bytes),
             "later": row.claimable_at is not None and row.claimable_at > _unix_s(),

@@ -27,7 +27,7 @@ from outlast import (
     transaction,
     workflow,
 )
-from outlast.core.observations import UndoFailed
+from outlast.core.observations import UndoFailed, UndoGivenUp
 from outlast.core.status import Status
 from outlast.core.stops import Stopped
 from outlast.engine.waits.results import result_of
@@ -420,10 +420,26 @@ async def test_whatever_an_undo_raises_is_told_of(
 
     async with engine_on(database, broken) as bench:
         await bench.failure(await bench.start(broken))
-        (told,) = [each for each in bench.observations if isinstance(each, UndoFailed)]
-    assert told.error.startswith("RuntimeError: ")
-    assert "saga_cases.py:" in told.error
-    assert told.undo == "breaks"
+        told = [each for each in bench.observations if isinstance(each, UndoFailed | UndoGivenUp)]
+    assert [type(each) for each in told] == [UndoFailed, UndoGivenUp]
+    for each in told:
+        assert each.error.startswith("RuntimeError: ")
+        assert "saga_cases.py:" in each.error
+        assert each.undo == "breaks"
+
+
+async def test_a_step_may_be_named_as_the_note_of_an_undo_that_failed(database: str) -> None:
+    @step
+    async def failed() -> str:
+        return "done"
+
+    @workflow
+    async def flow() -> str:
+        async with saga() as s:
+            return await s.do(failed, undo=lambda _: None)
+
+    async with engine_on(database, flow) as bench:
+        assert await bench.run(flow) == "done"
 
 
 async def test_what_still_fails_when_its_time_is_over_is_told_and_the_rest_is_undone(

@@ -13,6 +13,8 @@ SENT_AGAIN = (
     "store/test_conformance.py::test_what_a_retried_workflow_sends_is_the_same_message_or_another_one"
 )
 ACTS = "store/test_noted_acts.py::"
+CUT_SHORT = "engine/test_cut_short.py::"
+CUT_SHORT_ON_POSTGRES = "engine/test_cut_short_on_postgres.py::"
 
 MUTANTS = (
     Mutant(
@@ -93,8 +95,49 @@ MUTANTS = (
     ),
     Mutant(
         "undone-counts-as-done",
-        "What a saga has undone is done again",
-        POSTGRES + "test_what_a_saga_undid_is_done_again",
+        "What a saga has undone is done again, whatever its body failed of",
+        CUT_SHORT_ON_POSTGRES + "test_what_a_body_undid_that_raised_by_itself_is_done_again",
+    ),
+    Mutant(
+        "undone-stays-done",
+        "What a saga has undone, or may have, is no longer done where the record that it undid goes",
+        CUT_SHORT_ON_POSTGRES + "test_a_retry_after_a_kill_begins_before_what_was_undone",
+    ),
+    Mutant(
+        "memory-undone-stays-done",
+        "The in-memory store takes that for undone as well",
+        CUT_SHORT + "test_a_retry_after_a_kill_begins_before_what_was_undone",
+    ),
+    Mutant(
+        "undo-begins-unnoted",
+        "A record names an undo before that begins",
+        CUT_SHORT + "test_a_retry_after_a_kill_begins_before_what_was_undone",
+        CUT_SHORT + "test_what_could_not_be_undone_may_have_been",
+    ),
+    Mutant(
+        "stops-forgotten",
+        "What was lost while it undid goes on undoing when it is retried",
+        CUT_SHORT_ON_POSTGRES + "test_one_that_was_lost_while_it_undid_is_still_cancelled",
+    ),
+    Mutant(
+        "exhausted-untold",
+        "Who waits for what was lost while it undid is told of its end",
+        CUT_SHORT_ON_POSTGRES + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told",
+    ),
+    Mutant(
+        "memory-exhausted-untold",
+        "By the in-memory store as well",
+        CUT_SHORT + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told",
+    ),
+    Mutant(
+        "given-up-untold",
+        "Who waits for what was held while it undid, and was given up, is told of its end",
+        "store/test_held.py::test_who_waits_for_what_is_given_up_while_it_undoes_is_told",
+    ),
+    Mutant(
+        "memory-stops-forgotten",
+        "In the in-memory store too",
+        CUT_SHORT + "test_one_that_was_lost_while_it_undid_is_still_cancelled",
     ),
     Mutant(
         "children-stay-cancelled",

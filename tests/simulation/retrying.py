@@ -1,9 +1,10 @@
 """Retry and rewind in simulated time: at any moment, while instances are killed, frozen and cut off.
 
 Steps fail some times before they succeed. Somebody retries and rewinds whatever there is, at moments that are
-drawn, and what has failed until all has succeeded. Held at every statement: a success never changes; a
-failure is final until somebody retries it, which raises generation and epoch; no step begins whose success
-is recorded.
+drawn, and what has failed until all has succeeded. Undoing is cut short, too: its workflow is killed, or its
+instance dies, so often perhaps that nobody tries again. Held at every statement: a success never changes; a
+failure is final until somebody retries it, which raises generation and epoch; no step begins whose success is
+recorded. In the end: what counts as done was not undone since, and no undo of it has begun.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from outlast import Queue, context, map_, saga, sleep, start, step, workflow
 from outlast.core.errors import OutlastError
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
 from outlast.core.status import LIVE, Status
-from outlast.core.verbs import RETRY, REWIND
+from outlast.core.verbs import KILL, RETRY, REWIND, UNDO
+from outlast.testing.database import Database
 from outlast.testing.rows import Workflow as Row
 from outlast.testing.stores import MemoryStore
 from tests.simulation.mapping import small_blocks
@@ -31,7 +33,11 @@ from tests.simulation.scenario import Instance
 
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel", "cancel")
 ACTS = ("retry", "retry", "rewind")
+TRAPS = ("", "", "fails", "lasts", "killed", "killed", "dies", "dies")
 LASTS_S = 6.0
+FIRST = "first "
+"""How names begin of what is undone and survived."""
+
 narrow = Queue("narrow", concurrency=1)
 
 
@@ -45,8 +51,13 @@ async def work(name: str, fails: int) -> str:
 
 
 @step
-async def undo(name: Any) -> None:
-    here[0].undone[str(name)] += 1
+async def undo(_: Any, name: str, fails: int) -> None:
+    await here[0].take_back(context().workflow_id, name)
+
+
+@step
+async def linger() -> None:
+    await here[0].linger(context().workflow_id)
 
 
 @workflow
@@ -89,7 +100,29 @@ async def undoes(items: list[Any]) -> list[str]:
     async with saga() as s:
         for name, fails, _ in items[1:]:
             got.append(await s.do(work, name, fails, undo=undo))
+        await linger()
     return got
+
+
+@workflow
+async def survives(items: list[Any]) -> list[str]:
+    """What its first saga has done is undone, and done in another way by the second one."""
+    try:
+        async with saga() as s:
+            for name, _, _ in items:
+                await s.do(work, f"{FIRST}{name}", 0, undo=undo)
+            raise Refused("survived")
+    except Refused:
+        pass
+    return await undoes(items)
+
+
+@workflow
+async def both_undo(items: list[Any]) -> list[str]:
+    """A child and the items of a map."""
+    child = await start(undoes, items[:2])
+    got = await map_(undoes, [items[place : place + 3] for place in range(2, len(items), 3)])
+    return [*await child.result(), *(name for each in got for name in each)]
 
 
 @workflow
@@ -108,7 +141,7 @@ async def row_of_one(given: list[Any]) -> list[str]:
     return await row([given])
 
 
-CALLED = (row, queued, beside, cleans, undoes, parent, mapped)
+CALLED = (row, queued, beside, cleans, undoes, survives, both_undo, parent, mapped)
 
 
 @dataclass(frozen=True)
@@ -118,6 +151,12 @@ class Drawn:
     plan: Plan
     calls: tuple[tuple[float, str, dict[str, Any]], ...]
     acts: tuple[tuple[float, str, int], ...]
+    traps: tuple[str, ...]
+    """What happens to one undo after the other as it begins."""
+    cancelled: tuple[bool, ...]
+    """Of one workflow after the other that has done all of its saga whether it is cancelled then."""
+    attempts_max: int
+    """So often a workflow may be lost."""
 
 
 def draw(seed: int) -> Drawn:
@@ -136,7 +175,9 @@ def draw(seed: int) -> Drawn:
         )
         for _ in range(chance.choice([0, 3, 8]))
     )
-    return Drawn(plan, calls, acts)
+    traps = tuple(chance.choice(TRAPS) for _ in range(chance.choice([0, 4, 12])))
+    cancelled = tuple(chance.random() < 0.5 for _ in range(chance.choice([0, 3])))
+    return Drawn(plan, calls, acts, traps, cancelled, chance.choice([0, 1, 10]))
 
 
 def _items(chance: random.Random) -> list[Any]:
@@ -152,13 +193,61 @@ class Retrying(Run):
     cycles_max = 600_000
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
-        super().__init__(drawn.plan, Offered(*CALLED, row_of_one), trace, drawn.calls)
         self._drawn = drawn
-        self.undone: Counter[str] = Counter()
+        super().__init__(drawn.plan, Offered(*CALLED, row_of_one), trace, drawn.calls)
+        self._traps, self._cancelled = iter(drawn.traps), iter(drawn.cancelled)
+        self._done: dict[tuple[str, str], bool] = {}
+        """Of each step of a workflow whether it is done, by what was done last."""
         self.acted: Counter[str] = Counter()
         self._tries: Counter[tuple[str, str]] = Counter()
         self._ends: dict[str, tuple[Any, ...]] = {}
         self.network.when_executed = self._look_at_ends
+
+    def _make_database(self) -> Database:
+        self.limits = replace(self.limits, attempts_max=self._drawn.attempts_max)
+        return super()._make_database()
+
+    async def take_back(self, workflow_id: str, name: str) -> None:
+        """An undo begins. One of a life before a retry is nobody's: it comes as late as any effect may."""
+        instance, workflow = self.world.running, self.database.workflows[workflow_id]
+        assert isinstance(instance, Instance)
+        life = instance.engine._executor.live.get(workflow_id)
+        if life is None or life.generation != workflow.generation:
+            return
+        self._done[workflow_id, name] = False
+        trap = next(self._traps, "")
+        self.acted[f"undo {trap}"] += 1
+        if trap == "fails":
+            raise Refused(name)
+        if trap == "lasts":
+            await asyncio.sleep(1.0)
+        elif trap == "killed":
+            self.world.at(0.0, partial(self._end, workflow_id, KILL))
+            await asyncio.sleep(1.0)
+        elif trap == "dies":
+            self.world.at(0.0, partial(self._die, instance))
+            await asyncio.sleep(1.0)
+
+    def _die(self, instance: Instance) -> None:
+        if instance.alive:
+            self.kill(instance)
+
+    async def linger(self, workflow_id: str) -> None:
+        """A saga is about to be left; its workflow may be cancelled now."""
+        if next(self._cancelled, False):
+            self.acted["cancelled in a saga"] += 1
+            self.world.at(0.0, partial(self._end, workflow_id, UNDO))
+            await asyncio.sleep(1.0)
+
+    def _end(self, workflow_id: str, mode: str) -> None:
+        for instance in self.living()[:1]:
+            instance.spawn(self._ending(instance, workflow_id, mode), instance.calls)
+
+    async def _ending(self, instance: Instance, workflow_id: str, mode: str) -> None:
+        try:
+            await instance.engine.cancel(workflow_id, "somebody", None, mode)
+        except (Unreachable, OutlastError) as error:
+            self.world.note(f"cancel {workflow_id}: {error!r}")
 
     def work(self, workflow_id: str, step_id: str, name: str, fails: int) -> str:
         """A step runs: it fails so many times."""
@@ -171,6 +260,8 @@ class Retrying(Run):
         self._tries[workflow_id, name] += 1
         if self._tries[workflow_id, name] <= fails:
             raise Refused(name)
+        if running is not None and owner == running.name:
+            self._done[workflow_id, name] = True
         return name.upper()
 
     def _look_at_ends(self) -> None:
@@ -236,6 +327,10 @@ class Retrying(Run):
         """Each call returned what it should."""
         for number, (_, function, arguments) in enumerate(self._drawn.calls):
             self._check_items(f"w{number}", function, arguments["items"])
+        for (workflow_id, name), done in self._done.items():
+            if done == name.startswith(FIRST):
+                found = "done" if done else "undone"
+                self.world.violation(f"{workflow_id} has succeeded, but {name} is {found}")
 
     def seen(self) -> Counter[str]:
         """What was retried."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from outlast.testing.statements import retrying
 from outlast.testing.statements.retrying import Retrying
 from tests.simulation.retrying import CALLED, FAULTS, RUNS
 
@@ -33,6 +34,7 @@ def test_there_is_something_to_see() -> None:
     assert set(FAULTS) <= seen.keys()
     assert seen["retry"] > 40
     assert seen["rewind"] > 4
+    assert {"cancelled in a saga", "undo killed", "undo dies", "undo fails"} <= seen.keys()
 
 
 def test_a_success_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +55,10 @@ def test_a_failure_that_is_forgotten_without_a_retry_is_noticed(monkeypatch: pyt
 
     monkeypatch.setattr(Retrying, "go_on", same)
     assert RUNS.notices("though nobody retried it", range(3))
+
+
+def test_what_counts_as_done_though_it_may_have_been_undone_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrying, "with_undone", lambda _, steps: steps)
+    assert RUNS.notices("is undone", (17, 27))

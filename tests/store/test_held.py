@@ -243,6 +243,17 @@ async def test_what_was_held_too_long_ends_as_an_error(
     assert (status, error["code"], error["held"]["step"]) == ("ERROR", "non_determinism", "4")
 
 
+def test_who_waits_for_what_is_given_up_while_it_undoes_is_told(connection: Connection[Any]) -> None:
+    """Of its cancel has been told before."""
+    add(connection, "w", held=DIVERGED, saga="undoing", status="PENDING", awaited=True, untold=False)
+    awaits = json.dumps({"mail": 0, "topics": [], "ends": ["w"], "of": 1})
+    add(connection, "waiter", status="PENDING", claimable_at="2096-01-01T00:00:00Z", awaits=awaits)
+    connection.execute("insert into outlast.waits (target, waiter) values ('w', 'waiter')")
+    assert one(connection, "select outlast.end_held(1, 10)") == 1
+    due = "select claimable_at <= now() from outlast.workflow_status where workflow_id = 'waiter'"
+    assert one(connection, due)
+
+
 @pytest.mark.parametrize(
     ("held", "saga", "stays"),
     [

@@ -84,21 +84,35 @@ def test_a_step_is_named_by_its_id_or_by_a_name_of_one(database: str) -> None:
                 connection.execute(named, (text,))
 
 
-def test_what_was_undone_is_not_kept_as_done(database: str) -> None:
-    note, undone = '{"step": "book", "undo": "free"}', '{"step": "book"}'
+def test_what_was_undone_or_may_have_been_is_not_kept_as_done(database: str) -> None:
+    """A saga of three steps: the last one is undone, the undo of the second one has begun."""
+    note = '{"step": "%s", "undo": "free"}'
     records: list[tuple[Any, ...]] = [
-        ("1", "undo book", note, None, 1, 0, "undo"),
-        ("2", "book", "1", None, 2, 1, "step"),
-        ("3", "pay", None, '{"message": "no"}', 3, 2, "step"),
-        ("4", "free", "1", None, 4, 3, "step"),
-        ("5", "undone", undone, None, 5, 4, "undo"),
+        *(
+            record
+            for place, name in ((1, "a"), (3, "b"), (5, "c"))
+            for record in (
+                (str(place), f"undo {name}", note % name, None, place, place - 1, "undo"),
+                (str(place + 1), name, "1", None, place + 1, place, "step"),
+            )
+        ),
+        ("7", "pay", None, '{"message": "no"}', 7, 6, "step"),
+        ("8.1", "undoing", '{"total": 3, "next": "5"}', None, 8, 7, "undo"),
+        ("8.2", "free", "1", None, 9, 8, "step"),
+        ("8.3", "undone", '{"step": "c", "undo": "free", "next": "3", "since": "8.1"}', None, 10, 9, "undo"),
     ]
     check = "select outlast.check_undone('fork_workflow', 'w', %s)"
+    every = [each[0] for each in records]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(ONE)
         for each in records:
             connection.execute(NOTE, each)
-        for kept in ([], ["1", "2", "3", "4", "5"]):
+        for kept in ([], ["1", "2"], every[:8], every):
             connection.execute(check, (kept,))
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has undone book"):
-            connection.execute(check, (["1", "2"],))
+        for kept, undone in ((every[:4], "b"), (every[:7], "b"), (["1", "5", "6"], "c")):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"has undone {undone}, or"):
+                connection.execute(check, (kept,))
+        for steps, more in (([], set()), (["7"], {"3", "5"}), (["8.3"], set()), (["4"], {"3"})):
+            found = connection.execute("select outlast.with_undone('w', %s)", (steps,)).fetchone()
+            assert found is not None
+            assert set(found[0]) == {*steps, *more}

@@ -313,11 +313,13 @@ def test_a_fork_of_what_a_saga_has_undone_begins_before_that(sql: Connection[Any
     note(sql, "1", 1, 0, "undo book", '{"step": "book", "undo": "free"}', "undo")
     note(sql, "2", 2, 1, "book")
     note(sql, "3", 3, 2, "pay", None)
-    note(sql, "4", 4, 3, "free")
-    note(sql, "5", 5, 4, "undone", '{"step": "book", "undo": "free"}', "undo")
+    note(sql, "4", 4, 3, "undoing", '{"total": 1, "next": "1"}', "undo")
+    note(sql, "5", 5, 4, "free")
+    note(sql, "6", 6, 5, "undone", '{"step": "book", "undo": "free"}', "undo")
     with pytest.raises(Refused, match="has undone book"):
-        one(sql, FORK, "failed")
-    assert one(sql, FORK, "1")[1] == 0
+        one(sql, FORK, "3")
+    for place in ("failed", "1"):
+        assert one(sql, FORK, place)[1] == 0
 
 
 # --- settling ---------------------------------------------------------------------------------------------

@@ -250,6 +250,15 @@ class UndoFailed(Observation):
     wait_s: float
 
 
+class UndoGivenUp(Observation):
+    """What should undo `step` raised `error` when its time was over: it stands."""
+
+    workflow_id: str
+    step: str
+    undo: str
+    error: str
+
+
 class ResultChanged(Observation):
     """A workflow's result is stored in another form than its annotation gives."""
 

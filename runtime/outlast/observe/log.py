@@ -63,6 +63,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "%(workflow_id)s: %(undo)s, which undoes %(step)s, failed (%(error)s); "
         "it is tried again in %(wait_s).0f s, for 24 hours in all",
     ),
+    facts.UndoGivenUp: (
+        ERROR,
+        "%(workflow_id)s: %(undo)s, which undoes %(step)s, failed for 24 hours (%(error)s); %(step)s stands",
+    ),
     facts.ResultChanged: (
         WARNING,
         "%(workflow_id)s succeeded; its result is stored as plain JSON: %(reason)s",

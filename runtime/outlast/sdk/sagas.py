@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Generator
+from itertools import zip_longest
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, TypeVar, overload
 
@@ -43,16 +44,22 @@ class _Done(NamedTuple):
     entry: Entry
     result: Any
 
+    @property
+    def note(self) -> str:
+        """The step id of the record that came before it."""
+        return self.entry.note[0]
+
     def document(self, error: str | None = None) -> dict[str, Any]:
         """As of `CompensationFailed.standing`."""
         told = {"step": self.entry.step, "undo": self.entry.undo, "result": _tell_result(self.result)}
         return told if error is None else {**told, "error": error}
 
-    def failed(self, error: Exception, wait_s: float) -> dict[str, Any]:
-        """Of a try that raised: as of observations.UndoFailed."""
+    def failed(self, error: Exception, wait_s: float | None = None) -> dict[str, Any]:
+        """Of a try that raised: as of observations.UndoFailed; without `wait_s`, of UndoGivenUp."""
         place = place_of(error)  # a step's failure has none here, and a record of its own
         text = _text(error) + (f", at {place}" if place else "")
-        return {"step": self.entry.step, "undo": self.entry.undo, "error": text, "wait_s": wait_s}
+        told = {"step": self.entry.step, "undo": self.entry.undo, "error": text}
+        return told if wait_s is None else {**told, "wait_s": wait_s}
 
 
 class _Try(NamedTuple):
@@ -114,8 +121,9 @@ class _Log:
         if not todo:
             return
         total, undone = len(todo), list[str]()
-        yield _note("undoing", {"total": total})
-        while standing := (yield from self._undo_each(todo, undone)):
+        begun = _note("undoing", {"total": total, "next": todo[0].note})
+        yield begun
+        while standing := (yield from self._undo_each(todo, begun.note[0], undone)):
             again = yield _note(Undo.STANDING, {"count": len(standing)})
             # guard: standing-not-tried-again = True
             if not again:
@@ -126,23 +134,30 @@ class _Log:
             todo = list(reversed(self._done))
 
     def _undo_each(
-        self, todo: list[_Done], undone: list[str]
+        self, todo: list[_Done], since: str, undone: list[str]
     ) -> Generator[Operation | _Try, Any, list[dict[str, Any]]]:
-        """What of it still stands then."""
+        """What of it still stands then. Before an undo begins a record names it as the next one.
+
+        So the records tell what may have been undone, whatever ends the workflow meanwhile. `since` is the
+        record from which on this saga undoes.
+        """
         standing: list[dict[str, Any]] = []
-        for each in todo:
+        for each, following in zip_longest(todo, todo[1:]):
             error = yield from self._undo(each)
+            # guard: undo-begins-unnoted = {}
+            goes_on = {} if following is None else {"next": following.note, "since": since}
             if error is not None:
-                standing.append(each.document(error))
+                standing.append(each.document(_text(error)))
+                yield _note(Undo.FAILED, {**each.failed(error), **goes_on})
                 continue
             self._done.remove(each)
             undone.append(each.entry.step)
             self.undone += each.entry.note
-            document = {"step": each.entry.step, "undo": each.entry.undo}
+            document = {"step": each.entry.step, "undo": each.entry.undo, **goes_on}
             yield Undo(Undo.UNDONE, to_json(document).decode(), each.entry.note)
         return standing
 
-    def _undo(self, done: _Done) -> Generator[Operation | _Try, Any, str | None]:
+    def _undo(self, done: _Done) -> Generator[Operation | _Try, Any, Exception | None]:
         """Try until it succeeds or its time is over; the last error then."""
         began_s, wait_s = self.body.now_s, BACKOFF_S
         while True:
@@ -151,7 +166,7 @@ class _Log:
                 return None
             left_s = began_s + UNDO_WITHIN_S - self.body.now_s
             if left_s <= 0:
-                return _text(error)
+                return error  # type: ignore[no-any-return]
             wait_s = min(wait_s, left_s)
             # guard: undo-fails-in-silence
             yield _note(Undo.FAILED, done.failed(error, wait_s))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from pydantic_core import from_json
 
 from outlast.core.clock import monotonic
-from outlast.core.observations import UndoFailed
+from outlast.core.observations import UndoFailed, UndoGivenUp
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
@@ -43,10 +44,18 @@ def is_again(call: PendingCall, record: StepRecord) -> bool:
 def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish | SetAttributes | Undo)
     if isinstance(call.operation, Undo) and call.operation.name == Undo.FAILED:
-        execution.services.observe(UndoFailed(execution.workflow_id, **from_json(call.operation.body)))
+        note = from_json(call.operation.body)
+        # A step may be called `failed`, too: what undoes that is noted under the same name.
+        if "error" in note:
+            execution.services.observe(_undo_failed(execution.workflow_id, note))
     execution.recording.complete(call, call.operation.body, attempts=0)
     written = partial(execution.services.events.written, execution.workflow_id)
     execution.recording.when_written(written)
+
+
+def _undo_failed(workflow_id: str, note: dict[str, Any]) -> UndoFailed | UndoGivenUp:
+    told = (workflow_id, note["step"], note["undo"], note["error"])
+    return UndoFailed(*told, note["wait_s"]) if "wait_s" in note else UndoGivenUp(*told)
 
 
 def _begin_later(execution: Execution, call: PendingCall) -> None:

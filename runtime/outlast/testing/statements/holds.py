@@ -124,7 +124,7 @@ class HoldStatements:
             held = json.loads(row.held or "{}")
             row.status, row.claimable_at, row.held = Status.ERROR, None, None
             row.epoch += 1
-            row.updated_at = self._db.now()
+            row.updated_at, row.untold = self._db.now(), True
             row.error = json.dumps({"code": held["reason"], "message": held["message"], "held": held})
         self._db.tell_ends()
         return len(over)

@@ -74,6 +74,8 @@ class InstanceStatements:
         row.epoch += 1
         if attempts > limits.attempts_max:
             row.status, row.error = Status.EXHAUSTED, '{"code":"recovery_exhausted"}'
+            # guard: memory-exhausted-untold
+            row.untold = True
             return row.status
         ceiling = min(limits.backoff_max_s, limits.backoff_s * 2.0 ** (attempts - 2))
         backoff_s = 0.0 if attempts <= 1 else ceiling * (0.5 + self._db.chance.random() / 2)

@@ -37,16 +37,6 @@ def came_before(record: StepRecord, place: int) -> bool:
     return (record.completion_order or FAR) < place or called < place
 
 
-def failed_step(records: Mapping[str, StepRecord]) -> str | None:
-    """`outlast.failed_step`."""
-    failed = [
-        each
-        for each in records.values()
-        if each.error is not None and each.completion_order is not None and each.error != CANCELLED
-    ]
-    return max(failed, key=lambda each: each.completion_order or 0).step_id if failed else None
-
-
 def step_named(records: Mapping[str, StepRecord], argument: str, step: str) -> str:
     """`outlast.step_named`."""
     if step in records:
@@ -59,16 +49,31 @@ def step_named(records: Mapping[str, StepRecord], argument: str, step: str) -> s
     return found[0]
 
 
+def undos_begun(records: Mapping[str, StepRecord]) -> set[tuple[str, str]]:
+    """`outlast.undos_begun`."""
+    noted = [each for each in records.values() if each.kind == kinds.UNDO]
+    notes = [(each.step_id, json.loads(each.output or "{}")) for each in noted]
+    return {(note["next"], note.get("since", step_id)) for step_id, note in notes if "next" in note}
+
+
+def with_undone(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
+    """`outlast.with_undone`."""
+    begun, found = undos_begun(records), list(steps)
+    while True:
+        kept = set(records_kept(records, found))
+        # guard: memory-undone-stays-done = []
+        more = [step_id for step_id, since in begun if since not in kept and step_id in kept]
+        if not more:
+            return found
+        found += more
+
+
 def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> None:
     """`outlast.check_undone`. Raises NotNow."""
-    notes = [each for step_id, each in records.items() if step_id in kept and each.kind == kinds.UNDO]
-    for each in records.values():
-        if each.kind != kinds.UNDO or each.name != "undone" or each.step_id in kept:
-            continue
-        step = json.loads(each.output or "{}")["step"]
-        begun = sum(note.name == f"undo {step}" for note in notes)
-        undone = sum(
-            note.name == "undone" and json.loads(note.output or "{}")["step"] == step for note in notes
+    undone = [step_id for step_id, since in undos_begun(records) if since not in kept and step_id in kept]
+    if undone:
+        first = min((records[each] for each in undone), key=lambda each: each.completion_order or 0)
+        step = json.loads(first.output or "{}")["step"]
+        raise NotNow(
+            f"its saga has undone {step}, or has begun to; begin before that step, or fork it from start"
         )
-        if begun > undone:
-            raise NotNow(f"its saga has undone {step}; begin before that step, or fork it from start")

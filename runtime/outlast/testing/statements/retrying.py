@@ -13,7 +13,7 @@ from outlast.core.status import FAILED, Status
 from outlast.core.verbs import REWIND, Verb
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
-from outlast.testing.statements.kept import first_place, records_kept, step_named
+from outlast.testing.statements.kept import first_place, records_kept, step_named, with_undone
 from outlast.testing.statements.workflows import stands
 
 REOPENED_AT_ONCE = 2
@@ -135,13 +135,14 @@ class Retrying:
         error = json.loads(row.error or "{}")
         if not error or error.get("code") == "compensation_failed":
             return []
-        stop = [kinds.STOP_ID] if (workflow_id, kinds.STOP_ID) in self._db.records else []
-        return [*error.get("undone", ()), *stop]
+        stopped = (workflow_id, kinds.STOP_ID) in self._db.records and _ended_by_stop(row)
+        return [*error.get("undone", ()), *([kinds.STOP_ID] if stopped else ())]
 
     def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
         """What `outlast.go_on` drops: all that `records_kept` leaves out, and failures that came later."""
         rows = self._db.records_of(workflow_id)
         records = {step_id: each.step for step_id, each in rows.items()}
+        steps = with_undone(records, steps)
         place, kept = first_place(records, steps), records_kept(records, steps)
         return [
             step_id
@@ -157,6 +158,7 @@ class Retrying:
         now, undoes = self._db.now(), json.loads(row.error or "{}").get("code") == "compensation_failed"
         places = [each.step.completion_order or 0 for each in self._db.records_of(workflow_id).values()]
         dropped = self._gone(workflow_id, steps)
+        stays = self._stop_that_stays(workflow_id, row, dropped, rewinds=verb == REWIND.name)
         for each in dropped:
             del self._db.records[workflow_id, each]
         for record in self._db.records_of(workflow_id).values():
@@ -169,9 +171,11 @@ class Retrying:
         row.generation += 1
         row.batch, row.awaits, row.error, row.output, row.response = None, None, None, None, None
         row.recovery_attempts, row.held, row.misfits = 0, None, {}
-        if not undoes:
-            notes = any(each.step.kind == kinds.UNDO for each in self._db.records_of(workflow_id).values())
-            row.stop, row.saga = None, "open" if notes else None
+        row.saga = stays
+        if stays is None:
+            row.stop = None
+            if any(each.step.kind == kinds.UNDO for each in self._db.records_of(workflow_id).values()):
+                row.saga = "open"
         deadline_s = row.new.deadline_s
         if deadline_s is not None:
             began = row.created_at if row.retried_at is None else row.retried_at
@@ -181,6 +185,15 @@ class Retrying:
         row.retried_at, row.last_place = now, max([row.last_place, *places])
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
+
+    def _stop_that_stays(
+        self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool
+    ) -> str | None:
+        """How its saga stands that something stopped, where that stays."""
+        if (workflow_id, kinds.STOP_ID) in self._db.records:
+            return None if kinds.STOP_ID in dropped else "undoing"
+        cut_short = row.status is Status.EXHAUSTED or "held" in json.loads(row.error or "{}")
+        return "stopping" if row.stop is not None and cut_short and not rewinds else None
 
     def _undo_again(self, workflow_id: str) -> None:
         notes = [each for each in self._db.records_of(workflow_id).values() if each.step.name == "standing"]
@@ -200,6 +213,12 @@ class Retrying:
                 steps = self.failed_steps(each, row)
                 self.go_on(each, row, "retry", steps, actor_of(parent), None)
                 self._retry_cancelled_children(each)
+
+
+def _ended_by_stop(row: Workflow) -> bool:
+    """`outlast.ended_by_stop`."""
+    # guard: memory-stops-forgotten = True
+    return row.status is Status.CANCELLED or json.loads(row.error or "{}").get("code") == "workflow_timeout"
 
 
 def _begins_more(of_map: Workflow | None) -> bool:

@@ -33,9 +33,9 @@ from outlast.testing.statements.kept import (
     FAR,
     came_before,
     check_undone,
-    failed_step,
     records_kept,
     step_named,
+    with_undone,
 )
 from outlast.testing.statements.retrying import Retrying
 
@@ -127,8 +127,7 @@ class WorkflowVerbs:
             raise NotNow(
                 "the workflow is part of a map, a batch or a bulk; fork the workflow that started it"
             )
-        settled = {each for each, record in self._db.records_of(workflow_id).items() if record.since_end}
-        kept = _kept_by_fork(source, records, settled, place, children)
+        kept = self._kept_by_fork(workflow_id, source, place, children)
         check_undone(records, kept)
         left = [each for step_id, each in records.items() if step_id not in kept]
         left.sort(key=lambda each: (each.completion_order or FAR, each.step_id))
@@ -144,6 +143,30 @@ class WorkflowVerbs:
             fork = self._insert_fork(workflow_id, source, kept, given)
             self._note(FORK, workflow_id, given, by)
         return {"fork": fork, "kept": len(kept), "again": again}
+
+    def _kept_by_fork(self, workflow_id: str, source: Workflow, place: str, children: str) -> list[str]:
+        records = self._records(workflow_id)
+        if place == "start":
+            return []
+        if place == "failed":
+            if source.status not in FAILED:
+                raise NotNow(
+                    f"the workflow is {source.status}, and has not failed; "
+                    "fork it from start, or from one of its steps"
+                )
+            failed = Retrying(self._db).failed_steps(workflow_id, source)
+            # What stopped the first one doesn't stop its fork.
+            steps = with_undone(records, [*failed, kinds.STOP_ID])
+        else:
+            steps = [step_named(records, "from", place)]
+        kept = records_kept(records, steps)
+        starts = [each.completion_order or FAR for each in records.values() if each.kind in _STARTS]
+        if children == "reuse" or not starts:
+            return kept
+        first = min(starts)
+        return [
+            each for each in kept if records[each].kind not in _STARTS and came_before(records[each], first)
+        ]
 
     def _insert_fork(
         self, workflow_id: str, source: Workflow, kept: Collection[str], given: Mapping[str, Any]
@@ -270,33 +293,6 @@ def _asked(given: Mapping[str, Any]) -> str | None:
     if given.get(KEY) is None:
         return None
     return json.dumps([given.get("from", "start"), given.get("children", "reuse"), given.get("input")])
-
-
-def _kept_by_fork(
-    source: Workflow,
-    records: Mapping[str, StepRecord],
-    settled: Collection[str],
-    place: str,
-    children: str,
-) -> list[str]:
-    if place == "start":
-        return []
-    if place == "failed":
-        if source.status not in FAILED:
-            raise NotNow(
-                f"the workflow is {source.status}, and has not failed; "
-                "fork it from start, or from one of its steps"
-            )
-        failed = failed_step({key: each for key, each in records.items() if key not in settled})
-        steps = [] if failed is None else [failed]
-    else:
-        steps = [step_named(records, "from", place)]
-    kept = records_kept(records, steps)
-    starts = [each.completion_order or FAR for each in records.values() if each.kind in _STARTS]
-    if children == "reuse" or not starts:
-        return kept
-    first = min(starts)
-    return [each for each in kept if records[each].kind not in _STARTS and came_before(records[each], first)]
 
 
 def _step_to_settle(
