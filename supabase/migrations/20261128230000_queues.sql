@@ -327,20 +327,40 @@ begin
 end
 $$;
 
-create or replace function outlast.begin_batch(first_id text, me text, n integer, t timestamptz)
-returns json
+create or replace function outlast.join_batch(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Makes these members of the batch `given`, behind those that it has. They wait for its end.
+begin
+  update outlast.workflow_status w
+  set status = 'PENDING', owner = null, claimable_at = null, rank = null, batch = given ->> 'batch',
+      batch_place = m.place + (
+        select count(*) from outlast.workflow_status x where x.batch = given ->> 'batch' and x.status = 'PENDING'),
+      epoch = w.epoch + 1, started_at = (given ->> 'at')::timestamptz, updated_at = now()
+  from unnest(ids) with ordinality as m (workflow_id, place)
+  where w.workflow_id = m.workflow_id;
+  return jsonb_build_array();
+end
+$$;
+
+create or replace function outlast.begin_batch(
+  first_id text, me text, n integer, t timestamptz, passed text[], careful boolean, out claim json, out refused text[]
+)
 language plpgsql
 as $$
 -- Makes a batch, which is a workflow of `me`, of one that has just been claimed and of those that follow it: the same
 -- function, queue and key, `n` in all and 16 MB at most. They wait for its end. The batch is nobody's: who calls sees
--- their own workflow alone.
+-- their own workflow alone. Who is `passed` by is left out, and where it is `careful` whose row refuses it.
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
   id text not null default first_id || '/batch';
   again integer not null default 1;
-  members text[];
+  others text[];
+  given jsonb;
 begin
+  refused := '{}';
   select * into w from outlast.workflow_status x where x.workflow_id = first_id;
   -- A former one may be there yet: it was retried since, or removed and called again.
   -- guard: batches-of-one-name = while false loop
@@ -353,39 +373,46 @@ begin
     where x.queue = w.queue and x.status = 'ENQUEUED' and x.queue_key = w.queue_key
       and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
       and x.function = w.function
+      -- guard: refused-ones-in-each-batch
+      and x.workflow_id <> all(passed)
     order by x.rank limit n - 1
     for no key update skip locked
   ), summed as (
     select f.*, coalesce(w.load_bytes, 0) + sum(f.load_bytes) over (order by f.rank, f.workflow_id) as in_all
     from following f
   )
-  select first_id || coalesce(array_agg(s.workflow_id order by s.rank, s.workflow_id), '{}') into members
+  select array_agg(s.workflow_id order by s.rank, s.workflow_id) into others
   from summed s where s.in_all <= 16777216;
-  insert into outlast.workflow_status (
-    workflow_id, function, input, claims, queue, queue_key, priority, deadline, load_bytes, nonce, owner, epoch, status,
-    started_at, created_at, updated_at
+  given := jsonb_build_object('batch', id, 'at', t);
+  perform outlast.join_batch(array[first_id], given);
+  -- guard: one-follower-stops-its-batch = if false then
+  if careful then
+    select o.refused into refused from outlast.one_by_one('join_batch', others, given) as o;
+  elsif others is not null then
+    perform outlast.join_batch(others, given);
+  end if;
+  with members as (
+    select x.* from outlast.workflow_status x where x.batch = id and x.status = 'PENDING'
+  ), made as (
+    insert into outlast.workflow_status as b (
+      workflow_id, function, input, claims, queue, queue_key, priority, deadline, load_bytes, nonce, owner, epoch, status,
+      started_at, created_at, updated_at
+    )
+    select
+      id, w.function, json_agg(coalesce(m.input, '{}') order by m.batch_place),
+      '{"role":"service_role","outlast":{"mode":"queue","key":null}}', w.queue, w.queue_key, w.priority,
+      -- As late as the last of them.
+      case when count(*) = count(m.deadline) then max(m.deadline) end,
+      sum(m.load_bytes), floor(random() * 9007199254740992)::bigint, me, 1, 'PENDING', t, t, now()
+    from members m
+    returning b.*
   )
-  select
-    id, w.function, json_agg(coalesce(x.input, '{}') order by m.place),
-    '{"role":"service_role","outlast":{"mode":"queue","key":null}}', w.queue, w.queue_key, w.priority,
-    -- As late as the last of them.
-    case when count(*) = count(x.deadline) then max(x.deadline) end,
-    sum(x.load_bytes), floor(random() * 9007199254740992)::bigint, me, 1, 'PENDING', t, t, now()
-  from unnest(members) with ordinality as m (workflow_id, place)
-  join outlast.workflow_status x on x.workflow_id = m.workflow_id;
-  update outlast.workflow_status x
-  set status = 'PENDING', owner = null, claimable_at = null, rank = null, batch = id, batch_place = m.place,
-      epoch = x.epoch + 1, started_at = t, updated_at = now()
-  from unnest(members) with ordinality as m (workflow_id, place)
-  where x.workflow_id = m.workflow_id;
-  return (
-    select json_build_object(
-      'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
-      'claims', b.claims::text, 'deadline_s', extract(epoch from b.deadline)::float8,
-      'created_s', extract(epoch from b.created_at)::float8, 'load_bytes', coalesce(b.load_bytes, 0),
-      'queue', b.queue, 'members', members)
-    from outlast.workflow_status b where b.workflow_id = id
-  );
+  select json_build_object(
+    'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
+    'claims', b.claims::text, 'deadline_s', extract(epoch from b.deadline)::float8,
+    'created_s', extract(epoch from b.created_at)::float8, 'load_bytes', coalesce(b.load_bytes, 0),
+    'queue', b.queue, 'members', (select json_agg(m.workflow_id order by m.batch_place) from members m))
+  into claim from made b;
 end
 $$;
 
@@ -525,6 +552,140 @@ begin
 end
 $$;
 
+create or replace function outlast.rank_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- They are ready, and wait for their turn.
+begin
+  update outlast.workflow_status w
+  set rank = w.claimable_at - make_interval(secs => w.priority)
+  where w.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
+create or replace function outlast.expire_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- They could not begin in time, which the queue `given` asks for.
+begin
+  update outlast.workflow_status w
+  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, completed_at = now(), updated_at = now(),
+      nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'expired', 'message',
+        'it could not begin within ' || (given ->> 'within') || ' s (start_within of queue ' || (given ->> 'queue') || ')')
+  where w.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
+create or replace function outlast.begin_chosen(
+  queue text,
+  me text,
+  t timestamptz,
+  noted boolean,
+  batch_n integer,
+  passed text[],
+  careful boolean,
+  ids text[],
+  sizes bigint[],
+  due timestamptz[],
+  out claimed json[],
+  out refused text[]
+)
+language plpgsql
+as $$
+-- Claims for `me` what its queue has chosen, and makes batches of what it has for a batch. Who was to be in one and
+-- refuses that is told of where it is `careful`.
+#variable_conflict use_column
+declare
+  made record;
+begin
+  refused := '{}';
+  with begun as (
+    update outlast.workflow_status w
+    set owner = me,
+        -- guard: queue-claim-keeps-epoch
+        epoch = w.epoch + 1,
+        status = 'PENDING', claimable_at = null, rank = null, awaits = null,
+        -- guard: time-passes-before-a-queued-retry-begins
+        born = case when w.retried_at is not null and w.status = 'ENQUEUED' then outlast.goes_on(w.born, t) else w.born end,
+        started_at = coalesce(w.started_at, t), updated_at = now()
+    from unnest(ids, sizes, due) with ordinality as c (workflow_id, load_bytes, due, place)
+    where w.workflow_id = c.workflow_id
+    returning c.place, w.queue_key, json_build_object(
+      'workflow_id', w.workflow_id, 'function', w.function, 'epoch', w.epoch, 'subject', w.subject,
+      'claims', w.claims::text, 'version', w.version, 'parent', w.parent, 'recovery_attempts', w.recovery_attempts,
+      'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at),
+      'began_s', date_part('epoch', w.started_at),
+      'load_bytes', c.load_bytes, 'due_s', date_part('epoch', c.due), 'queue', begin_chosen.queue,
+      'tick', w.tick::text) as claim
+  ), written as (
+    insert into outlast.queue_starts (queue, key, at)
+    select begin_chosen.queue, b.queue_key, t from begun b where noted
+  )
+  select coalesce(array_agg(b.claim order by b.place), '{}') into claimed from begun b;
+  if batch_n is null then return; end if;
+  for place in 1 .. cardinality(ids) loop
+    select * into made from outlast.begin_batch(ids[place], me, batch_n, t, passed || refused, careful);
+    claimed[place] := made.claim;
+    refused := refused || made.refused;
+  end loop;
+end
+$$;
+
+create or replace function outlast.begin_apart(
+  queue text,
+  me text,
+  t timestamptz,
+  noted boolean,
+  batch_n integer,
+  passed text[],
+  ids text[],
+  sizes bigint[],
+  due timestamptz[],
+  out claimed json[],
+  out begun integer[],
+  out refused text[]
+)
+language plpgsql
+as $$
+-- As outlast.begin_chosen: all at once, or one by one where one refuses it. That one stays as it is. `begun`: the places
+-- of the others.
+declare
+  one record;
+begin
+  begin
+    select c.claimed, c.refused into claimed, refused
+    from outlast.begin_chosen(queue, me, t, noted, batch_n, passed, true, ids, sizes, due) as c;
+    begun := array(select generate_subscripts(ids, 1));
+    return;
+  exception when others then
+    claimed := '{}';
+    begun := '{}';
+    refused := '{}';
+  end;
+  for place in 1 .. cardinality(ids) loop
+    -- It may have been found to refuse to be in a batch.
+    continue when ids[place] = any(refused);
+    begin
+      select * into one from outlast.begin_chosen(
+        queue, me, t, noted, batch_n, passed || refused, true, ids[place:place], sizes[place:place], due[place:place]);
+      claimed := claimed || one.claimed;
+      begun := begun || place;
+      refused := refused || one.refused;
+    exception when others then
+      -- guard: conflicts-taken-for-refusals-by-queues = if false then raise; end if;
+      if not outlast.is_of_rows(sqlstate) then raise; end if;
+      refused := refused || ids[place];
+      raise warning 'outlast.begin_chosen: % stays as it is: %', ids[place], sqlerrm;
+    end;
+  end loop;
+end
+$$;
+
 create or replace function outlast.claim_queue(
   name text,
   me text,
@@ -537,10 +698,13 @@ create or replace function outlast.claim_queue(
   small bigint,
   large_bytes_left bigint,
   large_alone boolean,
+  passed text[] default '{}',
+  careful boolean default false,
   out claimed json[],
   out taken boolean,
   out more boolean,
-  out again_s float8
+  out again_s float8,
+  out refused text[]
 )
 language plpgsql
 -- All that is read in an order has an index for it. With statistics of a time when few waited, the planner would take
@@ -554,7 +718,8 @@ set enable_seqscan = off
 as $$
 -- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
 -- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
--- before it began, so the counts below hold until the commit.
+-- before it began, so the counts below hold until the commit. What is `passed` by is left out: its row refused it a moment
+-- ago. One that refuses now fails the decision, unless it is `careful`: then it is told of by `refused`, and stays.
 #variable_conflict use_column
 declare
   q outlast.queues;
@@ -571,6 +736,15 @@ declare
   cursor_key text;
   wrapped boolean;
   weighs boolean;
+  due text[];
+  ids text[];
+  turns integer[];
+  large boolean[];
+  suspect boolean[];
+  sizes bigint[];
+  due_at timestamptz[];
+  begun integer[];
+  refusing text[];
   got json[];
   got_count integer;
   in_circle integer;
@@ -584,6 +758,7 @@ begin
   claimed := '{}';
   taken := false;
   more := false;
+  refused := '{}';
   -- guard: queue-decided-by-two = select * into q from outlast.queues where queues.name = claim_queue.name;
   select * into q from outlast.queues where queues.name = claim_queue.name for no key update skip locked;
   if not found then
@@ -603,35 +778,42 @@ begin
     t := greatest(t, q.decided_at);
   end if;
 
-  with due as (
+  due := array(
     select w.workflow_id from outlast.workflow_status w
     -- guard: queue-begins-what-is-not-ready = where w.queue = claim_queue.name and w.owner is null and w.claimable_at is not null and w.rank is null and w.held is null
     where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
+      and w.workflow_id <> all(passed)
     order by w.claimable_at limit 1000
     for no key update skip locked
-  )
-  update outlast.workflow_status w
-  set rank = w.claimable_at - make_interval(secs => w.priority)
-  from due where w.workflow_id = due.workflow_id;
+  );
+  -- guard: one-that-refuses-a-rank-stops-its-queue = if false then
+  if careful then
+    select o.refused into refused from outlast.one_by_one('rank_rows', due) as o;
+  elsif cardinality(due) > 0 then
+    perform outlast.rank_rows(due, '{}');
+  end if;
 
   if o ? 'start_within' then
-    with late as (
+    due := array(
       select w.workflow_id from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
         and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8) and w.held is null
         -- What was retried, or has records of another one, has begun before.
         -- guard: expired-though-begun
         and w.generation = 1 and w.forked_from is null
+        and w.workflow_id <> all(passed || refused)
       order by w.claimable_at limit 1000
       for no key update skip locked
-    )
-    update outlast.workflow_status w
-    set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, completed_at = now(), updated_at = now(),
-        nonce = floor(random() * 9007199254740992)::bigint,
-        error = json_build_object('code', 'expired', 'message',
-          'it could not begin within ' || (o ->> 'start_within') || ' s (start_within of queue ' || q.name || ')')
-    from late where w.workflow_id = late.workflow_id;
+    );
+    -- guard: one-that-refuses-to-expire-stops-its-queue = if false then
+    if careful then
+      select claim_queue.refused || o.refused into refused
+      from outlast.one_by_one('expire_rows', due, jsonb_build_object('within', o ->> 'start_within', 'queue', q.name)) as o;
+    elsif cardinality(due) > 0 then
+      perform outlast.expire_rows(due, jsonb_build_object('within', o ->> 'start_within', 'queue', q.name));
+    end if;
   end if;
+  passed := passed || refused;
 
   slots := room;
   if o ? 'concurrency' then
@@ -697,6 +879,10 @@ begin
     in_circle := 0;
     passes := 0;
     while slots > 0 and passes < 50 loop
+      if cardinality(refused) >= 100 then
+        more := true;  -- that is enough of them for one look: the next one passes them by
+        exit;
+      end if;
       passes := passes + 1;
       -- The next keys, each with its first rank. Nothing is between a text and the same with the least character at its end.
       with recursive circle (key, rank, n) as (
@@ -761,6 +947,8 @@ begin
               where w.queue = claim_queue.name and w.status = 'ENQUEUED' and w.queue_key = u.key
                 and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
                 and w.function = any(functions)
+                -- guard: refused-ones-fill-batches
+                and w.workflow_id <> all(passed)
               order by w.rank
               limit case when stage = 'ENQUEUED' then coalesce(batch_n, 0) else 0 end
             ) as w
@@ -789,6 +977,8 @@ begin
               -- guard: queued-claimed-by-what-does-not-fit
               and (w.misfits is null or outlast.fits(w.function, w.misfits, me))
               and (w.recovery_attempts < suspect_after or suspects > 0)
+              -- guard: refused-ones-asked-at-each-decision
+              and w.workflow_id <> all(passed)
               -- guard: batch-before-its-time
               and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)
               -- One after the other: the first one alone, though it can't be had now.
@@ -797,6 +987,12 @@ begin
                 where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
                   and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
                 order by x.rank limit 1))
+              -- One that refuses its rank comes before those who have one.
+              -- guard: exclusive-order-lost-by-refusals = and (true or not exists (
+              and (not exclusive or stage = 'PENDING' or not exists (
+                select from outlast.workflow_status x
+                where x.workflow_id = any(passed) and x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
+                  and x.owner is null and x.claimable_at <= t and x.rank is null and x.held is null))
               -- guard: exclusive-shared = and (true or not exists (
               and (not exclusive or stage = 'PENDING' or not exists (
                 select from outlast.workflow_status x
@@ -824,46 +1020,45 @@ begin
             else f.bytes <= bytes_left or (f.place - f.large_before = 1 and alone) end
         order by f.n, f.rank
         limit slots
-      ), begun as (
-        update outlast.workflow_status w
-        set owner = me,
-            -- guard: queue-claim-keeps-epoch
-            epoch = w.epoch + 1,
-            status = 'PENDING', claimable_at = null, rank = null, awaits = null,
-            -- guard: time-passes-before-a-queued-retry-begins
-            born = case when w.retried_at is not null and w.status = 'ENQUEUED' then outlast.goes_on(w.born, t) else w.born end,
-            started_at = coalesce(w.started_at, t), updated_at = now()
-        from chosen c
-        where w.workflow_id = c.workflow_id
-        returning c.place, c.n, w.queue_key, c.large, c.suspect, c.load_bytes, json_build_object(
-          'workflow_id', w.workflow_id, 'function', w.function, 'epoch', w.epoch, 'subject', w.subject,
-          'claims', w.claims::text, 'version', w.version, 'parent', w.parent, 'recovery_attempts', w.recovery_attempts,
-          'deadline_s', date_part('epoch', w.deadline), 'created_s', date_part('epoch', w.created_at),
-          'began_s', date_part('epoch', w.started_at),
-          'load_bytes', c.load_bytes, 'due_s', date_part('epoch', c.claimable_at), 'queue', claim_queue.name,
-          'tick', w.tick::text) as claim
-      ), noted as (
-        insert into outlast.queue_starts (queue, key, at)
-        select claim_queue.name, b.queue_key, t from begun b
-        where stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key')
       )
       select
-        coalesce(array_agg(b.claim order by b.place), '{}'),
-        count(*),
-        bytes_left - coalesce(sum(b.load_bytes) filter (where not b.large), 0),
-        large_bytes_left - coalesce(sum(b.load_bytes) filter (where b.large), 0),
-        suspects - count(*) filter (where b.suspect),
-        keys[max(b.n)]
-      into got, got_count, bytes_left, large_bytes_left, suspects, last_turn
-      from begun b;
+        array_agg(c.workflow_id order by c.n, c.rank), array_agg(c.n order by c.n, c.rank),
+        array_agg(coalesce(c.large, false) order by c.n, c.rank), array_agg(c.suspect order by c.n, c.rank),
+        array_agg(c.load_bytes order by c.n, c.rank), array_agg(c.claimable_at order by c.n, c.rank)
+      into ids, turns, large, suspect, sizes, due_at
+      from chosen c;
 
-      if batch_n is not null and stage = 'ENQUEUED' and got_count > 0 then
-        select array_agg(outlast.begin_batch(b.first ->> 'workflow_id', me, batch_n, t) order by b.place) into got
-        from unnest(got) with ordinality as b (first, place);
+      got_count := 0;
+      refusing := '{}';
+      if ids is not null then
+        -- guard: one-row-stops-its-queue = if false then
+        if careful then
+          select a.claimed, a.begun, a.refused into got, begun, refusing
+          from outlast.begin_apart(
+            claim_queue.name, me, t, stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key'),
+            case when stage = 'ENQUEUED' then batch_n end, passed, ids, sizes, due_at) as a;
+          passed := passed || refusing;
+          refused := refused || refusing;
+        else
+          select c.claimed, array(select generate_subscripts(ids, 1)) into got, begun
+          from outlast.begin_chosen(
+            claim_queue.name, me, t, stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key'),
+            case when stage = 'ENQUEUED' then batch_n end, passed, false, ids, sizes, due_at) as c;
+        end if;
+        claimed := claimed || got;
+        got_count := cardinality(begun);
+        select
+          bytes_left - coalesce(sum(sizes[b.place]) filter (where not large[b.place]), 0),
+          large_bytes_left - coalesce(sum(sizes[b.place]) filter (where large[b.place]), 0),
+          suspects - count(*) filter (where suspect[b.place]),
+          keys[max(turns[b.place])]
+        into bytes_left, large_bytes_left, suspects, last_turn
+        from unnest(begun) as b (place);
       end if;
-      claimed := claimed || got;
+
       slots := slots - got_count;
-      in_circle := in_circle + got_count;
+      -- Who refused it may have kept out others of its key.
+      in_circle := in_circle + got_count + cardinality(refusing);
       if got_count > 0 then
         alone := false;
         large_alone := false;
@@ -943,21 +1138,25 @@ create or replace function outlast.claim_queue_apart(
   small bigint,
   large_bytes_left bigint,
   large_alone boolean,
+  passed text[],
   out claimed json[],
   out taken boolean,
   out more boolean,
   out again_s float8,
+  out refused text[],
   out fault jsonb
 )
 language plpgsql
 as $$
--- As outlast.claim_queue. If that fails for a reason of this queue's nothing is claimed, and its row says why: `fault`
--- has its name and the error. Errors of another kind (a conflict, a lock, a full disk) are raised.
+-- As outlast.claim_queue; whose row refuses to begin is told of by `refused`. If it fails for a reason of this queue's
+-- nothing is claimed, and its row says why: `fault` has its name and the error. Errors of another kind (a conflict, a lock,
+-- a full disk) are raised.
 begin
   fault := '{}';
-  select c.claimed, c.taken, c.more, c.again_s into claimed, taken, more, again_s
+  select c.claimed, c.taken, c.more, c.again_s, c.refused into claimed, taken, more, again_s, refused
   from outlast.claim_queue(
-    name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone) as c;
+    name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone,
+    passed, true) as c;
 exception when others then
   if not outlast.is_of_rows(sqlstate) then
     raise;
@@ -965,6 +1164,7 @@ exception when others then
   claimed := '{}';
   taken := false;
   more := false;
+  refused := '{}';
   again_s := 10;
   fault := jsonb_build_object(name, left(sqlerrm, 1000));
   update outlast.queues q set fault = left(sqlerrm, 1000), fault_at = clock_timestamp() where q.name = claim_queue_apart.name;
@@ -983,16 +1183,19 @@ create or replace function outlast.claim_queued(
   large_bytes_left bigint,
   large_alone boolean,
   apart boolean default false,
+  passed text[] default '{}',
   out claimed json[],
   out more boolean,
   out again_s float8,
-  out faults jsonb
+  out faults jsonb,
+  out refused text[]
 )
 language plpgsql
 as $$
--- Claims of all queues what may begin, for `me`. `more`: it should look again soon. `again_s`: in so many seconds
--- the next one may begin. Where a queue can't decide all fails, and is asked for again with each queue `apart`: then that
--- one's error is in `faults`, and on its row, and the others have decided. It is asked again after a while.
+-- Claims of all queues what may begin, for `me`, but for what is `passed` by. `more`: it should look again soon.
+-- `again_s`: in so many seconds the next one may begin. Where a queue can't decide, or a row refuses to begin, all fails,
+-- and is asked for again with each queue `apart`: then `faults`, and its row, have the error of a queue, `refused` has
+-- those rows, and all others have decided. A queue that can't is asked again after a while.
 declare
   ended text[] := outlast.ended_batches();
   name text;
@@ -1002,6 +1205,7 @@ begin
   claimed := '{}';
   more := false;
   faults := '{}';
+  refused := '{}';
   -- guard: members-outlive-their-batch = if false then
   if ended is not null then
     perform outlast.end_members(ended);
@@ -1022,11 +1226,12 @@ begin
     loop
       if apart then
         select * into found from outlast.claim_queue_apart(
-          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
         faults := faults || found.fault;
+        refused := refused || found.refused;
       else
         select * into found from outlast.claim_queue(
-          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
       end if;
       -- Another one decides, which takes a moment.
       exit when not found.taken or looks >= 10;
@@ -1469,8 +1674,8 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
-    'count_due', 'queues_busy', 'full_queues', 'begin_batch', 'ended_batches', 'end_member_rows', 'end_members', 'refuse_start',
-    'leave_places', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
+    'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'ended_batches', 'end_member_rows', 'end_members',
+    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[

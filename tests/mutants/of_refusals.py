@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _TESTS = "store/test_one_by_one.py::"
-_ALIKE = "store/test_conformance.py::"
+_ALIKE = "store/test_refused_alike.py::"
 
 MUTANTS = (
     Mutant(
@@ -97,5 +97,65 @@ MUTANTS = (
         "refused-waiters-forgotten-in-memory",
         "Who can't be woken is woken later, in the simulation too",
         _ALIKE + "test_who_refuses_to_be_woken_by_an_event_is_woken_later[memory]",
+    ),
+    Mutant(
+        "one-row-stops-its-queue",
+        "A row that refuses to begin stops nobody else of its queue",
+        _ALIKE + "test_who_refuses_to_begin_takes_no_place_of_its_queue[postgres-{'concurrency': 1}]",
+    ),
+    Mutant(
+        "one-that-refuses-a-rank-stops-its-queue",
+        "A row that refuses to be ready stops nobody else of its queue",
+        _TESTS + "test_who_refuses_to_be_ready_stops_no_queue",
+    ),
+    Mutant(
+        "one-that-refuses-to-expire-stops-its-queue",
+        "A row that refuses to expire stops nobody else of its queue",
+        _ALIKE + "test_who_refuses_to_expire_does_not_begin_either[postgres]",
+    ),
+    Mutant(
+        "one-follower-stops-its-batch",
+        "A row that refuses to be in a batch stops nobody else of it",
+        _ALIKE + "test_batches_are_made_of_those_that_let_them[postgres]",
+    ),
+    Mutant(
+        "refused-ones-asked-at-each-decision",
+        "What has refused to begin is asked nothing for a while",
+        _TESTS + "test_nothing_is_asked_of_what_a_queue_passes_by[{'concurrency': 5}]",
+    ),
+    Mutant(
+        "refused-ones-in-each-batch",
+        "What has refused to be in a batch is asked nothing for a while",
+        _TESTS + "test_nothing_is_asked_of_what_a_queue_passes_by[{'batch': {'n': 5, 'wait': 0}}]",
+    ),
+    Mutant(
+        "refused-ones-fill-batches",
+        "What refuses to be in a batch makes none full",
+        _ALIKE + "test_who_refuses_fills_no_batch[postgres]",
+    ),
+    Mutant(
+        "exclusive-order-lost-by-refusals",
+        "What refuses to be ready keeps its place before others of an exclusive key",
+        _TESTS + "test_who_refuses_to_be_ready_keeps_its_place_before_others_of_an_exclusive_key",
+    ),
+    Mutant(
+        "conflicts-taken-for-refusals-by-queues",
+        "An error of the database's own is that of no row of a queue",
+        _TESTS + "test_a_conflict_is_no_refusal_of_a_queues_either",
+    ),
+    Mutant(
+        "one-row-stops-its-queue-in-memory",
+        "Simulated queues pass by what refuses to begin",
+        _ALIKE + "test_who_refuses_to_go_on_in_its_queue_is_passed_by[memory]",
+    ),
+    Mutant(
+        "one-follower-stops-its-batch-in-memory",
+        "Simulated batches pass by what refuses to be in them",
+        _ALIKE + "test_batches_are_made_of_those_that_let_them[memory]",
+    ),
+    Mutant(
+        "exclusive-order-lost-by-refusals-in-memory",
+        "What refuses to begin keeps its place before others of an exclusive key in the simulation, too",
+        _ALIKE + "test_others_of_an_exclusive_key_keep_their_order[memory]",
     ),
 )

@@ -7,13 +7,15 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from outlast import Batch, Queue, sleep, step, workflow
 from outlast.core.names import BATCH
 from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.status import Status
-from tests.simulation.queueing import Call, Drawn, Queueing, queues_plan
+from tests.simulation.keeping import some_refusals
+from tests.simulation.queueing import LASTS_S, Call, Drawn, Queueing, queues_plan
 from tests.simulation.runs import Runs
 
 
@@ -36,7 +38,7 @@ async def batched(calls: list[dict[str, str]]) -> list[str]:
 def draw(seed: int) -> Drawn:
     """One queue with batches, calls of some keys, and everything at once."""
     chance = random.Random(seed)
-    plan = queues_plan(chance, f"{seed}:batches")
+    plan = replace(queues_plan(chance, f"{seed}:batches"), refusals=some_refusals(seed, LASTS_S))
     options: dict[str, Any] = {
         "key": "key",
         "batch": {"n": chance.randint(1, 4), "wait": chance.choice([0.1, 1.0])},

@@ -11,7 +11,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,9 +22,10 @@ from outlast.core.status import LIVE, Status
 from outlast.engine.options import EngineOptions
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.queues import QueueStatements
+from tests.simulation.keeping import WAYS, Keeping, some_refusals
 from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import LEASE_S, Plan
-from tests.simulation.runs import Offered, Run, Runs, a_plan
+from tests.simulation.runs import Offered, Runs, a_plan
 from tests.simulation.scenario import Instance
 
 FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
@@ -78,14 +79,24 @@ def queues_plan(chance: random.Random, name: str) -> Plan:
 def draw(seed: int) -> Drawn:
     """Queues of all kinds, and everything at once."""
     chance = random.Random(seed)
-    plan = queues_plan(chance, f"{seed}:queues")
+    plan = replace(queues_plan(chance, f"{seed}:queues"), refusals=some_refusals(seed, LASTS_S))
     queues = tuple(
         DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
     )
+    queues = tuple(_debounced(seed, each) for each in queues)
     calls = tuple(
         _call(chance, f"w{number}", chance.choice(queues)) for number in range(chance.randint(5, 40))
     )
     return Drawn(plan, queues, calls)
+
+
+def _debounced(seed: int, queue: DeclaredQueue) -> DeclaredQueue:
+    """Some of them, drawn apart: later calls of a key change the input of the one that waits."""
+    chance = random.Random(f"debounce of {queue.name} in {seed}")
+    if "exclusive" in queue.options or chance.random() < 0.8:
+        return queue
+    quiet_s = chance.choice([0.05, 0.5, 2.0])
+    return queue._replace(options={**queue.options, "debounce": {"quiet": quiet_s, "at_most": 3 * quiet_s}})
 
 
 def _options(chance: random.Random) -> dict[str, Any]:
@@ -113,7 +124,7 @@ def _call(chance: random.Random, workflow_id: str, queue: DeclaredQueue) -> Call
     return Call(chance.choice([0.0, chance.uniform(0, LASTS_S / 2)]), new, chance.random() < 0.5)
 
 
-class Queueing(Run):
+class Queueing(Keeping):
     """A run with queues."""
 
     jumps_s = (-5.0, -0.5, 0.5, 4.0, 25.0)
@@ -154,9 +165,12 @@ class Queueing(Run):
 
     def _enter_by_sql(self, new: NewWorkflow) -> None:
         nonce = self.world.chance.getrandbits(60)
-        outcome = QueueStatements(self.database, "sql").enter(new, nonce).outcome
+        try:
+            outcome = QueueStatements(self.database, "sql").enter(new, nonce).outcome
+        except WAYS:  # the row that it was to change refuses that
+            outcome = "refused"
         self._look()
-        if outcome == "queue_full":
+        if outcome in ("queue_full", "refused"):
             self.world.at(0.2, partial(self._enter_by_sql, new))
         else:
             self.asked -= 1
@@ -168,6 +182,7 @@ class Queueing(Run):
 
     def _look(self) -> None:
         """At every moment."""
+        self.check_kept()
         for name, options in self._options.items():
             rows = self._of(name)
             self._check_places(name, options, [row for _, row in rows])
@@ -177,7 +192,7 @@ class Queueing(Run):
                 if (before, row.status) == (Status.ENQUEUED, Status.PENDING):
                     self._check_start(name, options, workflow_id, row)
         self._ready = {
-            workflow_id: ((row.claimable_at or 0.0) - row.new.priority, row.created_at)
+            workflow_id: _rank(row)
             for workflow_id, row in self.database.workflows.items()
             if self._waits(row) and row.status == Status.ENQUEUED
         }
@@ -265,6 +280,8 @@ class Queueing(Run):
             key = row.new.queue_key or ""
             if not self._waits(row) or self.database.is_locked(workflow_id):
                 continue
+            if self.is_passed_by(workflow_id):
+                continue
             if sum(each.new.queue_key == key for each in owned) >= options.get("per_key", math.inf):
                 continue
             if row.status == Status.ENQUEUED:
@@ -272,20 +289,36 @@ class Queueing(Run):
                     continue
                 if _held_until(options.get("rate_per_key"), self._starts[name, key]) >= now:
                     continue
-                if "exclusive" in options and any(
-                    each.status == Status.PENDING and each.new.queue_key == key for _, each in rows
-                ):
+                if "exclusive" in options and self._is_taken(key, rows):
                     continue
             yield workflow_id
+
+    def _is_taken(self, key: str, rows: list[tuple[str, Workflow]]) -> bool:
+        """Whether one of this key has begun, or the first of those that wait is passed by."""
+        of_key = [(each, row) for each, row in rows if row.new.queue_key == key]
+        waiting = [
+            (*_rank(row), each) for each, row in of_key if row.status is Status.ENQUEUED and self._waits(row)
+        ]
+        begun = any(row.status is Status.PENDING for _, row in of_key)
+        return begun or self.is_passed_by(min(waiting)[-1])
 
     # --- the whole ----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """All have succeeded."""
+        """All have succeeded, or what stands for them has, with the input of the last of them."""
+        attached = self.database.attached
+        last = {target: new.input for target, new in attached.values()}
         for call in self._drawn.calls:
-            row = self.database.workflows.get(call.new.workflow_id)
-            if row is None or row.status != Status.SUCCESS:
-                self.world.violation(f"{call.new.workflow_id} ended as {row}")
+            workflow_id, _ = attached.get(call.new.workflow_id, (call.new.workflow_id, None))
+            row = self.database.workflows.get(workflow_id)
+            if row is None or not (row.status is Status.SUCCESS or self.could_not_be_recorded(workflow_id)):
+                self.world.violation(f"{workflow_id} ended as {row}")
+            elif row.new.input != last.get(workflow_id, row.new.input):
+                self.world.violation(f"{workflow_id} ran with {row.new.input}, not with {last[workflow_id]}")
+
+
+def _rank(row: Workflow) -> tuple[float, float]:
+    return (row.claimable_at or 0.0) - row.new.priority, row.created_at
 
 
 def _most(names: Iterator[str | None]) -> int:

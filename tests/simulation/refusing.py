@@ -18,14 +18,12 @@ from typing import Any
 
 from outlast import WorkflowError, context, receive, sleep, start, step, workflow
 from outlast.core.observations import LoopFailed, Observation, RowsRefused
-from outlast.core.ports import BadData
 from outlast.core.status import LIVE, Status
-from outlast.engine.journal import ASIDE_MAX_S
-from outlast.store.refusals import PAUSE_MAX_S, PAUSE_S
 from outlast.testing.database import Database
-from outlast.testing.rows import RowRefused, Workflow, is_untold
+from outlast.testing.rows import RowRefused, is_untold
+from tests.simulation.keeping import WAYS, Keeping
 from tests.simulation.plans import Plan, Refusal
-from tests.simulation.runs import Offered, Run, Runs, a_plan, here
+from tests.simulation.runs import Offered, Runs, a_plan, here
 
 FAULTS = ("kill", "kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
 LASTS_S = 8.0
@@ -33,8 +31,6 @@ USUAL_S = 20.0
 """After so long without a fault nobody waits for what is due: a lease is 3 s, a pause 2 s at most."""
 
 FOR_EVER = None
-WAYS: tuple[type[Exception], ...] = (BadData, RowRefused)
-"""As a trigger or a check says it, and as a missing right, which may be that of all."""
 
 
 @step
@@ -97,24 +93,19 @@ def _refusal(chance: random.Random) -> Refusal:
     return Refusal(after_s, lasts_s, place, running=chance.random() < 0.5, way=way)
 
 
-class Refusing(Run):
+class Refusing(Keeping):
     """A run in which rows refuse."""
 
     cycles_max = 60_000
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn.plan, Offered(worker), trace, drawn.calls)
-        self._kept: dict[str, tuple[Any, ...]] = {}
-        """What is in the rows that refuse."""
-        self._refused_at: dict[str, float] = {}
         self._written_to: set[str] = set()
         """Whom messages have been sent to."""
         self._waits: dict[tuple[str, str], float] = {}
         """What is to be done, and since when."""
         self._usual_from = 0.0
         """Since when all has been usual."""
-        self._let_go_until: dict[str, float] = {}
-        """Until when what was let go may be left alone yet."""
         self._mishaps = 0
         self._seen: Counter[str] = Counter()
         self.network.when_executed = self._look
@@ -125,24 +116,6 @@ class Refusing(Run):
         return super()._make_database()
 
     # --- what happens -------------------------------------------------------------------------------------
-
-    def _refuse(self, refusal: Refusal) -> None:
-        super()._refuse(refusal)
-        for each in self.database.refusing.keys() - self._kept.keys():
-            self._kept[each] = _content(self.database.workflows[each])
-            self._refused_at[each] = self.world.now
-
-    def let_go(self, workflow_id: str) -> None:
-        """See Scenario."""
-        if workflow_id not in self._kept:
-            return
-        self._check_kept()
-        super().let_go(workflow_id)
-        del self._kept[workflow_id]
-        # It is asked again after pauses that double: after as long again as it has refused, at the latest.
-        refused_s = self.world.now - self._refused_at.pop(workflow_id)
-        pause_s = max(ASIDE_MAX_S, min(PAUSE_MAX_S, refused_s + PAUSE_S))
-        self._let_go_until[workflow_id] = self.world.now + pause_s
 
     def fault(self, kind: str, at: Any = None) -> None:
         """As before. For a while nothing is usual then."""
@@ -171,32 +144,26 @@ class Refusing(Run):
 
     def _look(self) -> None:
         """At every moment."""
-        self._check_kept()
+        self.check_kept()
         self._write_to_all()
         self._see_whether_all_is_usual()
         open_now = set(self._to_do())
         for key in [each for each in self._waits if each not in open_now]:
             del self._waits[key]
         for what, workflow_id in sorted(open_now):
-            if workflow_id in self._kept:
+            if workflow_id in self.kept:
                 self._seen[what] += 1
                 self._waits.pop((what, workflow_id), None)
                 continue
             since = self._waits.setdefault((what, workflow_id), self.world.now)
-            since = max(since, self._usual_from, self._let_go_until.get(workflow_id, 0.0))
+            since = max(since, self._usual_from, self.let_go_until.get(workflow_id, 0.0))
             if self.world.now - since > USUAL_S:
-                refusing = sorted(self._kept)
+                refusing = sorted(self.kept)
                 self.world.violation(f"{workflow_id} is {what} since {since:.1f}, beside {refusing}")
                 self._usual_from = self.world.now
-        if self._kept and self._others_are_over():
-            for each in list(self._kept):
+        if self.kept and self._others_are_over():
+            for each in list(self.kept):
                 self.let_go(each)
-
-    def _check_kept(self) -> None:
-        rows = self.database.workflows
-        for workflow_id, kept in self._kept.items():
-            if _content(rows[workflow_id]) != kept:
-                self.world.violation(f"{workflow_id} refuses, and was written: {rows[workflow_id]}")
 
     def _write_to_all(self) -> None:
         """Who is new is sent its messages."""
@@ -245,13 +212,13 @@ class Refusing(Run):
     def _untold(self, workflow_id: str) -> Iterator[tuple[str, str]]:
         """It is told once all its children are cancelled."""
         rows = self.database.workflows
-        children = [each for each in self._kept if rows[each].new.parent == workflow_id]
+        children = [each for each in self.kept if rows[each].new.parent == workflow_id]
         live = [each for each in children if rows[each].status in LIVE]
         yield from (("uncancelled", each) for each in live) if live else [("untold", workflow_id)]
 
     def _others_are_over(self) -> bool:
         """Whether all have ended that have nothing to do with those that refuse."""
-        families = {self._line(each)[-1] for each in self._kept}
+        families = {self._line(each)[-1] for each in self.kept}
         rows = self.database.workflows.items()
         live = any(row.status in LIVE and self._line(each)[-1] not in families for each, row in rows)
         return not (live or self.left or self.asked or self.posting or self.to_refuse)
@@ -285,13 +252,6 @@ class Refusing(Run):
     def seen(self) -> Counter[str]:
         """What was to be done with rows that refused, and what instances told of them."""
         return self._seen
-
-
-def _content(row: Workflow) -> tuple[Any, ...]:
-    return (
-        row.owner, row.status, row.epoch, row.claimable_at, row.recovery_attempts, row.mail, row.awaits,
-        row.output, row.error, row.updated_at, row.untold, row.held, row.stop,
-    )  # fmt: skip
 
 
 RUNS = Runs(draw, Refusing)

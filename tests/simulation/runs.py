@@ -16,6 +16,7 @@ from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.schedules import Declared
 from outlast.core.status import LIVE
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.rows import RowRefused
 from tests.quiet import quietly
 from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
@@ -168,7 +169,7 @@ class Run(Scenario):
                 await request(instance)
             except (NoSuchRow, NotNow, Unacceptable):
                 settle(True)
-            except (Unreachable, OutlastError):
+            except (Unreachable, OutlastError, RowRefused):
                 settle(False)
             else:
                 settle(True)

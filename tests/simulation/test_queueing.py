@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from outlast.core.ports import Unreachable
+from outlast.core.records import NewWorkflow
 from outlast.engine import endings, executor
 from outlast.testing.statements import queues
 from outlast.testing.statements.claiming import ClaimStatement
-from outlast.testing.statements.queues import QueueClaimStatement
+from outlast.testing.statements.queues import QueueClaimStatement, QueueStatements
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
 from tests.simulation import batching
@@ -46,7 +48,11 @@ def test_each_call_is_in_one_batch_and_gets_its_own_part(first: int) -> None:
 
 def test_batches_that_are_too_large_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = QueueClaimStatement._begin_batch
-    monkeypatch.setattr(QueueClaimStatement, "_begin_batch", lambda self, first, n: begin(self, first, n + 1))
+
+    def too_large(self: QueueClaimStatement, first: Any, n: int, *more: Any) -> Any:
+        return begin(self, first, n + 1, *more)
+
+    monkeypatch.setattr(QueueClaimStatement, "_begin_batch", too_large)
     assert batching.RUNS.notices("at most", range(10))
 
 
@@ -64,9 +70,10 @@ def backwards(success: Callable[..., Any]) -> Callable[..., Any]:
 def test_there_is_something_to_see() -> None:
     options = {name for seed in range(30) for each in RUNS.draw(seed).queues for name in each.options}
     assert options == {
-        "key", "concurrency", "per_instance", "rate", "per_key", "exclusive", "rate_per_key", "max_backlog"
+        "key", "concurrency", "per_instance", "rate", "per_key", "exclusive", "rate_per_key", "max_backlog",
+        "debounce",
     }  # fmt: skip
-    assert {"kill", "freeze", "jump", "cut", "partition"} <= RUNS.sights(range(30)).keys()
+    assert {"kill", "freeze", "jump", "cut", "partition", "row refuses"} <= RUNS.sights(range(30)).keys()
 
 
 def test_concurrency_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +92,42 @@ def test_a_rate_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_order_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "_rank", lambda row: -row.created_at)
     assert RUNS.notices("began before", range(60))
+
+
+def test_a_row_that_stops_its_queue_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(refusals: Any, workflow_id: str) -> bool:
+        if workflow_id in refusals._refusing:
+            raise Unreachable("as a queue fails where one row fails it all")
+        return True
+
+    monkeypatch.setattr(queues._Refusals, "begins", fail)
+    assert RUNS.notices("there is room", range(60))
+
+
+def test_rows_that_are_written_though_they_refuse_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues._Refusals, "begins", lambda *_: True)
+    assert RUNS.notices("refuses, and was written", range(20))
+
+
+@pytest.mark.slow
+def test_an_order_that_is_not_kept_by_those_that_refuse_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QueueClaimStatement, "_first_is_passed", lambda *_: False)
+    assert RUNS.notices("began before", range(100))
+
+
+@pytest.mark.slow
+def test_an_input_that_debounce_loses_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    absorb = QueueStatements._absorb
+
+    def losing(self: QueueStatements, new: NewWorkflow, of_key: Any, *more: Any) -> Any:
+        before = {each: row.new.input for each, row in of_key}
+        entered = absorb(self, new, of_key, *more)
+        for each, row in of_key:
+            row.new = row.new._replace(input=before[each])
+        return entered
+
+    monkeypatch.setattr(QueueStatements, "_absorb", losing)
+    assert RUNS.notices("ran with", range(60))
 
 
 @pytest.mark.slow

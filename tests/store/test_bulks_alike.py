@@ -61,12 +61,6 @@ class Bulks:
         return str(row["status"])
 
 
-@pytest.fixture(params=["postgres", "memory"])
-def url(request: pytest.FixtureRequest) -> str | None:
-    """Where the database is; None: in memory."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
-
-
 @pytest.fixture
 async def bulks(url: str | None) -> AsyncIterator[Bulks]:
     if url is None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 
 from outlast.core.claims import ClaimedWorkflow, LostInstance
@@ -22,9 +18,7 @@ from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacc
 from outlast.core.records import (
     Batch,
     Beat,
-    Committed,
     DeclaredQueue,
-    Delivered,
     Ending,
     FencedWrite,
     InboxQuery,
@@ -34,150 +28,27 @@ from outlast.core.records import (
     Ownership,
     StepRecord,
     Suspension,
-    Wait,
 )
 from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
 from outlast.core.verbs import DRAIN_QUEUE, FORK, PAUSE_QUEUE, RESUME_QUEUE, RETRY, SET_QUEUE
-from outlast.store.connections import Database
-from outlast.store.instances import RecoveryLimits
-from outlast.store.postgres import PostgresStore
-from outlast.testing.database import Database as MemoryDatabase
-from outlast.testing.rows import Limits
-from outlast.testing.stores import DirectLink, MemoryConnection, MemoryStore
+from tests.store.alike import (
+    AWAITING,
+    SUCCESS,
+    Both,
+    claim,
+    history,
+    lose,
+    new,
+    read,
+    start,
+    status_of,
+    step,
+    taken_over,
+    write,
+)
 
-LIMITS: dict[str, Any] = {
-    "attempts_max": 3,
-    "suspect_after": 2,
-    "batch": 2,
-    "backoff_s": 50.0,
-    "backoff_max_s": 60.0,
-}
-SUCCESS = Ending(Status.SUCCESS, output='"done"')
 SOON_S = 10.0
-REFUSING = """
-create or replace function public.refuse() returns trigger language plpgsql as $$
-begin
-  if old.workflow_id in (select id from public.refusing) then raise exception 'it stays'; end if;
-  return new;
-end
-$$;
-create or replace trigger refuse before update on outlast.workflow_status for each row
-execute function public.refuse();
-"""
-
-
-@dataclass
-class Both:
-    """Two instances on one database, whichever it is."""
-
-    a: Any
-    b: Any
-    effect: Callable[[Any], Any]
-    effects: Callable[[], Any]
-    refuse: Callable[..., Any]
-    """From now on the rows of these workflows, and of no others, refuse to be written."""
-
-
-@pytest.fixture(params=["postgres", "memory"])
-def url(request: pytest.FixtureRequest) -> str | None:
-    """Where the database is; None: in memory."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
-
-
-@pytest.fixture
-async def both(url: str | None) -> AsyncIterator[Both]:
-    """The stores of instances `a` and `b`."""
-    if url is None:
-        memory = MemoryDatabase(time.time, random.Random(1), Limits(**LIMITS))  # noqa: TID251
-
-        async def write(connection: MemoryConnection) -> None:
-            await connection.write(1)
-
-        async def count_effects() -> int:
-            return len(memory.effects)
-
-        async def refuse(*ids: str) -> None:
-            memory.refusing = dict.fromkeys(ids, BadData)
-
-        a, b = (MemoryStore(memory, DirectLink(memory), name) for name in "ab")
-        yield Both(a, b, write, count_effects, refuse)
-        return
-    opened = [
-        PostgresStore(Database.at(url, "tests"), name, "test", 6, RecoveryLimits(**LIMITS)) for name in "ab"
-    ]
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute("create table effects (number int)")
-
-        async def insert(tx: Any) -> None:
-            await tx.execute("insert into effects values (1)")
-
-        async def count_rows() -> int:
-            row = await (await connection.execute("select count(*) from effects")).fetchone()
-            assert row is not None
-            return int(row[0])
-
-        async def refuse_rows(*ids: str) -> None:
-            await connection.execute("create table if not exists refusing (id text)")
-            await connection.execute("delete from refusing")
-            await connection.execute("insert into refusing select unnest(%s::text[])", (list(ids),))
-            await connection.execute(REFUSING)
-
-        yield Both(opened[0], opened[1], insert, count_rows, refuse_rows)
-    for each in opened:
-        await each.close()
-
-
-def new(workflow_id: str = "w", **columns: Any) -> NewWorkflow:
-    return NewWorkflow(workflow_id, "f", "{}", **columns)
-
-
-def step(
-    step_id: str, output: str | None = "1", order: int | None = 1, error: str | None = None
-) -> StepRecord:
-    return StepRecord(step_id, "s", output, error, 1, order)
-
-
-async def start(store: Any, *ids: str) -> None:
-    committed = await store.journal.commit(Batch(1, [new(each) for each in ids], []))
-    assert committed == Committed(frozenset(ids), frozenset())
-
-
-async def write(
-    store: Any, *steps: StepRecord, end: Any = None, epoch: int = 1, nonce: int = 2, of: str = "w"
-) -> bool:
-    """Whether what was written of a workflow was accepted."""
-    committed = await store.journal.commit(Batch(nonce, [], [FencedWrite(of, epoch, list(steps), end)]))
-    return of in committed.accepted
-
-
-async def claim(store: Any, room: int = 10, suspects: int = 10) -> list[ClaimedWorkflow]:
-    return (await store.instances.claim(["f"], room, suspects)).workflows
-
-
-async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
-    claimed = ClaimedWorkflow(workflow_id, "f", 1, None)
-    assert [each async for each in store.workflows.load([claimed], lambda _: False)] == [claimed]
-    return claimed.history.records
-
-
-async def lose(both: Both, *, ttl_s: float = -1.0) -> LostInstance:
-    """Let the lease of `a` be over; how `b` sees that."""
-    await both.a.instances.beat(ttl_s)
-    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
-    return lost
-
-
-async def taken_over(both: Both, workflow_id: str = "w") -> ClaimedWorkflow:
-    """Start a workflow on `a` and let `b` take it over."""
-    await start(both.a, workflow_id)
-    assert await both.b.instances.recover([await lose(both)]) == [(workflow_id, "PENDING")]
-    (claimed,) = await claim(both.b)
-    return claimed
-
-
-async def status_of(store: Any, workflow_id: str = "w") -> Status:
-    return (await store.workflows.states([workflow_id])).found[workflow_id].status
 
 
 # --- starting and writing ----------------------------------------------------------------------------------
@@ -402,14 +273,6 @@ async def test_rows_of_nobody_are_found(both: Both) -> None:
 
 
 # --- messages ----------------------------------------------------------------------------------------------
-
-AWAITING = '{"mail":0,"topics":["t"]}'
-
-
-async def read(store: Any, *boxes: InboxQuery) -> dict[int, tuple[int, list[tuple[int, str]]]]:
-    """What a look finds: by box the known number, and numbers and bodies."""
-    found = await store.messages.read(boxes)
-    return {place: (mail.seen, [(m.number, m.body) for m in mail.messages]) for place, mail in found.items()}
 
 
 async def test_messages_are_numbered_once_in_their_order_and_read_by_topic(both: Both) -> None:
@@ -1009,162 +872,6 @@ async def test_whoever_waits_for_a_rate_is_told_its_own_time(both: Both) -> None
     waits = [await both.a.queues.take_limit(LimitUse("l", each, 1, "1"), rate) for each in ids]
     assert waits[:2] == [None, None]
     assert waits[2:] == pytest.approx([100, 100, 200, 200, 300], abs=5)
-
-
-# --- rows that refuse --------------------------------------------------------------------------------------
-
-REFUSED_FOR_S = 1.1
-"""After so long what has refused once is asked again."""
-
-
-async def let_go(both: Both) -> None:
-    """Rows refuse no more, and that is known by now."""
-    await both.refuse()
-    await asyncio.sleep(REFUSED_FOR_S)  # real time: it is what an instance waits by
-
-
-async def test_who_refuses_a_claim_is_passed_by_and_asked_again_later(both: Both) -> None:
-    await start(both.a, "u", "v", "w")
-    for each in "uvw":
-        assert await write(both.a, end=Suspension(None), of=each)
-    await both.refuse("u", "v")
-    claims = await both.b.instances.claim(["f"], 2, 10)
-    assert (claims.workflows, sorted(claims.refused)) == ([], ["u", "v"])
-    claims = await both.b.instances.claim(["f"], 2, 10)
-    assert ([each.workflow_id for each in claims.workflows], list(claims.refused)) == (["w"], [])
-    await both.refuse()
-    assert await claim(both.b) == []
-    await let_go(both)
-    assert [(each.workflow_id, each.epoch) for each in await claim(both.b)] == [("u", 2), ("v", 2)]
-
-
-async def test_who_refuses_a_recovery_is_passed_by(both: Both) -> None:
-    await start(both.a, "u")
-    await start(both.a, "v")
-    await start(both.a, "w")
-    lost = await lose(both)
-    await both.refuse("u", "v")
-    recovered = [await both.b.instances.recover([lost]) for _ in range(3)]
-    assert recovered == [[], [("w", "PENDING")], []]
-    assert set((await both.a.instances.beat(-1.0)).owned) == {"u", "v"}
-    await let_go(both)
-    assert sorted(await both.b.instances.recover([lost])) == [("u", "PENDING"), ("v", "PENDING")]
-
-
-async def test_who_refuses_to_be_given_back_is_passed_by(both: Both) -> None:
-    await start(both.a, "u", "w")
-    await both.refuse("u")
-    await both.a.instances.release({"u": 1, "w": 1})
-    assert (await both.a.instances.beat(9.0)).owned == {"u": 1}
-    await let_go(both)
-    await both.a.instances.release({"u": 1})
-    assert (await both.a.instances.beat(9.0)).owned == {}
-
-
-async def test_messages_to_who_refuses_them_are_passed_by(both: Both) -> None:
-    await start(both.a, "u", "w")
-    for number in range(4):
-        await both.a.messages.send("u", str(number), "t", str(number))
-    await both.a.messages.send("w", "1", "t", "k")
-    await both.refuse("u")
-    delivered = [await both.b.messages.deliver() for _ in range(3)]
-    assert [list(each.refused) for each in delivered] == [["u"], [], []]
-    assert not delivered[-1].left, "what is refused is not asked again at once"
-    assert await read(both.a, InboxQuery("w", "t", 0, 0)) == {0: (1, [(1, "1")])}
-    assert await read(both.a, InboxQuery("u", "t", 0, 0)) == {}
-    await let_go(both)
-    while (await both.b.messages.deliver()).left:
-        pass
-    assert (await read(both.a, InboxQuery("u", "t", 0, 0)))[0][1][:2] == [(1, "0"), (2, "1")]
-
-
-async def test_messages_that_are_refused_are_not_delivered_again_at_once(both: Both) -> None:
-    await start(both.a, "u")
-    await both.a.messages.send("u", "1", "t", "k")
-    await both.refuse("u")
-    delivered = await both.b.messages.deliver()
-    assert (delivered.left, list(delivered.refused)) == (False, ["u"])
-
-
-async def asleep(store: Any, *ids: str, child: str) -> None:
-    """These have left the memory for the end of one child."""
-    await start(store, *ids)
-    await store.journal.commit(Batch(1, [new(child, parent=ids[0])], []))
-    for each in ids:
-        wait = Suspension(4e9, '{"mail":0,"topics":[]}', waits=[Wait(child, "", 0)])
-        assert await write(store, of=each, end=wait)
-
-
-async def test_who_refuses_to_be_woken_is_passed_by_and_woken_later(both: Both) -> None:
-    await asleep(both.a, "u", "w", child="c")
-    await both.refuse("u")
-    assert await write(both.a, end=SUCCESS, of="c", nonce=3)
-    assert [each.workflow_id for each in await claim(both.b)] == ["w"]
-    assert (await both.b.instances.claim(["f"], 0, 0)).untold
-    assert (await both.b.messages.tell()).woken == 0
-    await both.refuse()
-    assert (await both.b.messages.tell()).woken == 1
-    assert [each.workflow_id for each in await claim(both.b)] == ["u"]
-    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
-
-
-async def test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once(both: Both) -> None:
-    await start(both.a, "known", "new", "v", "w", "x")
-    on_known, on_new = (Suspension(4e9, AWAITING, waits=[Wait(each)]) for each in ("known", "new"))
-    assert await write(both.a, of="v", end=on_known)
-    await both.refuse("known", "new")
-    assert await write(both.a, of="w", end=on_known)
-    assert await write(both.a, of="x", end=on_new)
-    assert [each.workflow_id for each in await claim(both.b)] == ["x"], "it can't be noted that it waits"
-    await both.refuse()
-    assert await write(both.b, of="x", end=on_new, epoch=2, nonce=3)
-    assert await claim(both.b) == []
-    for each in ("known", "new"):
-        assert await write(both.a, of=each, end=SUCCESS, nonce=4)
-    assert sorted(each.workflow_id for each in await claim(both.b)) == ["v", "w", "x"]
-
-
-async def test_who_refuses_to_be_woken_by_an_event_is_woken_later(both: Both) -> None:
-    await start(both.a, "u", "w", "c")
-    for each in "uw":
-        wait = Suspension(4e9, '{"mail":0,"topics":[]}', waits=[Wait("c", "e", 0)])
-        assert await write(both.a, of=each, end=wait)
-    await both.refuse("u")
-    published = StepRecord("1", "publish e", "1", None, 1, 1, "publish")
-    assert await write(both.a, published, of="c", nonce=3)
-    assert [each.workflow_id for each in await claim(both.b)] == ["w"]
-    await both.refuse()
-    assert (await both.b.messages.tell()).woken == 1
-    assert [each.workflow_id for each in await claim(both.b)] == ["u"]
-
-
-async def test_a_child_that_refuses_to_be_cancelled_is_cancelled_later(both: Both) -> None:
-    await start(both.a, "w")
-    await both.a.journal.commit(Batch(1, [new("u", parent="w"), new("v", parent="w")], []))
-    await both.a.instances.release(dict.fromkeys("uvw", 1))
-    await claim(both.a)
-    await both.refuse("u")
-    assert await both.b.workflows.cancel("w", "me")
-    assert [await status_of(both.a, each) for each in "uvw"] == ["PENDING", "CANCELLED", "CANCELLED"]
-    assert (await both.b.instances.claim(["f"], 0, 0)).untold
-    assert await both.b.messages.tell() == Delivered(0, False)
-    await both.refuse()
-    await both.b.messages.tell()
-    assert await status_of(both.a, "u") is Status.CANCELLED
-    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
-
-
-async def test_a_row_that_refuses_takes_records_but_no_end(both: Both) -> None:
-    await start(both.a, "u", "w")
-    await both.refuse("u")
-    assert await write(both.a, step("1"), of="u")
-    both_ended = [FencedWrite(each, 1, [step("2")], SUCCESS) for each in "uw"]
-    with pytest.raises(BadData):
-        await both.a.journal.commit(Batch(3, [], both_ended))
-    assert [await status_of(both.b, each) for each in "uw"] == ["PENDING", "PENDING"]
-    assert set(await history(both.b, "u")) == {"1"}
-    await both.refuse()
-    assert (await both.a.journal.commit(Batch(3, [], both_ended))).accepted == {"u", "w"}
 
 
 @pytest.mark.parametrize("queue", [None, "q"])

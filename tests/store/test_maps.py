@@ -10,17 +10,15 @@ from outlast.core.maps import MapState, NewMap
 from outlast.core.ports import Fence
 from outlast.core.records import Ending, NewWorkflow
 from outlast.core.status import LIVE, Status
-from tests.store.harness import rows, store_of
-from tests.store.test_conformance import (
+from tests.store.alike import (
     SUCCESS,
     Both,
-    both,  # noqa: F401
     history,
     start,
     status_of,
-    url,  # noqa: F401
     write,
 )
+from tests.store.harness import rows, store_of
 
 MINE = Fence("w", 1, "1", 7)
 FAILED = Ending(Status.ERROR, error='{"code": "workflow_error"}')
@@ -45,14 +43,14 @@ async def begun(store: Any, room: int = 10) -> list[str]:
     return sorted(each.workflow_id for each in claims.workflows)
 
 
-async def test_a_map_begins_under_its_parents_fence(both: Both) -> None:  # noqa: F811
+async def test_a_map_begins_under_its_parents_fence(both: Both) -> None:
     await start(both.a, "w")
     assert await both.a.maps.open(Fence("w", 2, "1", 7), a_map(), 3) is None
     assert await both.b.maps.open(MINE, a_map(), 3) is None
     assert await both.a.maps.look("w/map.1") is None
 
 
-async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:  # noqa: F811
+async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:
     await opened(both.a, 2)
     stale = Fence("w", 0, "1", 7)
     assert await both.a.maps.start_block(stale, "w/map.1", 0, items(0, 1), None) is None
@@ -60,7 +58,7 @@ async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:  # no
     assert await begun(both.a) == []
 
 
-async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(both: Both) -> None:  # noqa: F811
+async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(both: Both) -> None:
     await start(both.a, "w")
     assert await both.a.maps.open(MINE, a_map(tolerate=0.5), None) == MapState(Status.PENDING, None, 0, False)
     assert await both.a.maps.keep(MINE, "w/map.1", 0, ["1", "2", "3"])
@@ -72,7 +70,7 @@ async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(bot
     assert await both.a.maps.source("w/map.1", 0, 10) == ["4", "5"]
 
 
-async def test_places_are_beyond_what_small_numbers_hold(both: Both) -> None:  # noqa: F811
+async def test_places_are_beyond_what_small_numbers_hold(both: Both) -> None:
     """The driver sends 32,000 as a smallint, and two of these make none."""
     await opened(both.a, 2)
     assert await both.a.maps.keep(MINE, "w/map.1", 0, ["1"])
@@ -102,7 +100,7 @@ async def test_results_of_a_query_are_read_from_any_place(database: str) -> None
         assert store.maps.failures("w/map.1", "", 32_767) == []
 
 
-async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:  # noqa: F811
+async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:
     await opened(both.a, 4)
     first = await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
     assert first == MapState(Status.PENDING, 4, 2, False)
@@ -113,7 +111,7 @@ async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:  # noqa
     assert await begun(both.a) == ["w/map.1/0", "w/map.1/1"]
 
 
-async def test_the_last_item_ends_the_map_and_its_queue(both: Both) -> None:  # noqa: F811
+async def test_the_last_item_ends_the_map_and_its_queue(both: Both) -> None:
     await opened(both.a, 2)
     await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
     assert await begun(both.b) == ["w/map.1/0", "w/map.1/1"]
@@ -124,7 +122,7 @@ async def test_the_last_item_ends_the_map_and_its_queue(both: Both) -> None:  # 
     assert await both.a.maps.counts("w/map.1") == (2, 2, 0)
 
 
-async def test_it_is_not_over_before_all_have_been_started(both: Both) -> None:  # noqa: F811
+async def test_it_is_not_over_before_all_have_been_started(both: Both) -> None:
     await opened(both.a, 2)
     await both.a.maps.start_block(MINE, "w/map.1", 0, items(0), None)
     assert await begun(both.b) == ["w/map.1/0"]
@@ -132,7 +130,7 @@ async def test_it_is_not_over_before_all_have_been_started(both: Both) -> None: 
     assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 1, False)
 
 
-async def test_a_map_that_has_failed_starts_nothing_more(both: Both) -> None:  # noqa: F811
+async def test_a_map_that_has_failed_starts_nothing_more(both: Both) -> None:
     await opened(both.a, 6, concurrency=2)
     await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1, 2, 3), None)
     first, second = await begun(both.b)
@@ -147,7 +145,7 @@ async def test_a_map_that_has_failed_starts_nothing_more(both: Both) -> None:  #
     assert [each.workflow_id for each in await both.a.maps.failed("w/map.1", "", 10)] == [first]
 
 
-async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both: Both) -> None:  # noqa: F811
+async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both: Both) -> None:
     await opened(both.a, 2)
     await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
     await begun(both.b)
@@ -158,7 +156,7 @@ async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both
     assert (told.completion_order, told.kind, told.name) == (5, "publish", "publish map.1")
 
 
-async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(both: Both) -> None:  # noqa: F811
+async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(both: Both) -> None:
     await opened(both.a, 3)
     assert await both.a.workflows.cancel("w", "me")
     assert (await both.a.instances.claim(["f"], 10, 1)).queued
@@ -168,7 +166,7 @@ async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(b
 
 
 @pytest.mark.parametrize("late", ["w/map.1", "w/map.1/1"])
-async def test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed(both: Both, late: str) -> None:  # noqa: F811
+async def test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed(both: Both, late: str) -> None:
     """Whoever comes first: who tells of the cancel, or who stops maps that go on for nobody."""
     await opened(both.a, 3, concurrency=1)
     assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1, 2), None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from outlast.core.claims import LostInstance
+from outlast.core.claims import LostInstance, QueueClaims
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Delivered, Ending, FencedWrite, Suspension, Wait
 from outlast.core.status import Status
@@ -309,6 +310,87 @@ async def test_the_items_of_a_map_that_somebody_holds_are_told_later(database: s
         await tell(store)
         assert await rows(database, over) == [("SUCCESS",)]
         assert not (await store.instances.claim(["f"], 0, 0)).untold
+
+
+async def queue_up(database: str, *ids: str, ranked: bool = True, key: str = "k", **options: Any) -> None:
+    """These wait in a queue, one after the other; `options` are its own, where it is new."""
+    if options:
+        base = json.dumps({"key": "key", **options})
+        await rows(database, "insert into outlast.queues (name, base) values ('q', %s)", base)
+    for each in ids:
+        due = "clock_timestamp() - interval '1 min'"
+        rank = due if ranked else "null"
+        columns = {"status": "'ENQUEUED'", "queue": "'q'", "queue_key": f"'{key}'", "claimable_at": due}
+        await child_of(database, None, each, rank=rank, load_bytes="2", **columns)
+
+
+async def begin(store: PostgresStore, room: int = 10) -> tuple[list[str], list[str]]:
+    async with asyncio.timeout(10):
+        claims = await store.instances.claim_queued(["f"], room, 1)
+    assert claims.faults == {}
+    return [each.workflow_id for each in claims.workflows], sorted(claims.refused)
+
+
+async def test_who_refuses_to_be_ready_stops_no_queue(database: str) -> None:
+    async with store_of(database) as store:
+        await queue_up(database, "a-poison", "b", ranked=False, concurrency=1)
+        await refuse(database)
+        assert await begin(store) == (["b"], ["a-poison"])
+
+
+async def test_who_refuses_to_be_ready_keeps_its_place_before_others_of_an_exclusive_key(
+    database: str,
+) -> None:
+    async with store_of(database) as store:
+        await queue_up(database, "a-poison", ranked=False, exclusive=True)
+        await queue_up(database, "b")
+        await queue_up(database, "c", key="other")
+        await refuse(database)
+        assert await begin(store) == (["c"], ["a-poison"])
+        assert await begin(store) == ([], [])
+        await rows(database, "drop trigger refuse on outlast.workflow_status")
+        async with store_of(database, "you") as you:
+            assert await begin(you) == (["a-poison"], [])
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 5}, {"batch": {"n": 5, "wait": 0}}], ids=str)
+async def test_nothing_is_asked_of_what_a_queue_passes_by(database: str, options: Any) -> None:
+    async with store_of(database) as store:
+        await store.instances.beat(60.0)
+        await queue_up(database, "b", "a-poison", **options)
+        await queue_up(database, "a-poison2", ranked=False)
+        await rows(database, "update outlast.queues set functions = '{f}'")
+        await refuse(database)
+        claimed = await rows(
+            database,
+            "select cardinality(claimed), refused from outlast.claim_queue("
+            " 'q', 'me', '{f}', 9, 9, 3, 99999, true, 99, 99999, true, '{a-poison,a-poison2}')",
+        )
+        assert claimed == [(1, [])]
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 200}, {"rate": {"n": 1, "per": 600}}], ids=str)
+async def test_of_many_that_refuse_to_begin_a_look_asks_some_and_the_next_one_others(
+    database: str, options: Any
+) -> None:
+    async with store_of(database) as store:
+        many = [f"a-poison{number:03}" for number in range(120)]
+        await queue_up(database, *many, "b", **options)
+        await refuse(database)
+        looks: list[QueueClaims] = []
+        while not looks or looks[-1].more:
+            looks.append(await store.instances.claim_queued(["f"], 60, 1))
+        assert 1 < len(looks) < 8
+        assert sorted(each for look in looks for each in look.refused) == many
+        assert [each.workflow_id for look in looks for each in look.workflows] == ["b"]
+
+
+async def test_a_conflict_is_no_refusal_of_a_queues_either(database: str) -> None:
+    async with store_of(database) as store:
+        await queue_up(database, "a-poison", "busy", concurrency=5)
+        await refuse(database)
+        with pytest.raises(Unreachable, match="as ever"):
+            await begin(store)
 
 
 def test_who_refuses_again_is_left_out_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:

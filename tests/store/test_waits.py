@@ -10,15 +10,13 @@ import pytest
 
 from outlast.core.records import Batch, Ending, FencedWrite, Suspension, Wait
 from outlast.core.status import Status
-from tests.store.test_conformance import (
+from tests.store.alike import (
     SUCCESS,
     Both,
-    both,  # noqa: F401
     claim,
     new,
     start,
     status_of,
-    url,  # noqa: F401
     write,
 )
 
@@ -43,7 +41,7 @@ async def woken(store: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.ERROR])
-async def test_an_end_wakes_who_waits_for_it_and_says_so(both: Both, status: Status) -> None:  # noqa: F811
+async def test_an_end_wakes_who_waits_for_it_and_says_so(both: Both, status: Status) -> None:
     await family(both.a, "c")
     assert await write(both.a, end=waiting_for("c"))
     assert await woken(both.b) == []
@@ -55,7 +53,7 @@ async def test_an_end_wakes_who_waits_for_it_and_says_so(both: Both, status: Sta
     assert await woken(both.b) == ["w"]
 
 
-async def test_an_end_that_came_first_makes_the_suspension_due_at_once(both: Both) -> None:  # noqa: F811
+async def test_an_end_that_came_first_makes_the_suspension_due_at_once(both: Both) -> None:
     await family(both.a, "c", "d")
     assert await write(both.a, end=SUCCESS, of="c")
     committed = await both.a.journal.commit(Batch(5, [], [FencedWrite("w", 1, [], waiting_for("d", "c"))]))
@@ -63,7 +61,7 @@ async def test_an_end_that_came_first_makes_the_suspension_due_at_once(both: Bot
     assert await woken(both.b) == ["w"]
 
 
-async def test_an_end_and_its_wait_may_be_of_one_commit(both: Both) -> None:  # noqa: F811
+async def test_an_end_and_its_wait_may_be_of_one_commit(both: Both) -> None:
     await family(both.a, "c")
     writes = [FencedWrite("c", 1, [], SUCCESS), FencedWrite("w", 1, [], waiting_for("c"))]
     committed = await both.a.journal.commit(Batch(5, [], writes))
@@ -72,7 +70,7 @@ async def test_an_end_and_its_wait_may_be_of_one_commit(both: Both) -> None:  # 
     assert await woken(both.b) == ["w"]
 
 
-async def test_any_of_several_wakes_and_the_others_do_so_again(both: Both) -> None:  # noqa: F811
+async def test_any_of_several_wakes_and_the_others_do_so_again(both: Both) -> None:
     await family(both.a, "c", "d", "e")
     assert await write(both.a, end=waiting_for("c", "d", "e"))
     for epoch, each in enumerate("cde", start=2):
@@ -83,7 +81,7 @@ async def test_any_of_several_wakes_and_the_others_do_so_again(both: Both) -> No
         assert await write(both.a, end=waiting_for(*left) if left else SUCCESS, epoch=epoch)
 
 
-async def test_who_did_not_start_it_may_wait_for_it_too(both: Both) -> None:  # noqa: F811
+async def test_who_did_not_start_it_may_wait_for_it_too(both: Both) -> None:
     await start(both.a, "c", "v", "w")
     for each in "vw":
         assert await write(both.a, end=waiting_for("c"), of=each)
@@ -93,13 +91,13 @@ async def test_who_did_not_start_it_may_wait_for_it_too(both: Both) -> None:  # 
     assert sorted(await woken(both.b)) == ["v", "w"]
 
 
-async def test_a_wait_for_nothing_is_over_at_once(both: Both) -> None:  # noqa: F811
+async def test_a_wait_for_nothing_is_over_at_once(both: Both) -> None:
     await start(both.a, "w")
     assert await write(both.a, end=waiting_for("nothing"))
     assert await woken(both.b) == ["w"]
 
 
-async def test_a_refused_suspension_waits_for_nothing(both: Both) -> None:  # noqa: F811
+async def test_a_refused_suspension_waits_for_nothing(both: Both) -> None:
     await family(both.a, "c")
     assert not await write(both.a, end=waiting_for("c"), epoch=0)
     committed = await both.a.journal.commit(Batch(4, [], [FencedWrite("c", 1, [], SUCCESS)]))
@@ -107,7 +105,7 @@ async def test_a_refused_suspension_waits_for_nothing(both: Both) -> None:  # no
     assert await woken(both.b) == []
 
 
-async def test_who_sleeps_by_now_is_not_woken_by_an_end_it_waited_for_before(both: Both) -> None:  # noqa: F811
+async def test_who_sleeps_by_now_is_not_woken_by_an_end_it_waited_for_before(both: Both) -> None:
     await family(both.a, "c", "d")
     assert await write(both.a, end=waiting_for("c", "d"))
     assert await write(both.a, end=SUCCESS, of="c")
@@ -117,7 +115,7 @@ async def test_who_sleeps_by_now_is_not_woken_by_an_end_it_waited_for_before(bot
     assert await woken(both.a) == []
 
 
-async def test_a_cancel_wakes_who_waits(both: Both) -> None:  # noqa: F811
+async def test_a_cancel_wakes_who_waits(both: Both) -> None:
     await family(both.a, "c")
     assert await write(both.a, end=waiting_for("c"))
     assert await both.b.workflows.cancel("c", "me")
@@ -127,7 +125,7 @@ async def test_a_cancel_wakes_who_waits(both: Both) -> None:  # noqa: F811
 # --- cancels pass down -------------------------------------------------------------------------------------
 
 
-async def test_a_cancel_passes_down_all_generations_in_its_commit(both: Both) -> None:  # noqa: F811
+async def test_a_cancel_passes_down_all_generations_in_its_commit(both: Both) -> None:
     await family(both.a, "c")
     assert (await both.a.journal.commit(Batch(4, [new("g", parent="c")], []))).started == {"g"}
     assert await write(both.a, end=SUCCESS, of="g")
@@ -139,21 +137,21 @@ async def test_a_cancel_passes_down_all_generations_in_its_commit(both: Both) ->
     assert not await write(both.a, end=SUCCESS, of="h")
 
 
-async def test_what_is_detached_goes_on(both: Both) -> None:  # noqa: F811
+async def test_what_is_detached_goes_on(both: Both) -> None:
     await family(both.a, "c", detached=True)
     assert await both.b.workflows.cancel("w", "me")
     assert await status_of(both.a, "c") == Status.PENDING
     assert await write(both.a, end=SUCCESS, of="c")
 
 
-async def test_an_end_by_itself_passes_nothing_down(both: Both) -> None:  # noqa: F811
+async def test_an_end_by_itself_passes_nothing_down(both: Both) -> None:
     await family(both.a, "c")
     assert await write(both.a, end=SUCCESS)
     assert await status_of(both.a, "c") == Status.PENDING
 
 
 @pytest.mark.parametrize("queue", [None, "q"])
-async def test_a_cancelled_parent_starts_nothing_more(both: Both, queue: str | None) -> None:  # noqa: F811
+async def test_a_cancelled_parent_starts_nothing_more(both: Both, queue: str | None) -> None:
     await start(both.a, "w")
     assert await both.b.workflows.cancel("w", "me")
     child = new("c", parent="w", queue=queue)
@@ -161,7 +159,7 @@ async def test_a_cancelled_parent_starts_nothing_more(both: Both, queue: str | N
     assert (await both.b.workflows.states(["c"])).found == {}
 
 
-async def test_nor_does_it_by_a_queues_door(both: Both) -> None:  # noqa: F811
+async def test_nor_does_it_by_a_queues_door(both: Both) -> None:
     await start(both.a, "w")
     (entered,) = await both.a.queues.enqueue([new("c", parent="w", queue="q", detached=True)], 1)
     assert entered.outcome == "started"

@@ -15,7 +15,7 @@ from outlast.core.records import Batch, FencedWrite
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
-from tests.store.test_conformance import SUCCESS, new, start, write
+from tests.store.alike import SUCCESS, new, start, write
 from tests.store.test_waits import family, waiting_for, woken
 
 pytestmark = pytest.mark.postgres

@@ -90,6 +90,8 @@ class QueueClaims:
     more: bool = False
     again_s: float | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
+    refused: Sequence[str] = ()
+    """Whose rows have refused what is done to them since the last look, for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,16 +121,18 @@ class PostgresInstances:
     ) -> QueueClaims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
+        parameters |= {"refused": self._refusals.now()}
         try:
             rows = await self._run("claim_queued", {**parameters, "apart": False}, limit_s)
         # guard: one-queue-stops-all
-        except DatabaseError:  # one of them can't decide: the others do
+        except DatabaseError:  # one of them can't decide, or a row refuses to begin: the others do
             rows = await self._run("claim_queued", {**parameters, "apart": True}, limit_s)
-        ((claimed, more, again_s, undecided, _),) = rows
+        ((claimed, more, again_s, undecided, refused, _),) = rows
+        self._refusals.note(refused)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        return QueueClaims(workflows, more, again_s, undecided)
+        return QueueClaims(workflows, more, again_s, undecided, self._refusals.news())
 
     def _claim_parameters(
         self,

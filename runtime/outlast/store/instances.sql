@@ -184,12 +184,12 @@ from claimed c
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
 -- Members of batches may have ended by that, what could not begin in time, and what maps have stopped.
-select c.claimed, c.more or s.more as more, c.again_s, c.faults, (outlast.tell_untold()).woken
+select c.claimed, c.more or s.more as more, c.again_s, c.faults, c.refused, (outlast.tell_untold()).woken
 from (select outlast.stop_maps() as more offset 0) as s
 cross join lateral outlast.claim_queued(
   %(instance)s, %(functions)s::text[], %(room)s::integer, %(suspects)s::integer, %(suspect_after)s::integer,
   %(bytes)s::bigint, %(alone)s, %(small)s::bigint, %(large_bytes)s::bigint, %(large_alone)s,
-  %(apart)s) as c
+  %(apart)s, %(refused)s::text[]) as c
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from outlast.core.claims import Claims, LostInstance
+from outlast.core.claims import Claims, LostInstance, QueueClaims
 from outlast.core.records import Delivered
 from outlast.store.refusals import Refusals
 from outlast.testing.links import Link
@@ -15,12 +15,20 @@ from outlast.testing.statements.messages import MessageStatements
 
 
 def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping[str, Callable[..., Any]]:
-    """Its claim, recovery and release."""
+    """Its claims, recovery and release."""
     refusals = Refusals()
 
     async def claim(*args: Any, **options: Any) -> Claims:
         refused = refusals.now()
         claims = await link.call("claim", lambda: statements.claim(*args, **options, refused=refused))
+        refusals.note(claims.refused)
+        return replace(claims, refused=refusals.news())
+
+    async def claim_queued(*args: Any, **options: Any) -> QueueClaims:
+        passed = refusals.now()
+        claims = await link.call(
+            "claim_queued", lambda: statements.claim_queued(*args, **options, passed=passed)
+        )
         refusals.note(claims.refused)
         return replace(claims, refused=refusals.news())
 
@@ -35,7 +43,7 @@ def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping
         epochs = {each: epoch for each, epoch in epochs.items() if each not in passed}
         refusals.note(await link.call("release", lambda: statements.release(epochs, *args)))
 
-    return {"claim": claim, "recover": recover, "release": release}
+    return {"claim": claim, "claim_queued": claim_queued, "recover": recover, "release": release}
 
 
 def deliver_leaving_out(link: Link, statements: MessageStatements) -> Callable[[], Any]:

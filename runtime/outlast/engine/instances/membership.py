@@ -437,6 +437,8 @@ class Membership:
             if self._undecided.get(queue) != error:
                 self._observe(QueueUndecided(queue, error))
         self._undecided.update(claims.faults)
+        if claims.refused:
+            self._observe(RowsRefused(tuple(claims.refused)))
         if claims.workflows:
             self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)

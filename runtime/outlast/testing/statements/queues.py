@@ -184,6 +184,8 @@ class QueueStatements:
         busy = [each for each in of_key if each[1].status == Status.PENDING or _is_due(each[1], now)]
         match None if new.delay_s else options.get("on_busy"):
             case "replace":
+                for workflow_id, _ in busy:
+                    self._db.check_writable(workflow_id)
                 for _, row in busy:
                     self._db.cancel(row, f"replaced by a newer call of its key in queue {new.queue}")
                 self._db.tell_ends()
@@ -212,6 +214,7 @@ class QueueStatements:
             same = row.new.function == new.function and _is_of_same_caller(row.new, new)
             begins = row.status == Status.ENQUEUED and row.owner is None and row.held is None
             if same and begins and row.generation == 1 and row.forked_from is None:
+                self._db.check_writable(workflow_id)
                 self._db.attached.setdefault(workflow_id, (workflow_id, row.new))
                 self._db.attached[new.workflow_id] = (workflow_id, new)
                 row.new = row.new._replace(
@@ -257,9 +260,11 @@ class QueueClaimStatement:
         alone: bool = True,
         large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
+        passed: Collection[str] = (),
     ) -> QueueClaims:
-        """`claim_queued`."""
+        """`claim_queued`, but for what is `passed` by: it has refused to begin a moment ago."""
         claimed: list[ClaimedWorkflow] = []
+        refusals = _Refusals(self._db, passed)
         waits: list[float] = []
         self._db.end_members()
         self._db.maps.stop()
@@ -267,15 +272,18 @@ class QueueClaimStatement:
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue
-            for workflow_id in self._choose(name, queue, functions, room - len(claimed), suspects, waits):
+            room_left = room - len(claimed)
+            for workflow_id in self._choose(name, queue, functions, room_left, suspects, waits, refusals):
                 size = self._claims.load_bytes(workflow_id)
                 if size > bytes_left and not (alone and not claimed):
                     break
                 bytes_left -= size
                 begun = self._begin(workflow_id, queue)
                 batched = "batch" in queue.options and not workflow_id.endswith(BATCH)
-                claimed.append(self._begin_batch(begun, queue.options["batch"]["n"]) if batched else begun)
-        return QueueClaims(claimed, again_s=min(waits, default=None))
+                if batched:
+                    begun = self._begin_batch(begun, queue.options["batch"]["n"], refusals)
+                claimed.append(begun)
+        return QueueClaims(claimed, again_s=min(waits, default=None), refused=refusals.new)
 
     def _begin(self, workflow_id: str, queue: QueueRow) -> ClaimedWorkflow:
         row, now = self._db.workflows[workflow_id], max(self._db.now(), queue.decided_at)
@@ -287,7 +295,7 @@ class QueueClaimStatement:
         taken.queue = row.new.queue
         return taken
 
-    def _begin_batch(self, first: ClaimedWorkflow, n: int) -> ClaimedWorkflow:
+    def _begin_batch(self, first: ClaimedWorkflow, n: int, refusals: _Refusals) -> ClaimedWorkflow:
         """`outlast.begin_batch`."""
         lead, now, batch_id = self._db.workflows[first.workflow_id], self._db.now(), first.workflow_id + BATCH
         again = 1
@@ -296,10 +304,14 @@ class QueueClaimStatement:
             batch_id = f"{first.workflow_id}/again-{again}{BATCH}"
         others = [
             (workflow_id, row)
-            for workflow_id, row in self._ready(str(first.queue), {first.function}, Status.ENQUEUED, 1, now)
+            for workflow_id, row in self._ready(
+                str(first.queue), {first.function}, Status.ENQUEUED, 1, now, refusals
+            )
             if row.new.queue_key == lead.new.queue_key
         ]
-        members = [(first.workflow_id, lead), *others[: n - 1]]
+        # guard: one-follower-stops-its-batch-in-memory
+        others = [each for each in others[: n - 1] if refusals.begins(each[0])]
+        members = [(first.workflow_id, lead), *others]
         new = NewWorkflow(
             batch_id,
             first.function,
@@ -329,26 +341,31 @@ class QueueClaimStatement:
         room: int,
         suspects: int,
         waits: list[float],
+        refusals: _Refusals,
     ) -> Iterator[str]:
         """One after the other, each when those before it have begun."""
         options, now = queue.options, max(self._db.now(), queue.decided_at)
-        self._expire(name, options, now)
+        self._expire(name, options, now, refusals)
         room = self._places(name, queue, functions, room, waits)
         idle = True
         for stage in (Status.PENDING, Status.ENQUEUED):
             while room > 0:
-                ready = self._ready(name, functions, stage, suspects, now)
+                ready = self._ready(name, functions, stage, suspects, now, refusals)
                 keys = sorted({row.new.queue_key or "" for _, row in ready})
                 after = [key for key in keys if queue.last_key is not None and key > queue.last_key]
                 turns = after + [key for key in keys if key not in after]
                 free = (
                     workflow_id
                     for key in turns
-                    if (workflow_id := self._next(name, queue, key, stage, ready, now, waits)) is not None
+                    if (workflow_id := self._next(name, queue, key, stage, ready, now, waits, refusals))
+                    is not None
                 )
                 chosen = next(free, None)
                 if chosen is None:
                     break
+                # guard: one-row-stops-its-queue-in-memory
+                if not refusals.begins(chosen):
+                    continue
                 room -= 1
                 idle = False
                 yield chosen
@@ -387,7 +404,13 @@ class QueueClaimStatement:
         return free - kept if kept > 0 else room if free > 0 else 0
 
     def _ready(
-        self, name: str, functions: Collection[str], stage: Status, suspects: int, now: float
+        self,
+        name: str,
+        functions: Collection[str],
+        stage: Status,
+        suspects: int,
+        now: float,
+        refusals: _Refusals,
     ) -> list[tuple[str, Workflow]]:
         often = self._db.limits.suspect_after
         found = [
@@ -397,6 +420,7 @@ class QueueClaimStatement:
             and _is_due(row, now)
             and row.new.function in functions
             and not self._db.is_locked(workflow_id)
+            and workflow_id not in refusals.passed
             and (not row.misfits or self._db.fits(row, self._me))
             and (row.recovery_attempts < often or suspects > 0)
         ]
@@ -411,6 +435,7 @@ class QueueClaimStatement:
         ready: list[tuple[str, Workflow]],
         now: float,
         waits: list[float],
+        refusals: _Refusals,
     ) -> str | None:
         """The workflow of this key that may begin now."""
         options = queue.options
@@ -442,7 +467,7 @@ class QueueClaimStatement:
                 for row in self._db.workflows.values()
                 if (row.new.queue, row.new.queue_key, row.status) == (name, key, Status.PENDING)
             ]
-            if of_key:
+            if of_key or self._first_is_passed(name, key, refusals):
                 return None
         own = [(each, row) for each, row in ready if row.new.queue_key == key]
         if stage == Status.ENQUEUED and (batch := options.get("batch")) and 0 < len(own) < batch["n"]:
@@ -452,14 +477,43 @@ class QueueClaimStatement:
                 return None
         return own[0][0] if own else None
 
-    def _expire(self, name: str, options: Mapping[str, Any], now: float) -> None:
+    def _first_is_passed(self, name: str, key: str, refusals: _Refusals) -> bool:
+        """Of an exclusive queue: the others of its key follow in their order."""
+        now = self._db.now()
+        own = [
+            (_rank(row), row.created_at, workflow_id)
+            for workflow_id, row in self._db.waiting(name)
+            if row.status == Status.ENQUEUED and row.new.queue_key == key and _is_due(row, now)
+        ]
+        # guard: exclusive-order-lost-by-refusals-in-memory = False
+        return bool(own) and min(own)[-1] in refusals.passed
+
+    def _expire(self, name: str, options: Mapping[str, Any], now: float, refusals: _Refusals) -> None:
         within_s = options.get("start_within", math.inf)
-        for _, row in self._db.waiting(name):
+        for workflow_id, row in list(self._db.waiting(name)):
             late = (row.claimable_at or now) < now - within_s
             begun = row.generation > 1 or row.forked_from is not None
-            if row.status == Status.ENQUEUED and row.held is None and late and not begun:
+            waits = row.status == Status.ENQUEUED and row.held is None and workflow_id not in refusals.passed
+            if waits and late and not begun and refusals.begins(workflow_id):
                 end_waiting(row, "expired", now)
         self._db.tell_ends()
+
+
+class _Refusals:
+    """Whose rows refuse to begin: known before, and found by this claim."""
+
+    def __init__(self, database: Database, passed: Collection[str]) -> None:
+        self._refusing = database.refusing
+        self.passed = set(passed)
+        self.new: list[str] = []
+
+    def begins(self, workflow_id: str) -> bool:
+        """Whether its row may be written; if not it is passed by from now on."""
+        if workflow_id not in self._refusing:
+            return True
+        self.passed.add(workflow_id)
+        self.new.append(workflow_id)
+        return False
 
 
 def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float) -> float:

@@ -1,0 +1,96 @@
+"""Runs in which rows refuse to be written: what refuses stays whole, and goes on once it is let go."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from outlast.core.ports import BadData
+from outlast.engine.journal import ASIDE_MAX_S
+from outlast.store.refusals import PAUSE_MAX_S, PAUSE_S
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.rows import RowRefused, Workflow
+from tests.simulation.plans import Plan, Refusal
+from tests.simulation.runs import Run
+
+WAYS: tuple[type[Exception], ...] = (BadData, RowRefused)
+"""As a trigger or a check says it, and as a missing right, which may be that of all."""
+
+LASTS_S = (0.05, 1.0, 4.0, 15.0, 30.0)
+
+
+def some_refusals(seed: int, within_s: float, counts: Sequence[int] = (0, 0, 1, 3, 6)) -> list[Refusal]:
+    """Some rows, drawn apart: a seed's other draws are what they are without."""
+    chance = random.Random(f"refusals of {seed}")
+    return [
+        Refusal(
+            chance.choice([chance.expovariate(1.0), chance.uniform(0, within_s)]),
+            chance.choice(LASTS_S),
+            chance.random(),
+            running=chance.random() < 0.3,
+            way=chance.choice(WAYS),
+        )
+        for _ in range(chance.choice(counts))
+    ]
+
+
+class Keeping(Run):
+    """A run in which rows refuse. Who overrides `when_executed` calls `check_kept`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        catalog: GivenCatalog,
+        trace: Callable[[str], None] | None,
+        calls: Sequence[tuple[float, str, dict[str, Any]]] = (),
+    ) -> None:
+        super().__init__(plan, catalog, trace, calls)
+        self.kept: dict[str, tuple[Any, ...]] = {}
+        """What is in the rows that refuse."""
+        self._refused_at: dict[str, float] = {}
+        self.let_go_until: dict[str, float] = {}
+        """Until when what was let go may be left alone yet."""
+
+    def _refuse(self, refusal: Refusal) -> None:
+        super()._refuse(refusal)
+        for each in self.database.refusing.keys() - self.kept.keys():
+            self.kept[each] = content_of(self.database.workflows[each])
+            self._refused_at[each] = self.world.now
+
+    def let_go(self, workflow_id: str) -> None:
+        """See Scenario."""
+        if workflow_id not in self.kept:
+            return
+        self.check_kept()
+        super().let_go(workflow_id)
+        del self.kept[workflow_id]
+        # It is asked again after pauses that double: after as long again as it has refused, at the latest.
+        refused_s = self.world.now - self._refused_at.pop(workflow_id)
+        pause_s = max(ASIDE_MAX_S, min(PAUSE_MAX_S, refused_s + PAUSE_S))
+        self.let_go_until[workflow_id] = self.world.now + pause_s
+
+    def check_kept(self) -> None:
+        """What refuses is as it was."""
+        rows = self.database.workflows
+        for workflow_id, kept in self.kept.items():
+            if workflow_id not in rows or content_of(rows[workflow_id]) != kept:
+                self.world.violation(f"{workflow_id} refuses, and was written: {rows.get(workflow_id)}")
+
+    def is_passed_by(self, workflow_id: str) -> bool:
+        """Whether nobody needs to do anything with it now."""
+        return workflow_id in self.kept or self.let_go_until.get(workflow_id, 0.0) > self.world.now
+
+    def could_not_be_recorded(self, workflow_id: str) -> bool:
+        """Whether it failed since its row refused what it did."""
+        row = self.database.workflows[workflow_id]
+        refused = {workflow_id, row.batch} & self.refused
+        return bool(refused) and "not_recordable" in (row.error or "")
+
+
+def content_of(row: Workflow) -> tuple[Any, ...]:
+    """All of a row that is written."""
+    return (
+        row.owner, row.status, row.epoch, row.claimable_at, row.recovery_attempts, row.mail, row.awaits,
+        row.output, row.error, row.updated_at, row.untold, row.held, row.stop, row.batch, row.new,
+    )  # fmt: skip
