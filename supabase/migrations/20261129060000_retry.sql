@@ -213,10 +213,14 @@ as $$
 #variable_conflict use_column
 declare
   undoing text[];
+  standing text[];
 begin
-  undoing := array(
-    select w.workflow_id from outlast.workflow_status w
-    where w.workflow_id = any(ids) and outlast.readable(w.error) ->> 'code' = 'compensation_failed');
+  select array_agg(o.workflow_id), array_agg(o.step_id) into undoing, standing
+  from outlast.workflow_status w
+  cross join lateral (select outlast.readable(w.error) as error offset 0) as e
+  join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.kind = 'undo' and o.name = 'standing'
+  where w.workflow_id = any(ids) and e.error ->> 'code' = 'compensation_failed'
+    and o.step_id in (select json_array_elements_text(coalesce(e.error -> 'steps', '[]')));
   return query
   with failed as materialized (
     select w.workflow_id, w as stood, r.last, r.undos, r.stops, r.records,
@@ -288,14 +292,10 @@ begin
   from failed f join stays s on s.workflow_id = f.workflow_id left join went g on g.workflow_id = f.workflow_id
   where x.workflow_id = f.workflow_id
   returning x.workflow_id, x.status, x.generation, coalesce(to_json(g.step_ids[1:1000]), '[]');
-  if cardinality(undoing) > 0 then
-    -- What still stands is undone again, for as long as the first time.
-    update outlast.operation_outputs o set output = '{"again": true}'
-    where o.workflow_id = any(undoing) and o.kind = 'undo' and o.name = 'standing'
-      and o.completion_order = (
-        select max(s.completion_order) from outlast.operation_outputs s
-        where s.workflow_id = o.workflow_id and s.kind = 'undo' and s.name = 'standing');
-  end if;
+  -- What still stands, as the error names it, is undone again, for as long as the first time.
+  update outlast.operation_outputs o set output = '{"again": true}'
+  from unnest(undoing, standing) as s (workflow_id, step_id)
+  where o.workflow_id = s.workflow_id and o.step_id = s.step_id;
 end
 $$;
 

@@ -30,9 +30,10 @@ from outlast import (
 from outlast.core.observations import UndoFailed, UndoGivenUp
 from outlast.core.status import Status
 from outlast.core.stops import Stopped
+from outlast.core.verbs import RETRY
 from outlast.engine.waits.results import result_of
 from outlast.sdk import sagas
-from tests.engine.harness import Bench, engine_on, pass_time
+from tests.engine.harness import WAIT_S, Bench, engine_on, pass_time
 
 
 class Desk:
@@ -820,3 +821,66 @@ async def test_what_stands_is_told_as_plain_json(database: str, monkeypatch: pyt
         result_of(state, {})
     assert caught.value.standing == failure["standing"]
     assert caught.value.undone == []
+
+
+@workflow
+async def in_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sleeps_in_a_saga())
+
+
+async def sleeps_in_a_saga() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await s.do(book, "car", undo=cancel)
+        await s.do(book, "held", undo=cancel)
+
+
+@workflow
+async def swallows() -> str:
+    with contextlib.suppress(CompensationFailed):
+        await sleeps_in_a_saga()
+    return "as if nothing stood"
+
+
+@workflow
+async def leaves_it_running() -> str:
+    _left = asyncio.ensure_future(sleeps_in_a_saga())
+    await receive("go")
+    return "as if nothing stood"
+
+
+@workflow
+async def fails_in_a_group() -> None:
+    async def fails() -> None:
+        async with saga() as s:
+            await s.do(book, "car", undo=cancel)
+            raise ValueError("why")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fails())
+
+
+@pytest.mark.parametrize("flow", [in_a_group, swallows, leaves_it_running, fails_in_a_group])
+async def test_what_stands_is_told_however_the_body_ends(
+    database: str, flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sagas, "UNDO_WITHIN_S", 0.0)
+    desk.fails["car!"] = 1
+    async with engine_on(database, flow) as bench:
+        workflow_id = await bench.start(flow)
+        if flow in (in_a_group, swallows):
+            await bench.until(desk.reached.is_set)
+            await bench.engine.cancel(workflow_id)
+        elif flow is leaves_it_running:
+            await bench.until(desk.reached.is_set)
+            await bench.engine.host.send(workflow_id, "1", "go", None)
+        failure = await bench.failure(workflow_id)
+        assert failure["code"] == "compensation_failed"
+        assert [each["result"] for each in failure["standing"]] == ["car!"]
+        await bench.store.workflows.act(RETRY, workflow_id, {}, "me")
+        bench.engine.look()
+        state = await bench.engine.wait(workflow_id, WAIT_S)
+        assert state is not None
+        assert "compensation_failed" not in (state.error or "")
+    assert desk.undone[-1] == ("car!",)

@@ -70,6 +70,12 @@ MUTANTS = (
         CASES + "test_a_body_that_never_leaves_its_saga_ends_and_tells_what_stands",
     ),
     Mutant(
+        "stands-in-silence",
+        "What could not be undone is told though the body only undoes, or has ended",
+        CASES + "test_what_stands_is_told_however_the_body_ends[swallows]",
+        CASES + "test_what_stands_is_told_however_the_body_ends[leaves_it_running]",
+    ),
+    Mutant(
         "stops-of-others-unheard",
         "Who runs a workflow hears of a cancel by another instance",
         CASES + "test_a_cancel_by_another_instance_is_heard_by_who_runs_it",

@@ -19,7 +19,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "failed": {"status": "ERROR", "error": BOOM, "deadline": "now"},
     "itself": {"status": "ERROR", "error": '{"code": "workflow_error", "message": "boom", "steps": []}'},
     "old": {"status": "ERROR", "error": '{"code": "workflow_error", "message": "boom"}'},
-    "standing": {"status": "ERROR", "error": '{"code": "compensation_failed"}', "saga": "undoing"},
+    "standing": {
+        "status": "ERROR",
+        "error": '{"code": "compensation_failed", "steps": ["4"]}',
+        "saga": "undoing",
+    },
     "undone": {"status": "ERROR", "error": '{"code": "saga", "steps": ["2"], "undone": ["3"]}'},
     "cancelled": {"status": "CANCELLED", "error": '{"code": "workflow_cancelled", "message": "m"}'},
     "exhausted": {"status": "EXHAUSTED", "error": '{"code": "workflow_exhausted", "message": "m"}'},

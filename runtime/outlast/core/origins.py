@@ -10,6 +10,7 @@ from contextlib import suppress
 
 _STEP = "__outlast_step__"
 _UNDONE = "__outlast_undone__"
+_STANDING = "__outlast_standing__"
 """Names that no record of an exception keeps."""
 
 VISITED_MAX = 1_000
@@ -26,6 +27,16 @@ def mark_undone(error: BaseException, notes: Iterable[str]) -> None:
     """Because of it a saga has undone what these records note."""
     with suppress(Exception):
         error.__dict__[_UNDONE] = [*error.__dict__.get(_UNDONE, ()), *notes]
+
+
+def mark_standing(error: BaseException, notes: Iterable[str]) -> None:
+    """It says what could not be undone, which these records note: they answer whether it is tried again."""
+    error.__dict__[_STANDING] = list(notes)
+
+
+def standing_of(error: BaseException) -> list[str]:
+    """What it was marked with by `mark_standing`."""
+    return list(error.__dict__.get(_STANDING, ()))
 
 
 def origins_of(error: BaseException, last_timed: str | None = None) -> tuple[list[str], list[str]]:

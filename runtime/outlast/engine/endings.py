@@ -19,7 +19,7 @@ from outlast.core.errors import (
 )
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
-from outlast.core.origins import origins_of
+from outlast.core.origins import origins_of, standing_of
 from outlast.core.records import Ending
 from outlast.core.status import Status
 from outlast.core.storable import clean_json, clean_text
@@ -118,7 +118,8 @@ def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending
     told: dict[str, Any]
     if isinstance(error, CompensationFailed):
         told = {"code": error.code, "message": "a saga could not be undone as a whole"}
-        told |= {"undone": error.undone, "standing": error.standing, "failure": record}
+        told |= {"steps": standing_of(error), "undone": error.undone, "standing": error.standing}
+        told["failure"] = record
         return Ending(Status.ERROR, error=error_text(told)), record
     told = {"code": "workflow_error", **origins, "failure": record}
     return Ending(Status.ERROR, error=error_text(told)), record

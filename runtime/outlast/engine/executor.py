@@ -21,6 +21,7 @@ from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, S
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
+from outlast.core.origins import mark_standing, standing_of
 from outlast.core.ports import BadData
 from outlast.core.records import Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
@@ -245,6 +246,8 @@ class Executor:
             result = await self._call(execution, keywords)
             if (reason := execution.reason() or execution.undoing) is not None:
                 raise reason  # the body caught it
+            if execution.stood:
+                raise execution.stood[0]  # it left that running
             if not execution.definition.batches:
                 return success(execution, result), None
             single = not claimed.workflow_id.endswith(BATCH)
@@ -445,13 +448,32 @@ class Executor:
 
 def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None, BaseException]:
     """What a body ends with that has ended by itself, or undone: its stop, unless something still stands."""
-    if isinstance(error, CompensationFailed):
-        return None, error
+    failed = {id(each): each for each in [*_compensations_in(error), *execution.stood]}
+    stood = list(failed.values())
     # guard: left-in-sagas-unheard
     if standing := [each for saga in execution.sagas for each in saga.standing()]:
         text = f"the body didn't leave its saga: {len(standing)} could not be undone"
-        return None, CompensationFailed(text, (), standing)
-    return execution.undoing, error
+        stood.append(CompensationFailed(text, (), standing))
+    if not stood:
+        return execution.undoing, error
+    return None, stood[0] if len(stood) == 1 else _all_of(stood)
+
+
+def _compensations_in(error: BaseException) -> list[CompensationFailed]:
+    """It, or those in its groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [found for each in error.exceptions for found in _compensations_in(each)]
+    return [error] if isinstance(error, CompensationFailed) else []
+
+
+def _all_of(stood: list[CompensationFailed]) -> CompensationFailed:
+    all_of_them = CompensationFailed(
+        "; ".join(map(str, stood)),
+        [each for one in stood for each in one.undone],
+        [each for one in stood for each in one.standing],
+    )
+    mark_standing(all_of_them, [each for one in stood for each in standing_of(one)])
+    return all_of_them
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, NoReturn, Protocol
 
-from outlast.core.errors import UsageError
+from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.events import Taken
 from outlast.core.maps import ItemEnd
 from outlast.core.placement import USUAL, Placement
@@ -54,6 +54,9 @@ class Body(Protocol):
 
     def close_saga(self, saga: OpenSaga) -> None:
         """It has left it, and undone what was to be undone."""
+
+    def stands(self, error: CompensationFailed) -> None:
+        """What it has left a saga by, as not all could be undone."""
 
 
 class OpenSaga(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, TypeVar, overloa
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import CompensationFailed, UsageError
-from outlast.core.origins import mark_undone
+from outlast.core.origins import mark_standing, mark_undone
 from outlast.core.storable import clean_json
 from outlast.core.tracebacks import place_of
 from outlast.sdk.calls import ask
@@ -124,13 +124,17 @@ class _Log:
         begun = _note("undoing", {"total": total, "next": todo[0].note})
         yield begun
         while standing := (yield from self._undo_each(todo, begun.note[0], undone)):
-            again = yield _note(Undo.STANDING, {"count": len(standing)})
+            stands = _note(Undo.STANDING, {"count": len(standing)})
+            again = yield stands
             # guard: standing-not-tried-again = True
             if not again:
                 names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
-                raise CompensationFailed(
+                error = CompensationFailed(
                     f"{len(standing)} of {total} could not be undone: {names}", undone, standing
                 )
+                mark_standing(error, stands.note)
+                self.body.stands(error)
+                raise error
             todo = list(reversed(self._done))
 
     def _undo_each(

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from threading import get_ident
 from typing import Any, NoReturn
 
-from outlast.core.errors import UsageError
+from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
 from outlast.core.places import place_of_caller, place_of_wait, shown_place
@@ -220,6 +220,12 @@ class AsyncBody:
     def close_saga(self, saga: OpenSaga) -> None:
         """See Body."""
         self._execution.sagas.pop(saga, None)
+
+    def stands(self, error: CompensationFailed) -> None:
+        """See Body. Nobody else hears of it once the body only undoes, or has ended."""
+        # guard: stands-in-silence
+        if self._leaves or self._execution.undoing is not None:
+            self._execution.stood.append(error)
 
     def patched(self, name: str) -> bool:
         """See Body."""

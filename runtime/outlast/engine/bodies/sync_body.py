@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any, NoReturn
 
-from outlast.core.errors import UsageError
+from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_thread
 from outlast.core.stops import HandedOver, Stopped
@@ -128,6 +128,11 @@ class SyncBody:
     def close_saga(self, saga: OpenSaga) -> None:
         """See Body."""
         self._execution.sagas.pop(saga, None)
+
+    def stands(self, error: CompensationFailed) -> None:
+        """See Body. Nobody else hears of it once the body only undoes."""
+        if self._execution.undoing is not None:
+            self._execution.stood.append(error)
 
     def patched(self, name: str) -> bool:
         """See Body. It is answered by the host's loop, as all else."""

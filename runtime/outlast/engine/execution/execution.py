@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 from outlast.core import kinds
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
-from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import CANCELLED, encode_failure
 from outlast.core.holds import OUTPUT_MISMATCH
 from outlast.core.messages import last_received
@@ -145,6 +145,8 @@ class Execution:
         """Those of them that wait, and hold nothing."""
         self.sagas: dict[OpenSaga, None] = {}
         """Those that the body is in, in their order."""
+        self.stood: list[CompensationFailed] = []
+        """What they could not undo when the body could no longer hear of it."""
         self.left_running: set[ThreadFuture[Any]] = set()
         """What runs in threads though it was given up: what undoes it waits for its end."""
         self.inboxes: dict[str, Inbox] = {}

@@ -155,7 +155,7 @@ class Retrying:
         self, workflow_id: str, row: Workflow, verb: str, steps: list[str], by: str, why: str | None
     ) -> list[str]:
         """`outlast.go_on`."""
-        now, undoes = self._db.now(), json.loads(row.error or "{}").get("code") == "compensation_failed"
+        now, error = self._db.now(), json.loads(row.error or "{}")
         places = [each.step.completion_order or 0 for each in self._db.records_of(workflow_id).values()]
         dropped = self._gone(workflow_id, steps)
         stays = self._stop_that_stays(workflow_id, row, dropped, rewinds=verb == REWIND.name)
@@ -163,8 +163,8 @@ class Retrying:
             del self._db.records[workflow_id, each]
         for record in self._db.records_of(workflow_id).values():
             record.since_end = False
-        if undoes:
-            self._undo_again(workflow_id)
+        if error.get("code") == "compensation_failed":
+            self._undo_again(workflow_id, error.get("steps", []))
         self._db.note_act("workflow", workflow_id, verb, by, why, stands(row))
         row.status, row.owner, row.claimable_at = Status.ENQUEUED, None, now
         row.epoch += 1
@@ -195,11 +195,10 @@ class Retrying:
         cut_short = row.status is Status.EXHAUSTED or "held" in json.loads(row.error or "{}")
         return "stopping" if row.stop is not None and cut_short and not rewinds else None
 
-    def _undo_again(self, workflow_id: str) -> None:
-        notes = [each for each in self._db.records_of(workflow_id).values() if each.step.name == "standing"]
-        last = max(notes, key=lambda each: each.step.completion_order or 0, default=None)
-        if last is not None:
-            last.step = last.step._replace(output='{"again": true}')
+    def _undo_again(self, workflow_id: str, notes: list[str]) -> None:
+        for step_id, record in self._db.records_of(workflow_id).items():
+            if step_id in notes:
+                record.step = record.step._replace(output='{"again": true}')
 
     def _retry_cancelled_children(self, parent: str) -> None:
         for each, row in list(self._db.workflows.items()):
