@@ -145,9 +145,9 @@ create index if not exists workflow_status_queue_unready_key on outlast.workflow
   where owner is null and claimable_at is not null and queue is not null and rank is null and held is null and status = 'ENQUEUED';
 create index if not exists workflow_status_queue_ready on outlast.workflow_status (queue, status, queue_key, rank)
   where owner is null and claimable_at is not null and queue is not null and rank is not null and held is null;
-create index if not exists workflow_status_queue_owned on outlast.workflow_status (queue, queue_key)
-  where owner is not null and queue is not null;
-create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, queue_key)
+-- What has begun: what runs, and what was left. One index, as each claim writes all that it changes. It is asked by
+-- numbers: where `owner is not null` is asked for, and statistics know of none, the planner takes the index of all that run.
+create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, ((owner is not null)::integer), queue_key)
   where status = 'PENDING' and queue is not null;
 create index if not exists workflow_status_members on outlast.workflow_status (batch, batch_place)
   where status = 'PENDING' and batch is not null;
@@ -686,6 +686,17 @@ begin
 end
 $$;
 
+create or replace function outlast.running_in(queue text, most integer)
+returns bigint
+language sql
+stable
+as $$
+  -- How many of a queue run, up to `most`.
+  select count(*) from (
+    select from outlast.workflow_status w
+    where w.queue = running_in.queue and w.status = 'PENDING' and (w.owner is not null)::integer = 1 limit most) as r
+$$;
+
 create or replace function outlast.claim_queue(
   name text,
   me text,
@@ -819,7 +830,8 @@ begin
   if o ? 'concurrency' then
     -- guard: concurrency-passed = slots := least(slots, 100000 - (
     slots := least(slots, (o ->> 'concurrency')::integer - (
-      select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner is not null));
+      select count(*) from outlast.workflow_status w
+      where w.queue = claim_queue.name and w.status = 'PENDING' and (w.owner is not null)::integer = 1));
     select * into places from outlast.leave_places(q, me, functions, (o ->> 'concurrency')::integer, slots);
     q.askers := places.askers;
     q.left_at := places.left_at;
@@ -927,7 +939,8 @@ begin
             -- guard: key-concurrency-passed = 100000 - (
             per_key - (
               select count(*) from outlast.workflow_status w
-              where w.queue = claim_queue.name and w.queue_key = k.key and w.owner is not null),
+              where w.queue = claim_queue.name and w.queue_key = k.key and w.status = 'PENDING'
+                and (w.owner is not null)::integer = 1),
             -- guard: key-rate-passed = case when false then key_rate - (
             case when stage = 'ENQUEUED' then key_rate - (
               select count(*) from outlast.queue_starts s
@@ -996,7 +1009,8 @@ begin
               -- guard: exclusive-shared = and (true or not exists (
               and (not exclusive or stage = 'PENDING' or not exists (
                 select from outlast.workflow_status x
-                where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'))
+                where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'
+                  and (x.owner is not null)::integer = any('{0,1}')))
             order by w.rank
             limit greatest(u.free, 0)
             for no key update skip locked
@@ -1390,7 +1404,7 @@ begin
   -- guard: delayed-calls-replace = if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
   if coalesce(o ->> 'on_busy', 'wait') <> 'wait' and at = t then
     select w.workflow_id into target from outlast.workflow_status w
-    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
+    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING' and (w.owner is not null)::integer = any('{0,1}')
       and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
     union all
     select w.workflow_id from outlast.workflow_status w
@@ -1402,7 +1416,7 @@ begin
       perform outlast.cancel_workflows(
         array(
           select x.workflow_id from outlast.workflow_status x
-          where x.queue = enqueue.queue and x.queue_key = key and x.status = 'PENDING'
+          where x.queue = enqueue.queue and x.queue_key = key and x.status = 'PENDING' and (x.owner is not null)::integer = any('{0,1}')
           union all
           select x.workflow_id from outlast.workflow_status x
           where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
@@ -1419,7 +1433,7 @@ begin
       return;
     elsif target is not null or exists (
       select from outlast.workflow_status w
-      where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
+      where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING' and (w.owner is not null)::integer = any('{0,1}')
     ) then
       -- Of another caller's nothing is told. Those without a user are not one: an id holds the key of its call.
       -- guard: keys-of-strangers-told = if false then
@@ -1675,7 +1689,7 @@ select outlast.take_rights(
   functions => array[
     'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'ended_batches', 'end_member_rows', 'end_members',
-    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
+    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[

@@ -115,7 +115,7 @@ begin
     order by x.claimable_at limit 1
   ) is not null or (
     select true from outlast.workflow_status x where x.queue = id and x.status = 'PENDING'
-    order by x.queue_key limit 1
+    order by (x.owner is not null)::integer, x.queue_key limit 1
   ) is not null;
   m := w.map::jsonb;
   -- While its failed items are let go on, with a retry of its workflow, it is not over.

@@ -111,7 +111,7 @@ begin
   end if;
   if w.status = 'ENQUEUED' and (o ->> 'exclusive')::boolean then
     select x.workflow_id, x.started_at as since into held from outlast.workflow_status x
-    where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'PENDING'
+    where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'PENDING' and (x.owner is not null)::integer = any('{0,1}')
     order by x.started_at limit 1;
     if not found then
       select x.workflow_id, x.claimable_at as since into held from outlast.workflow_status x
@@ -127,7 +127,8 @@ begin
   if most is not null then
     select count(*) as number, (array_agg(x.workflow_id order by x.updated_at))[1] as workflow_id, min(x.updated_at) as since
     into held
-    from outlast.workflow_status x where x.queue = w.queue and x.queue_key = w.queue_key and x.owner is not null;
+    from outlast.workflow_status x
+    where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'PENDING' and (x.owner is not null)::integer = 1;
     if held.number >= most then
       return 'concurrency ' || of_key || case when whole then
         ' ' || held.number || '/' || most || outlast.held_text(held.workflow_id, held.since) else '' end;
@@ -137,7 +138,7 @@ begin
   if most is not null then
     select count(*) as number, (array_agg(x.workflow_id order by x.updated_at))[1] as workflow_id, min(x.updated_at) as since
     into held
-    from outlast.workflow_status x where x.queue = w.queue and x.owner is not null;
+    from outlast.workflow_status x where x.queue = w.queue and x.status = 'PENDING' and (x.owner is not null)::integer = 1;
     if held.number >= most then
       return 'concurrency ' || w.queue || case when whole then
         ' ' || held.number || '/' || most || outlast.held_text(held.workflow_id, held.since) else '' end;

@@ -178,7 +178,6 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
             f"((misfits IS NOT NULL) AND {free} AND (owner IS NULL) AND (claimable_at IS NOT NULL))",
         ),
         ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
-        ("outlast.workflow_status_queue_owned", "((owner IS NOT NULL) AND (queue IS NOT NULL))"),
         (
             "outlast.workflow_status_queue_ready",
             f"({waits} AND (queue IS NOT NULL) AND (rank IS NOT NULL) AND {free})",

@@ -21,9 +21,7 @@ cross join lateral (
       then (select count(*) from (
         select from outlast.limit_uses u where u.name = substr(q.name, 6) and outlast.holds_limit(u) limit 1000
       ) as s)
-      else (select count(*) from (
-        select from outlast.workflow_status w where w.queue = q.name and w.owner is not null limit 1000
-      ) as s) end as running,
+      else outlast.running_in(q.name, 1000) end as running,
     (select count(*) from (
       select from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null limit 1000
