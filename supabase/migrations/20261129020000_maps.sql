@@ -218,35 +218,76 @@ as $$
     where position('/map.' in q.name) > 0 and m.stopped)
 $$;
 
+create or replace function outlast.move_map(map_id text, change jsonb)
+returns text
+language plpgsql
+as $$
+-- Changes where a map stands, whose row is locked. One that refuses it is waited for by who maps, as one that somebody holds.
+begin
+  update outlast.workflow_status x
+  set map = x.map::jsonb || change, updated_at = now()
+  where x.workflow_id = move_map.map_id;
+  return map_id;
+-- guard: refusing-map-fails-its-workflow = exception when assert_failure then
+exception when others then
+  if not outlast.is_of_rows(sqlstate) then raise; end if;
+  raise exception '% stays as it is: %', map_id, sqlerrm using errcode = 'lock_not_available';
+end
+$$;
+
+create or replace function outlast.remove_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+declare
+  done jsonb;
+begin
+  with gone as (
+    delete from outlast.workflow_status x where x.workflow_id = any(ids) returning x.workflow_id
+  )
+  select coalesce(jsonb_agg(g.workflow_id), '[]') into done from gone g;
+  return done;
+end
+$$;
+
+create or replace function outlast.undo_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- What these have to undo waits for no rate: they have begun.
+begin
+  update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
 create or replace function outlast.stop_items(id text, most integer)
 returns boolean
 language plpgsql
 as $$
--- Of a map, whose row is locked: see stop_maps. Whether more is to be done.
+-- Of a map, whose row is locked: see stop_maps. Whether more is to be done. An item that refuses it stays.
 declare
+  waiting text[];
   dropped integer not null default 0;
   cancelled integer;
 begin
   update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
   where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
-  with waiting as (
+  waiting := array(
     select x.workflow_id from outlast.workflow_status x
     where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
       -- guard: begun-items-removed
       and x.generation = 1
-    limit most for update skip locked
-  ), gone as (
-    delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
-  )
-  select count(*) into dropped from gone;
+    limit most for update skip locked);
+  -- guard: refusing-item-keeps-others = dropped := jsonb_array_length(outlast.remove_rows(waiting, '{}'));
+  dropped := (select jsonb_array_length(r.done) from outlast.one_by_one('remove_rows', waiting) as r);
   if dropped > 0 then
     update outlast.workflow_status x
     set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
     where x.workflow_id = id;
   end if;
   cancelled := outlast.cancel_waiting(id, most, 'its map failed before it could go on', above => 1);
-  -- What it has to undo waits for no rate: it has begun.
-  update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(array(
+  perform outlast.one_by_one('undo_rows', array(
     select w.workflow_id from outlast.workflow_status w
     where w.queue = id and w.owner is null and w.status = 'ENQUEUED' and w.generation > 1 and w.saga is not null
     for no key update skip locked));
@@ -365,7 +406,7 @@ $$;
 select outlast.take_rights(
   '20261129020000',
   functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
-    'stop_items', 'cancel_waiting', 'stop_rows', 'stop_maps', 'open_map'],
+    'move_map', 'remove_rows', 'undo_rows', 'stop_items', 'cancel_waiting', 'stop_rows', 'stop_maps', 'open_map'],
   tables => array['map_sources']);
 
 insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

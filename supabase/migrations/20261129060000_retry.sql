@@ -456,6 +456,11 @@ begin
     perform outlast.retry_cancelled_children(array[c.workflow_id]);
   end if;
   return true;
+-- guard: refusing-child-fails-its-parent = exception when assert_failure then
+exception when others then
+  -- Who asks waits for a row that refuses it, as for one that somebody holds.
+  if not outlast.is_of_rows(sqlstate) then raise; end if;
+  raise exception '%', sqlerrm using errcode = 'lock_not_available';
 end
 $$;
 
@@ -518,6 +523,11 @@ begin
     end if;
   end if;
   return true;
+-- guard: refusing-map-fails-its-retry = exception when assert_failure then
+exception when others then
+  -- Who asks waits for a row that refuses it, as for one that somebody holds.
+  if not outlast.is_of_rows(sqlstate) then raise; end if;
+  raise exception '%', sqlerrm using errcode = 'lock_not_available';
 end
 $$;
 

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _TESTS = "store/test_one_by_one.py::"
 _ALIKE = "store/test_refused_alike.py::"
+_MAPS = "store/test_maps.py::"
 
 MUTANTS = (
     Mutant(
@@ -157,5 +158,50 @@ MUTANTS = (
         "exclusive-order-lost-by-refusals-in-memory",
         "What refuses to begin keeps its place before others of an exclusive key in the simulation, too",
         _ALIKE + "test_others_of_an_exclusive_key_keep_their_order[memory]",
+    ),
+    Mutant(
+        "refusing-map-fails-its-workflow",
+        "Who maps waits for a map whose row refuses to be moved",
+        _MAPS + "test_who_maps_waits_for_a_map_whose_row_refuses[postgres]",
+    ),
+    Mutant(
+        "refusing-item-keeps-others",
+        "An item that refuses to go keeps no other from going",
+        _MAPS + "test_a_map_that_is_stopped_keeps_only_the_item_that_refuses[postgres]",
+    ),
+    Mutant(
+        "refusing-map-fails-its-retry",
+        "A retry waits for what refuses of its map",
+        _MAPS + "test_a_retry_waits_for_what_refuses_of_its_map[postgres-w/map.1]",
+    ),
+    Mutant(
+        "refusing-child-fails-its-parent",
+        "A retry waits for a child that refuses",
+        _MAPS + "test_a_retry_waits_for_a_child_that_refuses[postgres]",
+    ),
+    Mutant(
+        "memory-refusing-maps-go-on",
+        "Who maps waits for a map whose row refuses in the simulation, too",
+        _MAPS + "test_who_maps_waits_for_a_map_whose_row_refuses[memory]",
+    ),
+    Mutant(
+        "memory-refusing-maps-stopped",
+        "Maps that refuse it are not stopped in the simulation",
+        _MAPS + "test_a_map_that_refuses_to_be_stopped_keeps_its_items[memory]",
+    ),
+    Mutant(
+        "memory-refusing-items-stopped",
+        "Items that refuse it do not go in the simulation",
+        _MAPS + "test_a_map_that_is_stopped_keeps_only_the_item_that_refuses[memory]",
+    ),
+    Mutant(
+        "memory-refusing-items-reopened",
+        "A retry waits for what refuses of its map in the simulation, too",
+        _MAPS + "test_a_retry_waits_for_what_refuses_of_its_map[memory-w/map.1]",
+    ),
+    Mutant(
+        "memory-refusing-children-retried",
+        "A retry waits for a child that refuses in the simulation, too",
+        _MAPS + "test_a_retry_waits_for_a_child_that_refuses[memory]",
     ),
 )

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from outlast.core.ports import BadData
+from outlast.core.status import LIVE
 from outlast.engine.journal import ASIDE_MAX_S
 from outlast.store.refusals import PAUSE_MAX_S, PAUSE_S
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.rows import RowRefused, Workflow
 from tests.simulation.plans import Plan, Refusal
 from tests.simulation.runs import Run
+from tests.simulation.scenario import WORKFLOWS_MAX, Instance
 
 WAYS: tuple[type[Exception], ...] = (BadData, RowRefused)
 """As a trigger or a check says it, and as a missing right, which may be that of all."""
@@ -81,6 +83,20 @@ class Keeping(Run):
         """Whether nobody needs to do anything with it now."""
         return workflow_id in self.kept or self.let_go_until.get(workflow_id, 0.0) > self.world.now
 
+    def helpers(self, room: int = 0) -> list[Instance]:
+        """Who might run something, with more room than that. Beside what was lost often nothing runs."""
+        often, now = self.limits.suspect_after, self.world.now
+        rows = self.database.workflows.values()
+        if any(row.status in LIVE and row.recovery_attempts >= often for row in rows):
+            return []
+        return [
+            each
+            for each in self.living()
+            if each.frozen_until <= now
+            and each.link.down_until <= now
+            and (not room or len(each.engine._executor.live) + room < WORKFLOWS_MAX)
+        ]
+
     def could_not_be_recorded(self, workflow_id: str) -> bool:
         """Whether it failed since its row refused what it did."""
         row = self.database.workflows[workflow_id]
@@ -93,4 +109,5 @@ def content_of(row: Workflow) -> tuple[Any, ...]:
     return (
         row.owner, row.status, row.epoch, row.claimable_at, row.recovery_attempts, row.mail, row.awaits,
         row.output, row.error, row.updated_at, row.untold, row.held, row.stop, row.batch, row.new,
+        row.generation, row.attributes, dict(row.map or {}),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,8 +19,12 @@ from outlast import MapFailed, context, map_, sleep, start_all, step, workflow
 from outlast.core.status import Status
 from outlast.engine import function_host
 from outlast.engine.operations import mapping, starting
+from outlast.testing.rows import Workflow
+from tests.simulation.keeping import Keeping, some_refusals
+from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import Plan
-from tests.simulation.runs import Offered, Run, Runs, a_plan
+from tests.simulation.queueing import LOOK_EVERY_S, ROOM_UNUSED_S, SETTLED_S
+from tests.simulation.runs import Offered, Runs, a_plan
 
 FAULTS = ("kill", "kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "cancel")
 BLOCK = 3
@@ -88,6 +92,7 @@ def draw(seed: int) -> Drawn:
     """Maps of all kinds, and everything at once."""
     chance = random.Random(seed)
     plan = a_plan(chance, f"{seed}:maps", FAULTS, LASTS_S, early=5)
+    plan = replace(plan, refusals=some_refusals(seed, LASTS_S))
     calls = tuple((chance.choice([0.0, 0.3]), *_call(chance)) for _ in range(chance.choice([1, 1, 2])))
     return Drawn(plan, calls)
 
@@ -127,16 +132,34 @@ def small_blocks() -> Iterator[None]:
         yield
 
 
-class Mapping(Run):
+class Mapping(Keeping):
     """A run with maps."""
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn.plan, Offered(item, mapper, outer, inner, fan), trace, drawn.calls)
         self._drawn = drawn
+        self._unused_since: dict[str, float] = {}
+        self._settled_at = 0.0
         self.network.when_executed = self._look
 
+    def fault(self, kind: str, at: Any = None) -> None:
+        """As before: instances need a while to settle."""
+        self._settled_at = self.world.now + SETTLED_S
+        super().fault(kind, at)
+
+    def begin_instance(self) -> None:
+        """As before."""
+        self._settled_at = self.world.now + SETTLED_S
+        super().begin_instance()
+
+    def begin(self) -> None:
+        """The calls, and a look for items that wait in vain now and then."""
+        super().begin()
+        self.world.at(0.0, self._look_for_room)
+
     def _look(self) -> None:
-        """At every moment: no more of a map's items run than may."""
+        """At every moment: no more of a map's items run than may, and what refuses is as it was."""
+        self.check_kept()
         running = Counter(
             row.new.queue
             for row in self.database.workflows.values()
@@ -146,6 +169,32 @@ class Mapping(Run):
             most = self.database.queue(str(map_id)).options.get("concurrency", 0)
             if number > most:
                 self.world.violation(f"{number} items of {map_id} run, {most} may")
+
+    def _look_for_room(self) -> None:
+        """Whether an item waits for too long, though its map has room and some instance, too."""
+        rows = self.database.workflows.items()
+        waiting = {str(row.new.queue): each for each, row in rows if self._may_begin(row)}
+        idle = self.helpers(5)
+        for name in [each for each in self._unused_since if each not in waiting or not idle]:
+            del self._unused_since[name]
+        for name, workflow_id in waiting.items() if idle else ():
+            since = max(self._unused_since.setdefault(name, self.world.now), self._settled_at)
+            if self.world.now - since > ROOM_UNUSED_S + (PATIENCE_S if self.plan.weather.mishap else 0.0):
+                self.world.violation(f"{workflow_id} waits since {since}, and there is room")
+                self._settled_at = self.world.now
+        if not self.over():
+            self.world.at(LOOK_EVERY_S, self._look_for_room)
+
+    def _may_begin(self, row: Workflow) -> bool:
+        workflow_id, name, now = row.new.workflow_id, row.new.queue, self.database.now()
+        if name is None or row.owner is not None or row.claimable_at is None or row.claimable_at > now:
+            return False
+        if self.is_passed_by(workflow_id) or self.database.is_locked(workflow_id):
+            return False
+        options, rows = self.database.queue(name).options, self.database.workflows.values()
+        places = sum(each.owner is not None and each.new.queue == name for each in rows)
+        stopped = "rate" in options and row.status is Status.ENQUEUED
+        return not stopped and places < options.get("concurrency", 0)
 
     def play(self) -> None:
         """Blocks are small."""
@@ -158,8 +207,11 @@ class Mapping(Run):
 
     def check(self) -> None:
         """Each call returned what it should."""
+        failed = {each for each in self.database.workflows if self.could_not_be_recorded(each)}
         for number, (_, function, arguments) in enumerate(self._drawn.calls):
-            self._check_call(f"w{number}", function, arguments)
+            # Who could not be recorded has failed, and with it perhaps who waits for it.
+            if not any(each.partition("/")[0] == f"w{number}" for each in failed):
+                self._check_call(f"w{number}", function, arguments)
 
     def _check_call(self, workflow_id: str, function: str, arguments: dict[str, Any]) -> None:
         row = self.database.workflows.get(workflow_id)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from outlast import sleep, step, workflow
 from outlast.core.queues import has_door, key_at
 from outlast.core.records import DeclaredQueue, NewWorkflow
-from outlast.core.status import LIVE, Status
+from outlast.core.status import Status
 from outlast.engine.options import EngineOptions
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.queues import QueueStatements
@@ -26,7 +26,6 @@ from tests.simulation.keeping import WAYS, Keeping, some_refusals
 from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.runs import Offered, Runs, a_plan
-from tests.simulation.scenario import Instance
 
 FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
 LASTS_S = 10.0
@@ -242,7 +241,7 @@ class Queueing(Keeping):
     def _look_for_room(self) -> None:
         """Whether something waits though it might begin, and that for too long."""
         for name, options in self._options.items():
-            if self._helpers() and (waits := next(self._might_begin(name, options), None)):
+            if self.helpers() and (waits := next(self._might_begin(name, options), None)):
                 since = self._unused_since.setdefault(name, self.world.now)
                 patience_s = ROOM_UNUSED_S + (PATIENCE_S if self.plan.weather.mishap else 0.0)
                 if self.world.now - max(since, self._settled_at) > patience_s:
@@ -253,19 +252,6 @@ class Queueing(Keeping):
         if not self.over():
             self.world.at(LOOK_EVERY_S, self._look_for_room)
 
-    def _helpers(self) -> list[Instance]:
-        """Who might run something. What was lost often runs alone, and is no matter of queues."""
-        often = self.limits.suspect_after
-        if any(
-            row.status in LIVE and row.recovery_attempts >= often for row in self.database.workflows.values()
-        ):
-            return []
-        return [
-            each
-            for each in self.living()
-            if each.frozen_until <= self.world.now and each.link.down_until <= self.world.now
-        ]
-
     def _might_begin(self, name: str, options: Any) -> Iterator[str]:
         rows = self._of(name)
         owned = [row for _, row in rows if row.owner is not None]
@@ -274,7 +260,7 @@ class Queueing(Keeping):
             return
         places = Counter(row.owner for row in owned)
         share = options.get("per_instance", math.inf)
-        if all(places[each.name] >= min(share, 15) for each in self._helpers()):
+        if all(places[each.name] >= min(share, 15) for each in self.helpers()):
             return
         for workflow_id, row in rows:
             key = row.new.queue_key or ""

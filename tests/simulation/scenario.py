@@ -35,6 +35,7 @@ from tests.simulation.with_sagas import DO, UNDO
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 DRAIN_S = 2.0
+WORKFLOWS_MAX = 20
 REFUSED_BY_S = 8.0
 """Whatever is to refuse while it runs runs by then, or never."""
 
@@ -119,7 +120,7 @@ class Scenario:
         self.network.name_held(store.journal)
         options = EngineOptions(
             lease_ttl_s=LEASE_S, moment_s=self.plan.moment_s, drain_s=DRAIN_S,
-            claim_batch=3, workflows_max=20,
+            claim_batch=3, workflows_max=WORKFLOWS_MAX,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
             retention_s=self.keep_s, retention_look_s=0.7,
         )  # fmt: skip

@@ -32,7 +32,7 @@ def test_where_nothing_goes_wrong(seed: int) -> None:
 def test_there_is_something_to_see() -> None:
     functions = {function for seed in range(30) for _, function, _ in RUNS.draw(seed).calls}
     assert functions == {"mapper", "outer", "fan"}
-    assert set(FAULTS) <= RUNS.sights(range(30)).keys()
+    assert {*FAULTS, "row refuses"} <= RUNS.sights(range(30)).keys()
 
 
 @pytest.mark.slow
@@ -62,3 +62,13 @@ def test_a_block_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
 def test_failures_that_nobody_counts_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_memory, "FAILED", ())
     assert RUNS.notices("only", range(40))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["map", "item"])
+def test_what_is_written_though_it_refuses_is_noticed(monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    if whose == "map":
+        monkeypatch.setattr(Database, "wait_for_writable", lambda *_: None)
+    else:
+        monkeypatch.setattr(Database, "refuses", lambda *_: False)
+    assert RUNS.notices("refuses, and was written", range(200))

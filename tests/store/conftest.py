@@ -23,10 +23,10 @@ REFUSING = """
 create or replace function public.refuse() returns trigger language plpgsql as $$
 begin
   if old.workflow_id in (select id from public.refusing) then raise exception 'it stays'; end if;
-  return new;
+  return coalesce(new, old);
 end
 $$;
-create or replace trigger refuse before update on outlast.workflow_status for each row
+create or replace trigger refuse before update or delete on outlast.workflow_status for each row
 execute function public.refuse();
 """
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from outlast.core.maps import MapState, NewMap
-from outlast.core.ports import Fence
-from outlast.core.records import Ending, NewWorkflow
+from outlast.core.ports import Fence, HeldUp
+from outlast.core.records import Batch, Ending, NewWorkflow
 from outlast.core.status import LIVE, Status
+from outlast.core.verbs import RETRY
 from tests.store.alike import (
     SUCCESS,
     Both,
@@ -181,3 +182,90 @@ async def test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed(both:
     assert ended == [Status.CANCELLED] * 4
     await begun(both.b)
     assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+
+
+async def test_who_maps_waits_for_a_map_whose_row_refuses(both: Both) -> None:
+    await start(both.a, "w")
+    assert await both.a.maps.open(MINE, a_map(), None) == MapState(Status.PENDING, None, 0, False)
+    await both.refuse("w/map.1")
+    with pytest.raises(HeldUp):
+        await both.a.maps.kept(MINE, "w/map.1", 2, 0)
+    await both.refuse()
+    assert await both.a.maps.kept(MINE, "w/map.1", 2, 0)
+    await both.refuse("w/map.1")
+    with pytest.raises(HeldUp):
+        await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    await both.refuse()
+    assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 0, False)
+    began = await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    assert began == MapState(Status.PENDING, 2, 2, False)
+
+
+async def test_a_map_that_is_stopped_keeps_only_the_item_that_refuses(both: Both) -> None:
+    await opened(both.a, 4, concurrency=1)
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1, 2, 3), None)
+    assert await begun(both.a) == ["w/map.1/0"]
+    await both.refuse("w/map.1/2")
+    assert await write(both.a, end=FAILED, of="w/map.1/0")
+    assert await begun(both.b) == []
+    left = [await both.a.workflows.states([f"w/map.1/{item}"]) for item in range(4)]
+    assert [bool(each.found) for each in left] == [True, False, True, False]
+    assert await status_of(both.a, "w/map.1/2") is Status.ENQUEUED
+    assert await status_of(both.a, "w/map.1") is Status.PENDING
+    await both.refuse()
+    assert await begun(both.b) == []
+    assert await status_of(both.a, "w/map.1") is Status.ERROR
+    assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+
+
+async def test_a_map_that_refuses_to_be_stopped_keeps_its_items(both: Both) -> None:
+    await opened(both.a, 2, concurrency=1)
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    assert await begun(both.a) == ["w/map.1/0"]
+    await both.refuse("w/map.1")
+    assert await both.a.workflows.cancel("w", "me")
+    assert await begun(both.b) == []
+    assert [await status_of(both.a, f"w/map.1{item}") for item in ("", "/0", "/1")] == [
+        "PENDING", "PENDING", "ENQUEUED"
+    ]  # fmt: skip
+
+
+async def retried(both: Both) -> Fence:
+    """The workflow has failed with a child and an item of its map, and goes on: under which fence."""
+    await opened(both.a, 2)
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    await both.a.journal.commit(Batch(9, [NewWorkflow("c", "f", "{}", parent="w")], []))
+    assert await begun(both.a) == ["w/map.1/0", "w/map.1/1"]
+    for each in ("w/map.1/0", "w/map.1/1", "c"):
+        assert await write(both.a, end=FAILED, of=each)
+    await both.a.messages.tell()
+    assert await status_of(both.a, "w/map.1") is Status.ERROR
+    assert await write(both.a, end=FAILED, of="w")
+    await both.a.workflows.act(RETRY, "w", {}, "me")
+    (claimed,) = (await both.a.instances.claim(["f"], 10, 10)).workflows
+    return Fence("w", claimed.epoch, "1", 8)
+
+
+@pytest.mark.parametrize("refusing", ["w/map.1", "w/map.1/0"])
+async def test_a_retry_waits_for_what_refuses_of_its_map(both: Both, refusing: str) -> None:
+    fence = await retried(both)
+    await both.refuse(refusing)
+    with pytest.raises(HeldUp):
+        await both.a.maps.reopen(fence, a_map())
+    assert [await status_of(both.a, f"w/map.1{item}") for item in ("", "/0", "/1")] == [Status.ERROR] * 3
+    await both.refuse()
+    while (state := await both.a.maps.reopen(fence, a_map())).reopening:
+        pass
+    assert state == MapState(Status.PENDING, 2, 2, False)
+    assert await begun(both.a) == ["w/map.1/0", "w/map.1/1"]
+
+
+async def test_a_retry_waits_for_a_child_that_refuses(both: Both) -> None:
+    fence = await retried(both)
+    await both.refuse("c")
+    with pytest.raises(HeldUp):
+        await both.a.maps.retry_child(fence, "c")
+    assert await status_of(both.a, "c") is Status.ERROR
+    await both.refuse()
+    assert await both.a.maps.retry_child(fence, "c")
+    assert await status_of(both.a, "c") is Status.ENQUEUED

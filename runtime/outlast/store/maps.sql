@@ -38,12 +38,10 @@ with fenced as (
 ), others as (
   delete from outlast.map_sources s
   where s.map_id = %(map_id)s and s.place > %(total)s::integer and exists (select from fenced)
-), whole as (
-  update outlast.workflow_status w
-  set map = w.map::jsonb || jsonb_build_object('total', %(total)s::integer, 'tolerate', %(tolerate)s::integer)
-  where w.workflow_id = %(map_id)s and exists (select from fenced)
 )
-select workflow_id from fenced
+select outlast.move_map(
+  %(map_id)s, jsonb_build_object('total', %(total)s::integer, 'tolerate', %(tolerate)s::integer)) as whole
+from fenced
 
 -- name: source
 select item::text from outlast.map_sources
@@ -62,7 +60,7 @@ with fenced as (
     and w.owner = %(instance)s
   for share
 ), stands as (
-  select w.workflow_id, w.map from outlast.workflow_status w
+  select w.workflow_id from outlast.workflow_status w
   where w.workflow_id = %(map_id)s and w.status = 'PENDING' and exists (select from fenced)
     -- guard: block-in-any-place
     and (w.map ->> 'started')::integer = %(first)s::integer
@@ -83,11 +81,8 @@ with fenced as (
   from unnest(%(keys)s::text[]) with ordinality as k (key, n)
   where s.map_id = %(map_id)s and s.place = %(first)s::integer + k.n and exists (select from stands)
 ), moved as (
-  update outlast.workflow_status w
-  set map = s.map::jsonb || jsonb_build_object('started', %(first)s::integer + %(count)s::integer), updated_at = now()
+  select outlast.move_map(s.workflow_id, jsonb_build_object('started', %(first)s::integer + %(count)s::integer))
   from stands s
-  where w.workflow_id = s.workflow_id
-  returning w.workflow_id
 )
 select exists (select from fenced) as fenced, exists (select from moved) as moved
 

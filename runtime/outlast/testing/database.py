@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.events import event_of
+from outlast.core.ports import HeldUp
 from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import LIVE, Status
 from outlast.testing.maps import Maps
@@ -75,7 +76,14 @@ class Database:
         self._waiting: list[Callable[[], None]] = []
 
         self.maps = Maps(
-            self.workflows, self.records, self.queues, now, self.is_locked, self.tell_events, self.cancel
+            self.workflows,
+            self.records,
+            self.queues,
+            now,
+            self.is_locked,
+            self.refuses,
+            self.tell_events,
+            self.cancel,
         )
 
     # --- queues -------------------------------------------------------------------------------------------
@@ -352,6 +360,16 @@ class Database:
         """Raises Blocked while the workflow's row is held."""
         if self.is_locked(workflow_id):
             raise Blocked(workflow_id)
+
+    def refuses(self, workflow_id: str) -> bool:
+        """Whether this workflow's row refuses to be written."""
+        return workflow_id in self.refusing
+
+    def wait_for_writable(self, *ids: str) -> None:
+        """Raises HeldUp where one of these rows refuses to be written."""
+        for each in ids:
+            if each in self.refusing:
+                raise HeldUp(f"{each} stays as it is")
 
     def check_writable(self, workflow_id: str) -> None:
         """Raises what this workflow's row refuses to be written with."""

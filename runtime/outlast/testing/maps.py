@@ -21,6 +21,7 @@ class Maps:
         queues: dict[str, QueueRow],
         now: Callable[[], float],
         is_locked: Callable[[str], bool],
+        refuses: Callable[[str], bool],
         tell_events: Callable[[str, str], bool],
         cancel: Callable[[Workflow, str], None],
     ) -> None:
@@ -29,6 +30,7 @@ class Maps:
         self._queues = queues
         self._now = now
         self._is_locked = is_locked
+        self._refuses = refuses
         self._tell_events = tell_events
         self._cancel = cancel
         self.sources: dict[str, list[str]] = {}
@@ -141,9 +143,14 @@ class Maps:
         for map_id in self.stopped():
             row = self._workflows[map_id]
             assert row.map is not None
+            # guard: memory-refusing-maps-stopped
+            if self._refuses(map_id):
+                continue
             row.map["stopped"] = True
             for each, item in list(self._workflows.items()):
-                if item.new.parent == map_id and not self._is_locked(each):
+                free = not (self._is_locked(each) or self._refuses(each))
+                # guard: memory-refusing-items-stopped = item.new.parent == map_id
+                if item.new.parent == map_id and free:
                     self._stop_item(each, item, cancels=row.map["on_fail"] == "cancel")
             self.look(map_id)
 

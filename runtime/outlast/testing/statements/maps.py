@@ -86,6 +86,7 @@ class MapStatements:
         of_map = self._db.workflows[map_id].map
         if not self._holds(fence) or of_map is None:
             return False
+        self._db.wait_for_writable(map_id)
         del self._db.maps.sources.setdefault(map_id, [])[total:]
         of_map["total"], of_map["tolerate"] = total, tolerate
         return True
@@ -104,6 +105,8 @@ class MapStatements:
         row = self._db.workflows[map_id]
         assert row.map is not None
         if row.status == Status.PENDING and row.map["started"] == first and not row.map["stopped"]:
+            # guard: memory-refusing-maps-go-on
+            self._db.wait_for_writable(map_id)
             for new in news:
                 if new.workflow_id not in self._db.workflows:
                     self._db.insert_waiting(new, fence.nonce)

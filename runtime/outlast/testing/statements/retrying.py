@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from outlast.core import kinds
@@ -56,6 +56,10 @@ class Retrying:
         ):
             return False
         status = row.status
+        # guard: memory-refusing-children-retried
+        self._db.wait_for_writable(
+            child, *(self._cancelled_with(child) if status is Status.CANCELLED else ())
+        )
         steps = self.failed_steps(child, row)
         self.go_on(child, row, "retry", steps, actor_of(parent.new.workflow_id), None)
         if status is Status.CANCELLED:
@@ -67,17 +71,21 @@ class Retrying:
         row = self._db.workflows.get(map_id)
         if row is None or row.map is None or row.status is Status.SUCCESS:
             return
-        if row.map.get("generation", 1) < parent.generation:
-            self._begin_again(map_id, row, parent, concurrency)
-        elif row.status is not Status.PENDING or "reopening" not in row.map:
+        anew = row.map.get("generation", 1) < parent.generation
+        if not anew and (row.status is not Status.PENDING or "reopening" not in row.map):
             return
+        reopened_at = self._db.now() if anew else row.map["reopened_at"]
         failed = [
             (each, item)
             for each, item in self._db.workflows.items()
             if item.new.parent == map_id
             and item.status in FAILED
-            and (item.retried_at is None or item.retried_at < row.map["reopened_at"])
+            and (item.retried_at is None or item.retried_at < reopened_at)
         ]
+        # guard: memory-refusing-items-reopened
+        self._db.wait_for_writable(map_id, *(each for each, _ in failed[:REOPENED_AT_ONCE]))
+        if anew:
+            self._begin_again(map_id, row, parent, concurrency)
         for each, item in failed[:REOPENED_AT_ONCE]:
             steps = self.failed_steps(each, item)
             self.go_on(each, item, "retry", steps, actor_of(parent.new.workflow_id), None)
@@ -201,6 +209,12 @@ class Retrying:
                 record.step = record.step._replace(output='{"again": true}')
 
     def _retry_cancelled_children(self, parent: str) -> None:
+        for each in list(self._cancelled_with(parent)):
+            row = self._db.workflows[each]
+            self.go_on(each, row, "retry", self.failed_steps(each, row), actor_of(str(row.new.parent)), None)
+
+    def _cancelled_with(self, parent: str) -> Iterator[str]:
+        """What was cancelled because of it, generation after generation."""
         for each, row in list(self._db.workflows.items()):
             if (
                 row.new.parent == parent
@@ -209,9 +223,8 @@ class Retrying:
                 and row.new.queue != parent
                 and json.loads(row.error or "{}").get("message") == WITH_PARENT
             ):
-                steps = self.failed_steps(each, row)
-                self.go_on(each, row, "retry", steps, actor_of(parent), None)
-                self._retry_cancelled_children(each)
+                yield each
+                yield from self._cancelled_with(each)
 
 
 def _ended_by_stop(row: Workflow) -> bool:
