@@ -292,8 +292,15 @@ begin
   from failed f join stays s on s.workflow_id = f.workflow_id left join went g on g.workflow_id = f.workflow_id
   where x.workflow_id = f.workflow_id
   returning x.workflow_id, x.status, x.generation, coalesce(to_json(g.step_ids[1:1000]), '[]');
-  -- What still stands, as the error names it, is undone again, for as long as the first time.
-  update outlast.operation_outputs o set output = '{"again": true}'
+  -- What still stands, as the error names it, is undone again, for as long as the first time. If its body has called something
+  -- since, perhaps because of that error, it goes that way again, and this comes after its end.
+  update outlast.operation_outputs o
+  set output = json_build_object('again', case when exists (
+      select from outlast.operation_outputs l
+      where l.workflow_id = o.workflow_id
+        -- guard: standing-undone-in-between = and false
+        and l.called_after >= o.completion_order
+    ) then '"after"'::json else 'true'::json end)
   from unnest(undoing, standing) as s (workflow_id, step_id)
   where o.workflow_id = s.workflow_id and o.step_id = s.step_id;
 end

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from outlast import map_, saga, start, step, workflow
+from outlast import CompensationFailed, map_, receive, saga, start, step, workflow
 from outlast.core.errors import WrongState
 from outlast.core.status import Status
 from outlast.core.verbs import FORK, KILL, RETRY, REWIND
@@ -131,6 +131,56 @@ async def beside() -> str:
 
 
 @workflow
+async def tells_what_stands() -> str:
+    try:
+        return await trip()
+    except CompensationFailed:
+        await work("call somebody")
+        raise
+
+
+@workflow
+async def says_no() -> str:
+    try:
+        return await trip()
+    except ValueError:
+        return "no"
+
+
+@workflow
+async def nested() -> str:
+    async with saga() as s:
+        await s.do(work, "outer", undo=undo)
+        return await trip()
+
+
+@workflow
+async def grouped() -> str:
+    """One fails, so that its sibling is cancelled, and undoes too."""
+
+    async def other() -> None:
+        async with saga() as s:
+            await s.do(work, "x", undo=undo)
+            await receive("go")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(other())
+        shipped = group.create_task(_trip())
+    return shipped.result()
+
+
+async def _trip() -> str:
+    return await trip()
+
+
+@workflow
+def plain_nested() -> str:
+    with saga() as s:
+        s.do(work_here, "outer", undo=undo_here)
+        return plain_trip()
+
+
+@workflow
 async def parent() -> str:
     return await (await start(trip)).result()
 
@@ -145,7 +195,10 @@ async def item(_: int) -> str:
     return await trip()
 
 
-EVERY = (trip, plain_trip, by_itself, two_sagas, beside, parent, mapped, item)
+EVERY = (
+    trip, plain_trip, by_itself, two_sagas, beside, parent, mapped, item, tells_what_stands, says_no, nested,
+    grouped, plain_nested,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -456,3 +509,70 @@ async def test_a_def_workflow_undoes_what_stands_too(bench: Bench) -> None:
     await act(bench, RETRY, workflow_id)
     assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
     assert trail == ["unb"]
+
+
+@pytest.mark.usefixtures("within_no_time")
+async def test_a_body_goes_on_once_all_is_undone(bench: Bench) -> None:
+    broken.update({"pay", "unb"})
+    workflow_id = await bench.start(says_no)
+    assert await ends(bench, workflow_id, Status.ERROR) == "compensation_failed"
+    broken.clear()
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    assert await bench.result(workflow_id) == "no"
+    assert trail == ["unb"]
+
+
+@pytest.mark.usefixtures("within_no_time")
+@pytest.mark.parametrize(
+    ("flow", "came"),
+    [
+        (tells_what_stands, ["call somebody"]),
+        (nested, ["unouter"]),
+        (grouped, ["unx"]),
+        (plain_nested, ["unouter"]),
+    ],
+)
+async def test_what_came_of_what_stood_is_not_done_again(bench: Bench, flow: Any, came: list[str]) -> None:
+    broken.update({"pay", "unb"})
+    workflow_id = await bench.start(flow)
+    assert await ends(bench, workflow_id, Status.ERROR) == "compensation_failed"
+    assert trail[-1:] == came
+    for _ in range(2):
+        trail.clear()
+        await act(bench, RETRY, workflow_id)
+        assert await ends(bench, workflow_id, Status.ERROR) == "compensation_failed"
+        assert trail == ["unb"]
+    broken.clear()
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
+    assert trail == ["unb"]
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    await bench.engine.host.send(workflow_id, "1", "go", None)
+    assert await bench.result(workflow_id) == "ship"
+    assert trail[-5:] == ["a", "b", "c", "pay", "ship"]
+
+
+@pytest.mark.parametrize("flow", [nested, plain_nested])
+async def test_it_is_replayed_while_it_undoes_what_stood(
+    bench: Bench, flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two tries it leaves the memory; a cancel changes nothing."""
+    broken.update({"pay", "unb"})
+    monkeypatch.setattr(sagas, "UNDO_WITHIN_S", 2.0)
+    workflow_id = await bench.start(flow)
+    assert await ends(bench, workflow_id, Status.ERROR) == "compensation_failed"
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    await reached(bench, "unb")
+    await bench.suspended(workflow_id)
+    await bench.engine.cancel(workflow_id)
+    broken.clear()
+    assert await ends(bench, workflow_id, Status.CANCELLED) == "workflow_cancelled"
+    assert set(trail) == {"unb"}
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    assert await bench.result(workflow_id) == "ship"
+    assert trail == ["outer", "a", "b", "c", "pay", "ship"]

@@ -99,6 +99,16 @@ MUTANTS = (
         CUT_SHORT_ON_POSTGRES + "test_what_a_body_undid_that_raised_by_itself_is_done_again",
     ),
     Mutant(
+        "standing-undone-in-between",
+        "What stands is undone after all that came of its error, which is replayed",
+        CUT_SHORT_ON_POSTGRES + "test_what_came_of_what_stood_is_not_done_again[nested-came1]",
+    ),
+    Mutant(
+        "memory-standing-undone-in-between",
+        "In the in-memory store too",
+        CUT_SHORT + "test_what_came_of_what_stood_is_not_done_again[nested-came1]",
+    ),
+    Mutant(
         "undone-stays-done",
         "What a saga has undone, or may have, is no longer done where the record that it undid goes",
         CUT_SHORT_ON_POSTGRES + "test_a_retry_after_a_kill_begins_before_what_was_undone",
@@ -261,7 +271,7 @@ MUTANTS = (
     Mutant(
         "standing-not-tried-again",
         "What could not be undone is tried again by a retry",
-        CASES + "test_what_stands_is_undone_again",
+        CUT_SHORT + "test_a_body_goes_on_once_all_is_undone",
     ),
     Mutant(
         "handled-failures-dropped",

@@ -21,7 +21,7 @@ from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, S
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
-from outlast.core.origins import mark_standing, standing_of
+from outlast.core.origins import mark_standing, mark_undone, standing_of
 from outlast.core.ports import BadData
 from outlast.core.records import Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
@@ -448,6 +448,7 @@ class Executor:
 
 def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None, BaseException]:
     """What a body ends with that has ended by itself, or undone: its stop, unless something still stands."""
+    error = _as_it_would_have(execution, error)
     failed = {id(each): each for each in [*_compensations_in(error), *execution.stood]}
     stood = list(failed.values())
     # guard: left-in-sagas-unheard
@@ -457,6 +458,22 @@ def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None,
     if not stood:
         return execution.undoing, error
     return None, stood[0] if len(stood) == 1 else _all_of(stood)
+
+
+def _as_it_would_have(execution: Execution, error: BaseException) -> BaseException:
+    """What the body had raised without what stood at first: that is undone by now, or stands as said anew."""
+    if not execution.again:
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return error.derive([_as_it_would_have(execution, each) for each in error.exceptions])
+    saga = execution.again.get(error) if isinstance(error, CompensationFailed) else None
+    if saga is None or saga.left_by is None:
+        return error
+    cause = saga.left_by
+    if isinstance(cause, asyncio.CancelledError):
+        cause = TimeoutError("it was left by a timeout, or cancelled")  # nothing else tells of it
+    mark_undone(cause, saga.undone)
+    return cause
 
 
 def _compensations_in(error: BaseException) -> list[CompensationFailed]:

@@ -55,8 +55,8 @@ class Body(Protocol):
     def close_saga(self, saga: OpenSaga) -> None:
         """It has left it, and undone what was to be undone."""
 
-    def stands(self, error: CompensationFailed) -> None:
-        """What it has left a saga by, as not all could be undone."""
+    def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
+        """Not all of a saga could be undone: it is left by this. `again`: once the body has ended."""
 
 
 class OpenSaga(Protocol):
@@ -67,6 +67,20 @@ class OpenSaga(Protocol):
 
     def standing(self) -> list[dict[str, Any]]:
         """What it has done, as `CompensationFailed.standing` has it."""
+
+
+class StandingSaga(Protocol):
+    """A saga that could not undo all."""
+
+    left_by: BaseException | None
+    """What its block was left by."""
+
+    @property
+    def undone(self) -> list[str]:
+        """The records that note what was undone."""
+
+    def undo_again(self) -> Any:
+        """Undo what stands; in an `async def` body to be awaited. As `Saga.undo_again`."""
 
 
 class NextEvent(Protocol):

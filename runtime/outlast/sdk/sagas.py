@@ -77,6 +77,8 @@ class _Log:
         self.closed = False
         self.undone: list[str] = []
         """The records that note what was undone."""
+        self._names: list[str] = []
+        """The names of those steps."""
         self._done: list[_Done] = []
 
     @property
@@ -111,34 +113,31 @@ class _Log:
         if not entry.certain:
             self._done.append(_Done(entry, UNKNOWN))
 
-    def undo_all(self) -> Generator[Operation | _Try, Any, None]:
-        """What is to be done, one after the other. Raises CompensationFailed.
+    def undo_round(self) -> Generator[Operation | _Try, Any, tuple[CompensationFailed | None, Any]]:
+        """What is to be done, one after the other. What then still stands, and whether that is tried again.
 
-        A workflow that is retried then tries again what still stands.
+        It is once a workflow is retried: at once, or `after` the body has come to its end by the same error,
+        if that may have called something because of it.
         """
         # guard: undone-in-order-of-completion = list(self._done)
         todo = list(reversed(self._done))
         if not todo:
-            return
-        total, undone = len(todo), list[str]()
-        begun = _note("undoing", {"total": total, "next": todo[0].note})
+            return None, False
+        begun = _note("undoing", {"total": len(todo), "next": todo[0].note})
         yield begun
-        while standing := (yield from self._undo_each(todo, begun.note[0], undone)):
-            stands = _note(Undo.STANDING, {"count": len(standing)})
-            again = yield stands
-            # guard: standing-not-tried-again = True
-            if not again:
-                names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
-                error = CompensationFailed(
-                    f"{len(standing)} of {total} could not be undone: {names}", undone, standing
-                )
-                mark_standing(error, stands.note)
-                self.body.stands(error)
-                raise error
-            todo = list(reversed(self._done))
+        standing = yield from self._undo_each(todo, begun.note[0])
+        if not standing:
+            return None, False
+        stands = _note(Undo.STANDING, {"count": len(standing)})
+        again = yield stands
+        names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
+        text = f"{len(standing)} of {len(todo)} could not be undone: {names}"
+        error = CompensationFailed(text, [*self._names], standing)
+        mark_standing(error, stands.note)
+        return error, again
 
     def _undo_each(
-        self, todo: list[_Done], since: str, undone: list[str]
+        self, todo: list[_Done], since: str
     ) -> Generator[Operation | _Try, Any, list[dict[str, Any]]]:
         """What of it still stands then. Before an undo begins a record names it as the next one.
 
@@ -155,7 +154,7 @@ class _Log:
                 yield _note(Undo.FAILED, {**each.failed(error), **goes_on})
                 continue
             self._done.remove(each)
-            undone.append(each.entry.step)
+            self._names.append(each.entry.step)
             self.undone += each.entry.note
             document = {"step": each.entry.step, "undo": each.entry.undo, **goes_on}
             yield Undo(Undo.UNDONE, to_json(document).decode(), each.entry.note)
@@ -181,6 +180,8 @@ class _Log:
 
 class Saga:
     """What `async with saga()` gives."""
+
+    left_by: BaseException | None = None
 
     def __init__(self, line: Line) -> None:
         self._log = _Log(line)
@@ -242,6 +243,7 @@ class Saga:
                 await self._ended()
             except asyncio.CancelledError as stopped:
                 error = cancelled = stopped
+        self.left_by = error
         # guard: undone-though-left-normally without 1
         if error is not None and log.body.goes_on:
             with undo_here():
@@ -275,12 +277,29 @@ class Saga:
             if task is not None:
                 task.cancel()
         await self._ended()
-        plan, answer = self._log.undo_all(), None
+        while True:
+            error, again = await self.undo_again()
+            if error is None:
+                return
+            # guard: standing-not-tried-again
+            if again is True:
+                continue
+            self._log.body.stands(self, error, again=bool(again))
+            raise error
+
+    @property
+    def undone(self) -> list[str]:
+        """The records that note what was undone."""
+        return self._log.undone
+
+    async def undo_again(self) -> tuple[CompensationFailed | None, Any]:
+        """Undo what stands: as of `_Log.undo_round`."""
+        plan, answer = self._log.undo_round(), None
         while True:
             try:
                 wanted = plan.send(answer)
-            except StopIteration:
-                return
+            except StopIteration as over:
+                return over.value  # type: ignore[no-any-return]
             if isinstance(wanted, _Try):
                 answer = await self._try(wanted.done)
             else:
@@ -302,6 +321,8 @@ class Saga:
 
 class SyncSaga:
     """What `with saga()` gives in a `def` workflow."""
+
+    left_by: BaseException | None = None
 
     def __init__(self, line: Line) -> None:
         self._log = _Log(line)
@@ -336,6 +357,7 @@ class SyncSaga:
         """As `Saga.leave`."""
         log = self._log
         log.closed = True
+        self.left_by = error
         try:
             if error is not None and log.body.goes_on:
                 with undo_here():
@@ -346,12 +368,28 @@ class SyncSaga:
                 log.body.close_saga(log)
 
     def _undo_all(self) -> None:
-        plan, answer = self._log.undo_all(), None
+        while True:
+            error, again = self.undo_again()
+            if error is None:
+                return
+            if again is True:
+                continue
+            self._log.body.stands(self, error, again=bool(again))
+            raise error
+
+    @property
+    def undone(self) -> list[str]:
+        """As of `Saga`."""
+        return self._log.undone
+
+    def undo_again(self) -> tuple[CompensationFailed | None, Any]:
+        """As of `_Log.undo_round`."""
+        plan, answer = self._log.undo_round(), None
         while True:
             try:
                 wanted = plan.send(answer)
-            except StopIteration:
-                return
+            except StopIteration as over:
+                return over.value  # type: ignore[no-any-return]
             answer = _try(wanted.done) if isinstance(wanted, _Try) else ask(wanted, self._log.line, "saga")
 
 

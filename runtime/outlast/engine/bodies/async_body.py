@@ -19,7 +19,7 @@ from outlast.engine.bodies.watching import watched
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation, Timer
-from outlast.sdk.running import OpenSaga, undoes
+from outlast.sdk.running import OpenSaga, StandingSaga, undo_here, undoes
 
 REFUSALS_MAX = 3
 """A body that was stopped, catches that and calls on and on, waits for ever at the next call."""
@@ -149,6 +149,8 @@ class AsyncBody:
             self._leaves = True
             if self._execution.sagas:
                 await self._leave_sagas()
+            if self._execution.again and self.goes_on:
+                await self._undo_again()
             self.over = True
 
     async def _leave_sagas(self) -> None:
@@ -163,6 +165,24 @@ class AsyncBody:
                 return
             with suppress(asyncio.CancelledError):
                 await asyncio.wait(left)
+
+    async def _undo_again(self) -> None:
+        """Undo what stood; what then still does, nobody but the end hears of. Nothing cancels it."""
+        todo = list(self._execution.again.values())
+        while todo:
+            saga = todo.pop(0)
+            with undo_here():
+                undoing = self.loop.create_task(saga.undo_again(), name="undo")
+            while not undoing.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([undoing])
+                if not self.goes_on:
+                    return
+            error, again = undoing.result()
+            if again:
+                todo.append(saga)
+            elif error is not None:
+                self._execution.stood.append(error)
 
     def result(self) -> Any:
         """What the body returned. Raises what it raised."""
@@ -221,11 +241,9 @@ class AsyncBody:
         """See Body."""
         self._execution.sagas.pop(saga, None)
 
-    def stands(self, error: CompensationFailed) -> None:
-        """See Body. Nobody else hears of it once the body only undoes, or has ended."""
-        # guard: stands-in-silence
-        if self._leaves or self._execution.undoing is not None:
-            self._execution.stood.append(error)
+    def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
+        """See Body."""
+        self._execution.stands(saga, error, again=again, unheard=self._leaves)
 
     def patched(self, name: str) -> bool:
         """See Body."""

@@ -19,7 +19,7 @@ from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Line, OpenSaga, enter_line, undoes
+from outlast.sdk.running import Line, OpenSaga, StandingSaga, enter_line, undo_here, undoes
 
 REFUSAL_MAX_S = 1.0
 REFUSALS_MAX = 8
@@ -55,10 +55,14 @@ class SyncBody:
             # guard: def-body-in-the-loops-thread
             enter_line(Line(self, threaded=True))
             self._thread = get_ident()
-            if not self._execution.services.watch_bodies:
-                return fn(**keywords)
-            with watched(self._execution.tell_read):
-                return fn(**keywords)
+            try:
+                if not self._execution.services.watch_bodies:
+                    return fn(**keywords)
+                with watched(self._execution.tell_read):
+                    return fn(**keywords)
+            finally:
+                if self._execution.again:
+                    self._undo_again()
 
         self._task = self._execution.host.create_task(in_thread(pool, run))
         self._task.add_done_callback(lambda _: self._execution.check_over())
@@ -129,10 +133,21 @@ class SyncBody:
         """See Body."""
         self._execution.sagas.pop(saga, None)
 
-    def stands(self, error: CompensationFailed) -> None:
-        """See Body. Nobody else hears of it once the body only undoes."""
-        if self._execution.undoing is not None:
-            self._execution.stood.append(error)
+    def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
+        """See Body."""
+        self._execution.stands(saga, error, again=again, unheard=False)
+
+    def _undo_again(self) -> None:
+        """Undo what stood; what then still does, nobody but the end hears of."""
+        todo = list(self._execution.again.values())
+        while todo and self.goes_on:
+            saga = todo.pop(0)
+            with undo_here():
+                error, again = saga.undo_again()
+            if again:
+                todo.append(saga)
+            elif error is not None:
+                self._execution.stood.append(error)
 
     def patched(self, name: str) -> bool:
         """See Body. It is answered by the host's loop, as all else."""

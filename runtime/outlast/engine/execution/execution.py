@@ -52,7 +52,7 @@ from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Operation, Stop, Timer, Undo
-from outlast.sdk.running import OpenSaga, undoes
+from outlast.sdk.running import OpenSaga, StandingSaga, undoes
 
 STOP_GRACE_S = 5.0
 """So long may what was stopped take to end. Then it is left where it stands."""
@@ -147,6 +147,8 @@ class Execution:
         """Those that the body is in, in their order."""
         self.stood: list[CompensationFailed] = []
         """What they could not undo when the body could no longer hear of it."""
+        self.again: dict[CompensationFailed, StandingSaga] = {}
+        """What they could not undo, and is tried again once the body has ended: its workflow was retried."""
         self.left_running: set[ThreadFuture[Any]] = set()
         """What runs in threads though it was given up: what undoes it waits for its end."""
         self.inboxes: dict[str, Inbox] = {}
@@ -371,6 +373,14 @@ class Execution:
             self.undone += operation.note
         else:
             operation.note.append(step_id)
+
+    def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool, unheard: bool) -> None:
+        """See Body. `unheard`: the body has ended, and hears of nothing."""
+        if again:
+            self.again[error] = saga
+        # guard: stands-in-silence
+        elif unheard or self.undoing is not None:
+            self.stood.append(error)
 
     @property
     def undone_by_stop(self) -> list[str]:

@@ -36,9 +36,9 @@ def begin(execution: Execution, call: PendingCall) -> None:
         _publish(execution, call)
 
 
-def is_again(call: PendingCall, record: StepRecord) -> bool:
-    """See operations.table. Whether what stands is to be undone again: the workflow was retried."""
-    return record.name == Undo.STANDING and "again" in from_json(record.output or "{}")
+def is_again(call: PendingCall, record: StepRecord) -> object:
+    """See operations.table. Whether what stands is to be undone again, as of `Saga`; else false."""
+    return record.name == Undo.STANDING and from_json(record.output or "{}").get("again", False)
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:

@@ -204,9 +204,12 @@ class Retrying:
         return "stopping" if row.stop is not None and cut_short and not rewinds else None
 
     def _undo_again(self, workflow_id: str, notes: list[str]) -> None:
-        for step_id, record in self._db.records_of(workflow_id).items():
-            if step_id in notes:
-                record.step = record.step._replace(output='{"again": true}')
+        records = self._db.records_of(workflow_id)
+        for record in [records[each] for each in notes if each in records]:
+            place = record.step.completion_order or 0
+            # guard: memory-standing-undone-in-between = False
+            later = any((each.step.called_after or 0) >= place for each in records.values())
+            record.step = record.step._replace(output=json.dumps({"again": "after" if later else True}))
 
     def _retry_cancelled_children(self, parent: str) -> None:
         for each in list(self._cancelled_with(parent)):
