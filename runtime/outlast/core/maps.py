@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from pydantic_core import to_json
+
+from outlast.core.names import AGAIN
 from outlast.core.status import Status
 
 BLOCK = 1_000
@@ -24,9 +29,30 @@ MAP = "map."
 """With what the last part of a map's id begins, and its progress's record, which no call of a body makes."""
 
 
-def map_name(step_id: str) -> str:
-    """What a map is called within its parent: the last part of its id, and the event of its progress."""
-    return MAP + step_id
+def map_name(step_id: str, generation: int = 1) -> str:
+    """What a map is called within its parent: the last part of its id, and the event of its progress.
+
+    `generation`: of one that a retried workflow has begun beside another one of before.
+    """
+    return MAP + (step_id if generation == 1 else f"{step_id}.{AGAIN}{generation}")
+
+
+def fingerprint_of_items(kind: str, texts: Iterable[str | bytes], keys: Sequence[str] | bool) -> str:
+    """SHA-256 (hex) of what a map goes over. `keys`: those of a list, or whether the items have any."""
+    parts = [kind, *texts, *(keys if isinstance(keys, Sequence) else [str(keys)])]
+    told = hashlib.sha256()
+    for each in parts:
+        part = each if isinstance(each, bytes) else each.encode("utf-8", "surrogatepass")
+        told.update(b"%d:%b" % (len(part), part))
+    return told.hexdigest()
+
+
+def text_of_arguments(*arguments: Any) -> bytes:
+    """JSON by which arguments are compared. What is none counts as its type: two of it aren't told apart."""
+    try:
+        return to_json(arguments, bytes_mode="base64", fallback=lambda each: type(each).__qualname__)
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything
+        return repr([type(each).__qualname__ for each in arguments]).encode()
 
 
 def is_map(workflow_id: str) -> bool:
@@ -47,6 +73,10 @@ class NewMap(NamedTuple):
     tolerate: int | float
     """A share of its items, if it is a float."""
     on_fail: str
+    fingerprint: str
+    """Of what it goes over."""
+    former: tuple[str, ...] = ()
+    """Names that its function had."""
 
     def tolerated(self, total: int) -> int:
         """How many of `total` items may fail."""
