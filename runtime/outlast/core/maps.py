@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -37,22 +36,16 @@ def map_name(step_id: str, generation: int = 1) -> str:
     return MAP + (step_id if generation == 1 else f"{step_id}.{AGAIN}{generation}")
 
 
-def fingerprint_of_items(kind: str, texts: Iterable[str | bytes], keys: Sequence[str] | bool) -> str:
-    """SHA-256 (hex) of what a map goes over. `keys`: those of a list, or whether the items have any."""
-    parts = [kind, *texts, *(keys if isinstance(keys, Sequence) else [str(keys)])]
-    told = hashlib.sha256()
-    for each in parts:
-        part = each if isinstance(each, bytes) else each.encode("utf-8", "surrogatepass")
-        told.update(b"%d:%b" % (len(part), part))
-    return told.hexdigest()
+def fingerprint_of_items(*what: Any) -> str:
+    """SHA-256 (hex) of what a map goes over, as JSON.
 
-
-def text_of_arguments(*arguments: Any) -> bytes:
-    """JSON by which arguments are compared. What is none counts as its type: two of it aren't told apart."""
+    A value that is none counts as its type: two of it aren't told apart.
+    """
     try:
-        return to_json(arguments, bytes_mode="base64", fallback=lambda each: type(each).__qualname__)
+        text = to_json(what, bytes_mode="base64", fallback=lambda each: type(each).__qualname__)
     except Exception:  # noqa: BLE001 - a foreign class may raise anything
-        return repr([type(each).__qualname__ for each in arguments]).encode()
+        text = repr([type(each).__qualname__ for each in what]).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def is_map(workflow_id: str) -> bool:

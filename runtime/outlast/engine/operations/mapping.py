@@ -18,7 +18,6 @@ from outlast.core.maps import (
     Query,
     fingerprint_of_items,
     map_name,
-    text_of_arguments,
 )
 from outlast.core.names import child_id_of
 from outlast.core.ports import Fence
@@ -108,15 +107,12 @@ async def _new_map(execution: Execution, call: PendingCall, fence: Fence, inputs
 
 def _fingerprint(operation: Map, inputs: Sequence[str]) -> str:
     """Of what it goes over: the items of a list with their keys, or what those of a source follow from."""
-    items, keys = operation.items, operation.keys
+    items, keyed = operation.items, operation.keys is not None
     if isinstance(items, Query):
-        return fingerprint_of_items(
-            "query", [items.text, text_of_arguments(*items.parameters)], keys is not None
-        )
+        return fingerprint_of_items("query", items.text, items.parameters, keyed)
     if isinstance(items, Generated):
-        given = text_of_arguments(items.args, items.kwargs)
-        return fingerprint_of_items("step", [items.definition.name, given], keys is not None)
-    return fingerprint_of_items("list", inputs, [] if keys is None or callable(keys) else keys)
+        return fingerprint_of_items("step", items.definition.name, items.args, items.kwargs, keyed)
+    return fingerprint_of_items("list", inputs, operation.keys)
 
 
 async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
