@@ -12,9 +12,11 @@ import random
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from outlast import context, map_, send, sleep, start, start_all, step, workflow
+from tests.simulation import retrying
 from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, work
 from tests.simulation.runs import Offered, Runs, a_plan, here
 
@@ -129,7 +131,7 @@ def draw(seed: int) -> Drawn:
         )
         for _ in range(chance.choice([3, 8, 12]))
     )
-    return Drawn(plan, calls, acts)
+    return replace(retrying.draw(seed), plan=plan, calls=calls, acts=acts)
 
 
 def _items(chance: random.Random) -> list[Given]:
