@@ -105,6 +105,7 @@ declare
   m jsonb;
   c record;
   remains boolean;
+  failed boolean;
   began timestamptz;
 begin
   -- guard: last-items-miss-each-other = select * into w from outlast.workflow_status x where x.workflow_id = id and x.map is not null;
@@ -140,15 +141,17 @@ begin
   end if;
   if w.status = 'PENDING' and not remains and ((m ->> 'stopped')::boolean or m -> 'started' = m -> 'total') then
     select * into c from outlast.map_counts(id);
+    -- One that was stopped before all had run has not succeeded, though none failed: a retry of its workflow lets it go on.
+    -- guard: stopped-maps-succeed = failed := c.failed > (m ->> 'tolerate')::integer;
+    failed := c.failed > (m ->> 'tolerate')::integer or (c.ok + c.failed = c.total) is not true;
     update outlast.workflow_status x
-    set status = case when c.failed > (m ->> 'tolerate')::integer then 'ERROR' else 'SUCCESS' end,
-        output = case when c.failed <= (m ->> 'tolerate')::integer then
-          json_build_object('total', c.total, 'ok', c.ok, 'failed', c.failed) end,
-        error = case when c.failed > (m ->> 'tolerate')::integer then json_build_object(
+    set status = case when failed then 'ERROR' else 'SUCCESS' end,
+        output = case when not failed then json_build_object('total', c.total, 'ok', c.ok, 'failed', c.failed) end,
+        error = case when failed then json_build_object(
           'code', 'map_failed',
-          'message', 'map ' || w.function || ': ' || c.failed || ' of ' || c.total || ' items failed, '
+          'message', 'map ' || w.function || ': ' || c.failed || ' of ' || coalesce(c.total, 0) || ' items failed, '
             || (m ->> 'tolerate') || ' were tolerated, ' || c.ok || ' succeeded and '
-            || c.total - c.ok - c.failed || ' did not run',
+            || coalesce(c.total - c.ok - c.failed, 0) || ' did not run',
           'total', c.total, 'ok', c.ok, 'failed', c.failed) end,
         epoch = x.epoch + 1, completed_at = now(), updated_at = now()
     where x.workflow_id = id;
@@ -375,23 +378,26 @@ $$;
 
 create or replace function outlast.open_map(
   map_id text, parent text, me text, parent_epoch bigint, function text, subject text, claims text, deadline_s float8,
-  concurrency integer, map json
+  concurrency integer, map json, fingerprint text
 )
 returns boolean
 language plpgsql
 as $$
 -- Makes a map and its queue, once; false if its parent is no longer this instance's.
+declare
+  generation integer;
 begin
-  perform from outlast.workflow_status w
+  select w.generation into generation from outlast.workflow_status w
   -- guard: map-without-fence = where w.workflow_id = open_map.parent;
   where w.workflow_id = open_map.parent and w.epoch = parent_epoch and w.owner = me for share;
   if not found then return false; end if;
   insert into outlast.workflow_status as w (
-    workflow_id, function, status, parent, subject, claims, deadline, map, epoch, load_bytes, nonce, started_at
+    workflow_id, function, status, parent, subject, claims, deadline, map, fingerprint, epoch, load_bytes, nonce, started_at
   )
   values (
     open_map.map_id, open_map.function, 'PENDING', open_map.parent, open_map.subject, open_map.claims::json,
-    to_timestamp(deadline_s), open_map.map, 0, 0, floor(random() * 9007199254740992)::bigint, now()
+    to_timestamp(deadline_s), open_map.map::jsonb || jsonb_build_object('generation', generation), open_map.fingerprint,
+    0, 0, floor(random() * 9007199254740992)::bigint, now()
   )
   on conflict (workflow_id) do nothing;
   if found then

@@ -471,8 +471,50 @@ exception when others then
 end
 $$;
 
+create or replace function outlast.map_at(
+  map_ids text[], parent text, me text, parent_epoch bigint, functions text[], fingerprint text
+)
+returns text
+language plpgsql
+as $$
+-- The parent, which was retried, maps at a place where earlier generations may have mapped, the first one under the first
+-- of these ids: which of them it is now. One that this generation has begun or let go on; one of the same function and
+-- items; or another one beside those that are there. Of these no more begins. Null if the parent runs elsewhere.
+#variable_conflict use_column
+declare
+  p outlast.workflow_status;
+  found text;
+  there boolean;
+begin
+  select * into p from outlast.workflow_status x
+  -- guard: map-found-without-fence = where x.workflow_id = map_at.parent
+  where x.workflow_id = map_at.parent and x.epoch = parent_epoch and x.owner = me
+  for share;
+  if p.workflow_id is null then
+    return null;
+  end if;
+  select count(*) > 0, (array_agg(x.workflow_id order by coalesce((x.map ->> 'generation')::integer, 1) desc)
+      filter (where coalesce((x.map ->> 'generation')::integer, 1) = p.generation
+        -- guard: maps-of-before-hinder = or true))[1]
+        or x.function = any(functions) and coalesce(x.fingerprint = map_at.fingerprint, true)))[1]
+  into there, found
+  from outlast.workflow_status x where x.workflow_id = any(map_ids) and x.map is not null;
+  found := coalesce(found, map_ids[case when there then cardinality(map_ids) else 1 end]);
+  update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
+  where x.workflow_id = any(array(
+    select o.workflow_id from outlast.workflow_status o
+    -- guard: maps-of-before-go-on = where false
+    where o.workflow_id = any(map_ids) and o.workflow_id <> found and o.status = 'PENDING'
+      and not (o.map ->> 'stopped')::boolean
+    order by o.workflow_id
+    for no key update));
+  return found;
+end
+$$;
+
 create or replace function outlast.reopen_map(
-  map_id text, parent text, me text, parent_epoch bigint, concurrency integer, most integer default 5000
+  map_id text, parent text, me text, parent_epoch bigint, concurrency integer, tolerate integer, on_fail text,
+  most integer default 5000
 )
 returns boolean
 language plpgsql
@@ -502,6 +544,9 @@ begin
         deadline = p.deadline, untold = true, updated_at = now(),
         map = x.map::jsonb || jsonb_build_object(
           'generation', p.generation, 'reopening', true, 'reopened_at', now(), 'stopped', false, 'dropped', 0, 'tell_at', 0,
+          'on_fail', reopen_map.on_fail,
+          -- guard: retried-maps-tolerate-as-before = 'tolerate', m.map -> 'tolerate',
+          'tolerate', reopen_map.tolerate,
           -- guard: withdrawn-items-stay-away = 'started', m.map -> 'started')
           'started', case when coalesce((m.map ->> 'dropped')::integer, 0) > 0 then 0 else (m.map ->> 'started')::integer end)
     where x.workflow_id = m.workflow_id
@@ -586,7 +631,7 @@ select outlast.take_rights(
   '20261129060000',
   functions => array[
     'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'undone_steps', 'why_not_retried', 'lock_maps_of',
-    'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map', 'send_again'],
+    'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map', 'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);
 

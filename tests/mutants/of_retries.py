@@ -9,6 +9,7 @@ POSTGRES = "engine/test_retry_on_postgres.py::"
 SQL = "store/test_retries.py::"
 ANEW = "engine/test_anew.py::"
 ANEW_ON_POSTGRES = "engine/test_anew_on_postgres.py::"
+FOUND = "store/test_maps.py::test_of_the_maps_of_one_place_one_is_found"
 SENT_AGAIN = (
     "store/test_conformance.py::test_what_a_retried_workflow_sends_is_the_same_message_or_another_one"
 )
@@ -252,6 +253,55 @@ MUTANTS = (
         "forks-of-before-hinder",
         "What an earlier generation has forked doesn't keep a later one from another fork",
         ANEW + "test_another_fork_is_another_one",
+    ),
+    Mutant(
+        "map-found-without-fence",
+        "Who looks for a retried workflow's map runs it",
+        FOUND,
+    ),
+    Mutant(
+        "memory-map-found-without-fence",
+        "The in-memory store: who looks for a retried workflow's map runs it",
+        FOUND,
+    ),
+    Mutant(
+        "maps-of-before-hinder",
+        "A retried workflow that maps over other items begins another map",
+        FOUND,
+        ANEW_ON_POSTGRES + "test_a_map_of_other_items_is_another_one",
+    ),
+    Mutant(
+        "memory-maps-of-before-hinder",
+        "The in-memory store: other items are another map",
+        FOUND,
+        ANEW + "test_a_map_of_other_items_is_another_one",
+    ),
+    Mutant(
+        "maps-of-before-go-on",
+        "Of a map beside which another has begun no more items begin",
+        FOUND,
+        ANEW_ON_POSTGRES + "test_of_a_map_beside_which_another_begins_nothing_more_begins",
+    ),
+    Mutant(
+        "memory-maps-of-before-go-on",
+        "The in-memory store: of a map beside which another has begun no more begins",
+        FOUND,
+        ANEW + "test_of_a_map_beside_which_another_begins_nothing_more_begins",
+    ),
+    Mutant(
+        "retried-maps-tolerate-as-before",
+        "A map that goes on tolerates what the code says now",
+        ANEW_ON_POSTGRES + "test_of_a_map_of_the_same_items_only_the_failed_run_again",
+    ),
+    Mutant(
+        "stopped-maps-succeed",
+        "A map that was stopped before all had run has not succeeded",
+        ANEW_ON_POSTGRES + "test_a_map_whose_workflow_failed_beside_it_goes_on_with_it",
+    ),
+    Mutant(
+        "memory-stopped-maps-succeed",
+        "The in-memory store: a map that was stopped before all had run has not succeeded",
+        ANEW + "test_a_map_whose_workflow_failed_beside_it_goes_on_with_it",
     ),
     Mutant(
         "another-functions-child",

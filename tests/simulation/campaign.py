@@ -20,6 +20,7 @@ OTHERS = {
     "schedules": "scheduling",
     "versions": "versioning",
     "retries": "retrying",
+    "renewals": "renewing",
     "bulks": "bulking",
     "attributes": "attributing",
     "limits": "limiting",

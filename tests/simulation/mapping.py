@@ -236,7 +236,8 @@ class Mapping(Keeping):
         tolerated = tolerate if isinstance(tolerate, int) else int(tolerate * len(items))
         if len(bad) <= tolerated:
             good = {str(place): 2 * number for place, (number, _) in enumerate(items) if number >= 0}
-            if (found["ok"], [str(each) for each in found["failed"]]) != (good, sorted(bad)):
+            failed = found["failed"] if isinstance(found["failed"], list) else []
+            if (found["ok"], [str(each) for each in failed]) != (good, sorted(bad)):
                 self.world.violation(f"{map_id} gave {found}, and not {good}, {bad}")
         elif isinstance(found["failed"], list):
             self.world.violation(f"{map_id} gave {found}, with {bad} and only {tolerated} tolerated")

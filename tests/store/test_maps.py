@@ -14,6 +14,7 @@ from outlast.core.verbs import RETRY
 from tests.store.alike import (
     SUCCESS,
     Both,
+    claim,
     history,
     start,
     status_of,
@@ -26,7 +27,12 @@ FAILED = Ending(Status.ERROR, error='{"code": "workflow_error"}')
 
 
 def a_map(**options: Any) -> NewMap:
-    given: dict[str, Any] = {"concurrency": 5, "tolerate": 0, "on_fail": "drain"} | options
+    given: dict[str, Any] = {
+        "concurrency": 5,
+        "tolerate": 0,
+        "on_fail": "drain",
+        "fingerprint": "x",
+    } | options
     return NewMap("w/map.1", "w", "f", None, None, None, **given)
 
 
@@ -49,6 +55,37 @@ async def test_a_map_begins_under_its_parents_fence(both: Both) -> None:
     assert await both.a.maps.open(Fence("w", 2, "1", 7), a_map(), 3) is None
     assert await both.b.maps.open(MINE, a_map(), 3) is None
     assert await both.a.maps.look("w/map.1") is None
+
+
+async def test_of_the_maps_of_one_place_one_is_found(both: Both) -> None:
+    await opened(both.a, 2)
+    assert await write(both.a, end=FAILED)
+    await both.a.workflows.act(RETRY, "w", {}, "me")
+    (claimed,) = await claim(both.a)
+    mine = Fence("w", claimed.epoch, "1", 7)
+    ids = ["w/map.1", "w/map.1.again-2", "w/map.1.again-3"]
+
+    async def found(generation: int, **given: Any) -> str | None:
+        of: str | None = await both.a.maps.find(mine, a_map()._replace(**given), ids[:generation])
+        return of
+
+    assert await both.a.maps.find(Fence("w", 1, "1", 7), a_map(), ids[:2]) is None
+    assert await both.a.maps.find(mine, a_map(), ["w/map.7", "w/map.7.again-2"]) == "w/map.7"
+    assert await found(2) == ids[0]
+    assert not (await both.a.maps.look(ids[0])).stopped
+    assert await found(2, function="g", former=("f",)) == ids[0]
+    assert await found(2, function="g") == ids[1]
+    assert (await both.a.maps.look(ids[0])).stopped
+    assert await found(2, fingerprint="y") == ids[1]
+    await both.a.maps.open(mine, a_map()._replace(map_id=ids[1], fingerprint="y"), 3)
+    # This generation has its map, whatever the body says when it is run again.
+    assert await found(2) == await found(2, fingerprint="z") == ids[1]
+    assert await write(both.a, end=FAILED, epoch=claimed.epoch, nonce=3)
+    await both.a.workflows.act(RETRY, "w", {}, "me")
+    (claimed,) = await claim(both.a)
+    mine = Fence("w", claimed.epoch, "1", 7)
+    assert [await found(3), await found(3, fingerprint="y")] == ids[:2]
+    assert await found(3, fingerprint="z") == ids[2]
 
 
 async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:
@@ -251,10 +288,10 @@ async def test_a_retry_waits_for_what_refuses_of_its_map(both: Both, refusing: s
     fence = await retried(both)
     await both.refuse(refusing)
     with pytest.raises(HeldUp):
-        await both.a.maps.reopen(fence, a_map())
+        await both.a.maps.reopen(fence, a_map(), 3)
     assert [await status_of(both.a, f"w/map.1{item}") for item in ("", "/0", "/1")] == [Status.ERROR] * 3
     await both.refuse()
-    while (state := await both.a.maps.reopen(fence, a_map())).reopening:
+    while (state := await both.a.maps.reopen(fence, a_map(), 3)).reopening:
         pass
     assert state == MapState(Status.PENDING, 2, 2, False)
     assert await begun(both.a) == ["w/map.1/0", "w/map.1/1"]

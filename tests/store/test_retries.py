@@ -170,7 +170,7 @@ def test_a_map_is_opened_again_under_its_parents_fence(connection: Connection[An
     insert(connection, "p/map.1", parent="p", map=json.dumps(stands))
     insert(connection, "p/map.1/0", parent="p/map.1", queue="p/map.1")
     insert(connection, "p/map.1/1", parent="p/map.1", queue="p/map.1", status="SUCCESS", error=None)
-    reopen = "select outlast.reopen_map('p/map.1', 'p', %s, %s, 2)"
+    reopen = "select outlast.reopen_map('p/map.1', 'p', %s, %s, 2, 0, 'drain')"
     stands_now = """
     select m.status, m.map ->> 'started', m.map ->> 'stopped', i.status, i.generation
     from outlast.workflow_status m, outlast.workflow_status i
@@ -202,7 +202,7 @@ def failed_map(connection: Connection[Any], items: int) -> None:
 def test_a_maps_items_go_on_some_at_a_time(connection: Connection[Any]) -> None:
     family(connection)
     failed_map(connection, 5)
-    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 2)"
+    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 0, 'drain', 2)"
     shown = """
     select array_agg(status || generation order by workflow_id) from outlast.workflow_status
     where parent = 'p/map.1'
@@ -239,7 +239,7 @@ def test_a_maps_items_go_on_some_at_a_time(connection: Connection[Any]) -> None:
 def test_a_map_whose_items_have_all_ended_ends_with_the_last_call(connection: Connection[Any]) -> None:
     family(connection)
     failed_map(connection, 2)
-    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 2)"
+    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 0, 'drain', 2)"
     assert one(connection, reopen)
     connection.execute(
         "update outlast.workflow_status set status = 'SUCCESS', claimable_at = null where parent = 'p/map.1'"

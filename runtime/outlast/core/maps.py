@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, NamedTuple
 
+from pydantic_core import to_json
+
+from outlast.core.names import AGAIN
 from outlast.core.status import Status
 
 BLOCK = 1_000
@@ -24,9 +28,24 @@ MAP = "map."
 """With what the last part of a map's id begins, and its progress's record, which no call of a body makes."""
 
 
-def map_name(step_id: str) -> str:
-    """What a map is called within its parent: the last part of its id, and the event of its progress."""
-    return MAP + step_id
+def map_name(step_id: str, generation: int = 1) -> str:
+    """What a map is called within its parent: the last part of its id, and the event of its progress.
+
+    `generation`: of one that a retried workflow has begun beside another one of before.
+    """
+    return MAP + (step_id if generation == 1 else f"{step_id}.{AGAIN}{generation}")
+
+
+def fingerprint_of_items(*what: Any) -> str:
+    """SHA-256 (hex) of what a map goes over, as JSON.
+
+    A value that is none counts as its type: two of it aren't told apart.
+    """
+    try:
+        text = to_json(what, bytes_mode="base64", fallback=lambda each: type(each).__qualname__)
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything
+        text = repr([type(each).__qualname__ for each in what]).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def is_map(workflow_id: str) -> bool:
@@ -47,6 +66,10 @@ class NewMap(NamedTuple):
     tolerate: int | float
     """A share of its items, if it is a float."""
     on_fail: str
+    fingerprint: str
+    """Of what it goes over."""
+    former: tuple[str, ...] = ()
+    """Names that its function had."""
 
     def tolerated(self, total: int) -> int:
         """How many of `total` items may fail."""

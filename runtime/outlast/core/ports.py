@@ -367,6 +367,15 @@ class QueueStore(Protocol):
 class MapStore(Protocol):
     """Maps and their items, and other children."""
 
+    async def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
+        """Of a workflow that was retried: which of the maps of one place `new` is.
+
+        The ids are those of the first generation and of each later one. It is the one that this generation
+        has begun or let go on, or else one with the same function and items; or else the first one if none
+        is there, or the last. Of the others no more items begin. None if the fence refused. Raises
+        Unreachable.
+        """
+
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
 
@@ -376,8 +385,10 @@ class MapStore(Protocol):
         query that Postgres refuses; Unreachable: the same may be done again.
         """
 
-    async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+    async def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
         """Of a workflow that was retried: let a map that has not succeeded go on, with its failed items.
+
+        It tolerates what `new` does, of so many.
 
         Once for each retry, some thousands of them with each call. How it stands then: while it is
         `reopening` there are more. None if the fence refused. Raises Unreachable.

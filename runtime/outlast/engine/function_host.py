@@ -197,7 +197,7 @@ class FunctionHost:
             return None
         return found.workflow_id
 
-    def new_map(self, operation: Map, children: Children) -> NewMap:
+    def new_map(self, operation: Map, children: Children, fingerprint: str) -> NewMap:
         """See ExecutionHost."""
         caller, _ = current_caller()
         return NewMap(
@@ -210,6 +210,8 @@ class FunctionHost:
             operation.concurrency,
             operation.tolerate,
             operation.on_fail,
+            fingerprint,
+            tuple(operation.workflow.aliases),
         )
 
     def new_items(

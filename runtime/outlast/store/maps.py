@@ -48,6 +48,18 @@ class PostgresMaps:
         self._instance_id = instance_id
         self._reader = _Reader(database)
 
+    async def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
+        """See MapStore."""
+        parameters = {
+            **self._fence(fence, ""),
+            "ids": list(map_ids),
+            "functions": [new.function, *new.former],
+            "fingerprint": new.fingerprint,
+        }
+        (row,) = await rows_of(self._pool, _SQL["find"], parameters)
+        found: str | None = row["found"]
+        return found
+
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """See MapStore."""
 
@@ -101,9 +113,14 @@ class PostgresMaps:
             row = await (await connection.execute(_SQL["open"], parameters)).fetchone()
         return bool(row and row[0])
 
-    async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+    async def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
         """See MapStore."""
-        parameters = {**self._fence(fence, new.map_id), "concurrency": new.concurrency}
+        parameters = {
+            **self._fence(fence, new.map_id),
+            "concurrency": new.concurrency,
+            "tolerate": new.tolerated(total),
+            "on_fail": new.on_fail,
+        }
         (row,) = await rows_of(self._pool, _SQL["reopen"], parameters)
         return await self.look(new.map_id) if row["open"] else None
 

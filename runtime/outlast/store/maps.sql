@@ -1,10 +1,14 @@
 -- Maps: how they begin, their items block by block, and how these ended.
 
+-- name: find
+select outlast.map_at(
+  %(ids)s::text[], %(parent)s, %(instance)s, %(epoch)s::bigint, %(functions)s::text[], %(fingerprint)s) as found
+
 -- name: open
 -- Whether its parent is this instance's. What a query gave is written before, in the same transaction.
 select outlast.open_map(
   %(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(function)s, %(subject)s, %(claims)s,
-  %(deadline_s)s::float8, %(concurrency)s::integer, %(map)s::json) as opened
+  %(deadline_s)s::float8, %(concurrency)s::integer, %(map)s::json, %(fingerprint)s) as opened
 
 -- name: look
 select status, (map ->> 'total')::integer as total, (map ->> 'started')::integer as started,
@@ -87,7 +91,9 @@ with fenced as (
 select exists (select from fenced) as fenced, exists (select from moved) as moved
 
 -- name: reopen
-select outlast.reopen_map(%(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(concurrency)s::integer) as open
+select outlast.reopen_map(
+  %(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(concurrency)s::integer, %(tolerate)s::integer, %(on_fail)s
+) as open
 
 -- name: free
 -- What it has read, once no retry needs it: of a map with keys they stay, to find its items by. Some thousands at once.

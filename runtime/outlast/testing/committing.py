@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from outlast.core.ports import Fence, JournalStore, MessageStore, Unreachable
@@ -135,20 +136,20 @@ class _Messages:
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
-        return await self._at_points(workflow_id, topic, self._send(workflow_id, body, topic, key))
+        return await self._at_points(workflow_id, topic, partial(self._send, workflow_id, body, topic, key))
 
     async def send_again(
         self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
     ) -> int | None:
         """See MessageStore."""
-        sent = self._send_again(fence, workflow_id, body, topic, key, generation)
-        return await self._at_points(workflow_id, topic, sent)
+        send = partial(self._send_again, fence, workflow_id, body, topic, key, generation)
+        return await self._at_points(workflow_id, topic, send)
 
-    async def _at_points(self, workflow_id: str, topic: str, send: Coroutine[Any, Any, T]) -> T:
+    async def _at_points(self, workflow_id: str, topic: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         of = f"a message to {workflow_id}" + (f" on {topic!r}" if topic else "")
         if self._points.reach(lambda: f"before {of} is sent"):
             await self._points.here()
-        sent = await send
+        sent = await send()
         self._points.changed()
         if self._points.reach(lambda: f"after {of} was sent, before that is recorded"):
             await self._points.here()

@@ -86,8 +86,8 @@ class ExecutionHost(Host, Protocol):
     async def those_of(self, workflow_ids: Sequence[str]) -> list[str]:
         """Which of these are there, the last ones first. Raises DatabaseUnavailable."""
 
-    def new_map(self, operation: Map, children: Children) -> NewMap:
-        """A map whose items are `children`. Raises UsageError."""
+    def new_map(self, operation: Map, children: Children, fingerprint: str) -> NewMap:
+        """A map whose items are `children`, made of what has this fingerprint. Raises UsageError."""
 
     def new_items(
         self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]

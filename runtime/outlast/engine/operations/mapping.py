@@ -9,7 +9,16 @@ from pydantic_core import from_json
 
 from outlast.core.clock import monotonic
 from outlast.core.errors import MapFailed
-from outlast.core.maps import BLOCK, ERRORS_MAX, ItemEnd, MapState, Query, map_name
+from outlast.core.maps import (
+    BLOCK,
+    ERRORS_MAX,
+    ItemEnd,
+    MapState,
+    NewMap,
+    Query,
+    fingerprint_of_items,
+    map_name,
+)
 from outlast.core.names import child_id_of
 from outlast.core.ports import Fence
 from outlast.core.records import NewWorkflow, Wait
@@ -39,23 +48,24 @@ def begin(execution: Execution, call: PendingCall) -> None:
 async def _map(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Map)
-    map_id = child_id_of(execution.workflow_id, map_name(call.step_id))
-    children = Children(map_id, execution.workflow_id, execution.deadline_s)
     maps, host = execution.services.maps, execution.services.host
     fence = Fence(execution.workflow_id, execution.epoch, call.step_id, 0)
-    nothing = {"of": map_id, "total": 0, "ok": 0, "failed": 0}
-    if not operation.items:
-        return Success(*PLAIN.through(nothing))
     listed = not isinstance(operation.items, Query | Generated)
     inputs = await host.inputs_of(operation.workflow, operation.items) if listed else []
     items = operation.items if isinstance(operation.items, Query) else len(inputs) if listed else None
-    new = host.new_map(operation, children)
+    new = await _new_map(execution, call, fence, inputs)
+    map_id = new.map_id
+    children = Children(map_id, execution.workflow_id, execution.deadline_s)
+    nothing = {"of": map_id, "total": 0, "ok": 0, "failed": 0}
+    if items == 0:
+        return Success(*PLAIN.through(nothing))
     state = _check_owned(await until_it_can(lambda: maps.open(fence, new, items)))
     # guard: maps-fail-for-ever
     if execution.generation > 1:
-        state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new)))
+        total = state.total or 0
+        state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new, total)))
         while state.reopening:
-            state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new)))
+            state = _check_owned(await until_it_can(lambda: maps.reopen(fence, new, total)))
         execution.services.left_queue()
     if state.total is None and state.status is Status.PENDING:
         await gather(execution, call, fence, new)
@@ -79,6 +89,32 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
     return await _outcome(execution, operation, map_id, state)
 
 
+async def _new_map(execution: Execution, call: PendingCall, fence: Fence, inputs: Sequence[str]) -> NewMap:
+    """The map of this call. A retried workflow finds the one that it has begun before, of the same items."""
+    operation, services = call.operation, execution.services
+    assert isinstance(operation, Map)
+    ids = [
+        child_id_of(execution.workflow_id, map_name(call.step_id, each))
+        for each in range(1, execution.generation + 1)
+    ]
+    children = Children(ids[0], execution.workflow_id, execution.deadline_s)
+    new = services.host.new_map(operation, children, _fingerprint(operation, inputs))
+    if execution.generation == 1:
+        return new
+    found = await until_it_can(lambda: services.maps.find(fence, new, ids))
+    return new._replace(map_id=_check_owned(found))
+
+
+def _fingerprint(operation: Map, inputs: Sequence[str]) -> str:
+    """Of what it goes over: the items of a list with their keys, or what those of a source follow from."""
+    items, keyed = operation.items, operation.keys is not None
+    if isinstance(items, Query):
+        return fingerprint_of_items("query", items.text, items.parameters, keyed)
+    if isinstance(items, Generated):
+        return fingerprint_of_items("step", items.definition.name, items.args, items.kwargs, keyed)
+    return fingerprint_of_items("list", inputs, operation.keys)
+
+
 async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
     """Wait until the map has ended. The workflow may leave the memory for that: its end wakes it."""
     if not call.waits:
@@ -93,10 +129,10 @@ def _goes_on(state: MapState) -> bool:
     return state.status is Status.PENDING and not state.stopped and state.started < (state.total or 0)
 
 
-def _check_owned(state: MapState | None) -> MapState:
-    if state is None:
+def _check_owned(found: T | None) -> T:
+    if found is None:
         raise LeaseLost("a map's start was refused: its workflow was cancelled or runs elsewhere")
-    return state
+    return found
 
 
 async def _block(

@@ -21,6 +21,25 @@ class MapStatements:
         self._db = database
         self._me = instance_id
 
+    def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
+        """`find`."""
+        # guard: memory-map-found-without-fence
+        if not self._holds(fence):
+            return None
+        generation = self._db.workflows[fence.workflow_id].generation
+        there = {
+            each: row for each in map_ids if (row := self._db.workflows.get(each)) is not None and row.map
+        }
+        of_now = [each for each, row in there.items() if (row.map or {})["generation"] == generation]
+        # guard: memory-maps-of-before-hinder = list(there)
+        same = [each for each, row in there.items() if _goes_over(row, new)]
+        found: str = (of_now + same + [map_ids[-1 if there else 0]])[0]
+        for each, row in there.items():
+            # guard: memory-maps-of-before-go-on
+            if each != found and row.status is Status.PENDING and row.map is not None:
+                row.map["stopped"] = True
+        return found
+
     def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """`open`."""
         if isinstance(items, Query):
@@ -32,24 +51,25 @@ class MapStatements:
             row = Workflow(
                 NewWorkflow(
                     new.map_id, new.function, None, subject=new.subject, claims=new.claims,
-                    parent=new.parent, deadline_s=new.deadline_s,
+                    parent=new.parent, deadline_s=new.deadline_s, fingerprint=new.fingerprint,
                 ),
                 None, 0, now, now, epoch=0,
             )  # fmt: skip
             row.map = {
                 "total": items, "started": 0, "tolerate": new.tolerated(items or 0), "on_fail": new.on_fail,
                 "stopped": False, "tell_at": 0.0, "dropped": 0,
+                "generation": self._db.workflows[fence.workflow_id].generation,
             }  # fmt: skip
             self._db.workflows[new.map_id] = row
             self._db.queue(new.map_id).base = {"concurrency": new.concurrency}
         return self.look(new.map_id)
 
-    def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+    def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
         """`reopen`."""
         if not self._holds(fence):
             return None
         parent = self._db.workflows[fence.workflow_id]
-        Retrying(self._db).reopen_map(new.map_id, parent, new.concurrency)
+        Retrying(self._db).reopen_map(new, parent, new.tolerated(total))
         return self.look(new.map_id)
 
     def free(self, map_id: str) -> bool:
@@ -145,3 +165,7 @@ class MapStatements:
     def _end(self, workflow_id: str) -> ItemEnd:
         row = self._db.workflows[workflow_id]
         return ItemEnd(workflow_id, row.status, row.output, row.error)
+
+
+def _goes_over(row: Workflow, new: NewMap) -> bool:
+    return row.new.function in (new.function, *new.former) and row.new.fingerprint == new.fingerprint

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.maps import NewMap
 from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, Status
@@ -66,8 +67,9 @@ class Retrying:
             self._retry_cancelled_children(child)
         return True
 
-    def reopen_map(self, map_id: str, parent: Workflow, concurrency: int) -> None:
+    def reopen_map(self, new: NewMap, parent: Workflow, tolerate: int) -> None:
         """`outlast.reopen_map`, under the parent's fence."""
+        map_id = new.map_id
         row = self._db.workflows.get(map_id)
         if row is None or row.map is None or row.status is Status.SUCCESS:
             return
@@ -85,7 +87,7 @@ class Retrying:
         # guard: memory-refusing-items-reopened
         self._db.wait_for_writable(map_id, *(each for each, _ in failed[:REOPENED_AT_ONCE]))
         if anew:
-            self._begin_again(map_id, row, parent, concurrency)
+            self._begin_again(new, row, parent, tolerate)
         for each, item in failed[:REOPENED_AT_ONCE]:
             steps = self.failed_steps(each, item)
             self.go_on(each, item, "retry", steps, actor_of(parent.new.workflow_id), None)
@@ -94,18 +96,19 @@ class Retrying:
             self._db.maps.look(map_id)
             self._db.tell_ends()
 
-    def _begin_again(self, map_id: str, row: Workflow, parent: Workflow, concurrency: int) -> None:
+    def _begin_again(self, new: NewMap, row: Workflow, parent: Workflow, tolerate: int) -> None:
         assert row.map is not None
         started = 0 if row.map["dropped"] else row.map["started"]
         row.map |= {
             "generation": parent.generation, "reopening": True, "reopened_at": self._db.now(),
-            "stopped": False, "dropped": 0, "tell_at": 0.0, "started": started,
+            "stopped": False, "dropped": 0, "tell_at": 0.0, "started": started, "on_fail": new.on_fail,
+            "tolerate": tolerate,
         }  # fmt: skip
         row.status, row.error, row.output, row.claimable_at = Status.PENDING, None, None, None
         row.epoch += 1
         row.untold, row.updated_at = True, self._db.now()
-        queue = self._db.queue(map_id)
-        queue.base, queue.override, queue.starts = {"concurrency": concurrency}, {}, []
+        queue = self._db.queue(new.map_id)
+        queue.base, queue.override, queue.starts = {"concurrency": new.concurrency}, {}, []
 
     def _check(self, verb: Verb, workflow_id: str, row: Workflow) -> None:
         # guard: memory-success-is-retried = row.status in (Status.PENDING, Status.ENQUEUED)
