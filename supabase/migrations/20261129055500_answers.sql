@@ -25,21 +25,9 @@ begin
   -- One answer is one message, whoever sends the same again; of several each request is one.
   -- guard: callback-used-again = key := prefix || answer_callback.request;
   key := prefix || case when uses = 1 then '1' else answer_callback.request end;
-  -- Before its workflow was retried it may have been a callback of another topic: what was answered then is nothing to it.
-  if exists (
-    select from outlast.messages m
-    where m.workflow_id = answer_callback.workflow_id and m.idempotency_key = key
-      -- guard: answers-of-another-topic-hinder = and false
-      and m.topic <> told ->> 'topic'
-  ) then
-    key := key || ':' || md5(told ->> 'topic');
-  end if;
   select count(*) filter (where starts_with(m.idempotency_key, prefix)), count(*) filter (where m.idempotency_key = key)
   into used, same
-  from outlast.messages m
-  where m.workflow_id = answer_callback.workflow_id
-    -- guard: answers-of-another-topic-count
-    and m.topic = told ->> 'topic';
+  from outlast.messages m where m.workflow_id = answer_callback.workflow_id;
   -- guard: callback-answered-too-often
   if used >= uses and same = 0 then
     return null;

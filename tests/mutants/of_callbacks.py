@@ -5,9 +5,6 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 PAGE = "http/test_callbacks_page.py::"
-ANOTHER = (
-    "store/test_conformance.py::test_a_callback_that_is_another_one_after_a_rewind_takes_answers_of_its_own"
-)
 
 MUTANTS = (
     Mutant(
@@ -30,31 +27,6 @@ MUTANTS = (
         "callback-answered-at-once",
         "Who answers at the same time sees the answers before",
         "store/test_messages.py::test_who_answers_a_callback_at_the_same_time_sees_the_answers_before",
-    ),
-    Mutant(
-        "callback-of-before-answers-another",
-        "A link answers no callback of another topic that a retried workflow has made at its place",
-        PAGE + "test_a_link_of_before_a_rewind_answers_no_other_callback",
-    ),
-    Mutant(
-        "answers-of-another-topic-hinder",
-        "What answered another callback at its place doesn't keep one from being answered",
-        ANOTHER,
-    ),
-    Mutant(
-        "answers-of-another-topic-count",
-        "What answered another callback at its place is no use of a link",
-        ANOTHER,
-    ),
-    Mutant(
-        "memory-answers-of-another-topic-hinder",
-        "The in-memory store: what answered another callback is nothing to this one",
-        ANOTHER,
-    ),
-    Mutant(
-        "memory-answers-of-another-topic-count",
-        "The in-memory store: what answered another callback is no use of this one",
-        ANOTHER,
     ),
     Mutant(
         "callback-over-for-want-of-a-type",

@@ -380,36 +380,6 @@ async def test_a_callback_takes_as_many_answers_as_it_has_uses(both: Both, uses:
             await answer("w", "1", '"yes"', "late")
 
 
-@pytest.mark.parametrize("uses", ["1", "2"])
-async def test_a_callback_that_is_another_one_after_a_rewind_takes_answers_of_its_own(
-    both: Both, uses: str
-) -> None:
-    await start(both.a, "w")
-
-    def link(topic: str) -> StepRecord:
-        output = f'{{"url":"u","topic":"{topic}","uses":{uses},"of":null}}'
-        return StepRecord("1", f"callback {topic}", output, None, 1, 1, "callback")
-
-    async def used() -> int:
-        return int((await both.b.workflows.callback("w", "1"))["used"])
-
-    assert await write(both.a, link("t"))
-    sent = [await both.b.messages.answer("w", "1", f'"{each}"', each) for each in "ab"[: int(uses)]]
-    assert await used() == int(uses)
-    assert await write(both.a, end=Ending(Status.ERROR, error="{}"))
-    await both.a.workflows.act(REWIND, "w", {"to": "1"}, "me")
-    (claimed,) = await claim(both.a)
-    assert await write(both.a, link("u"), epoch=claimed.epoch)
-    assert await used() == 0
-    others = [await both.b.messages.answer("w", "1", f'"{each}"', "a" + each) for each in "cd"[: int(uses)]]
-    assert None not in [*sent, *others]
-    assert not {*sent} & {*others}
-    assert await used() == int(uses)
-    # The same request as one that answered the first callback is another one.
-    assert uses == "1" or await both.b.messages.answer("w", "1", '"a"', "a") is None
-    assert await both.b.messages.answer("w", "1", '"c"', "ac") == others[0]
-
-
 @pytest.mark.parametrize("topic", ["t", "other"])
 async def test_a_delivery_wakes_who_awaits_its_topic(both: Both, topic: str) -> None:
     await start(both.a, "w")

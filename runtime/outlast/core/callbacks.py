@@ -27,8 +27,6 @@ class Link(NamedTuple):
     workflow_id: str
     step_id: str
     expires_s: float
-    topic: str | None = None
-    """Its answers' one. A retried workflow may make a callback of another topic at that record's place."""
 
 
 class Seals:

@@ -200,7 +200,7 @@ select
   w.function, w.version, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
   (
     select count(*)::int from outlast.messages m
-    where m.workflow_id = w.workflow_id and starts_with(m.idempotency_key, %(keys)s) and m.topic = o.output ->> 'topic'
+    where m.workflow_id = w.workflow_id and starts_with(m.idempotency_key, %(keys)s)
   ) as used
 from outlast.workflow_status w
 left join outlast.operation_outputs o

@@ -33,7 +33,7 @@ async def _link(execution: Execution, call: PendingCall) -> Success:
     if seals.lacks is not None:
         raise UsageError(f"callback: set {seals.lacks}")
     expires_s = execution.services.clock.now_s() + operation.expires_s
-    url = seals.url(Link(execution.workflow_id, call.step_id, expires_s, operation.topic))
+    url = seals.url(Link(execution.workflow_id, call.step_id, expires_s))
     # What it says of itself, the host that is asked reads from the record.
     document = {
         "url": url,

@@ -75,12 +75,7 @@ class MessageStatements:
             raise WorkflowNotFound(workflow_id)
         told = json.loads(record.step.output)
         key = message_key(step_id, "1" if told["uses"] == 1 else request)
-        letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
-        # guard: memory-answers-of-another-topic-hinder = False
-        if any(each.key == key and each.topic != told["topic"] for each in letters):
-            key = f"{key}:{told['topic']}"
-        # guard: memory-answers-of-another-topic-count = [each.key or "" for each in letters]
-        keys = [each.key or "" for each in letters if each.topic == told["topic"]]
+        keys = [each.key or "" for each in self._db.letters if each.workflow_id == workflow_id]
         used = sum(each.startswith(message_key(step_id, "")) for each in keys)
         if told["uses"] is not None and used >= told["uses"] and key not in keys:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -80,13 +79,12 @@ class PageStatements(WorkflowStatements):
         record = self._db.records.get((workflow_id, step_id))
         keys = message_key(step_id, "")
         letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
-        topic = json.loads((record and record.step.output) or "{}").get("topic")
         return {
             "function": row.new.function,
             "version": row.new.version,
             "live": row.status in LIVE and row.saga in (None, "open"),
             "output": record.step.output if record is not None and record.step.kind == CALLBACK else None,
-            "used": sum((each.key or "").startswith(keys) and each.topic == topic for each in letters),
+            "used": sum((each.key or "").startswith(keys) for each in letters),
         }
 
     def running(self, workflow_id: str) -> list[dict[str, Any]]:

@@ -118,9 +118,6 @@ class CallbackRoutes:
         if row is None or row["output"] is None:
             raise ProblemError(_OVER)
         told = from_json(row["output"])
-        # guard: callback-of-before-answers-another
-        if link.topic not in (None, told["topic"]):
-            raise ProblemError(_OVER)
         found = _Found(link, told["uses"], row["used"], row["live"], Any)
         return found._replace(of=self._type(found, row["function"], row["version"], told["of"]))
 
