@@ -1,6 +1,6 @@
 -- Answers to callbacks: how many a link takes is decided where they are kept. Every statement may run twice.
 
-create or replace function outlast.answer_callback(workflow_id text, step_id text, message json, request text)
+create or replace function outlast.answer_callback(workflow_id text, step_id text, mark text, message json, request text)
 returns bigint
 language plpgsql
 as $$
@@ -8,7 +8,7 @@ as $$
 declare
   told json;
   uses integer;
-  prefix constant text := 'callback:' || answer_callback.step_id || ':';
+  prefix constant text := 'callback:' || answer_callback.step_id || ':' || answer_callback.mark || ':';
   key text;
   used integer;
   same integer;
@@ -18,7 +18,9 @@ begin
   where o.workflow_id = answer_callback.workflow_id and o.step_id = answer_callback.step_id and o.kind = 'callback'
   -- guard: callback-answered-at-once = ;
   for no key update;
-  if told is null then
+  -- What stands there since a retry may ask something else.
+  -- guard: callback-of-another-question-answered = if told is null then
+  if told is null or told ->> 'mark' is distinct from answer_callback.mark then
     raise exception 'there is no such callback' using errcode = 'no_data_found';
   end if;
   uses := (told ->> 'uses')::integer;
@@ -36,7 +38,7 @@ begin
 end
 $$;
 
-comment on function outlast.answer_callback(text, text, json, text) is
+comment on function outlast.answer_callback(text, text, text, json, text) is
   'Send the answer of one request to a callback; its message_id, or null if it takes no more of them.';
 
 select outlast.take_rights('20261129055500', functions => array['answer_callback']);

@@ -70,8 +70,8 @@ def begin(host: Host, key: str, function: str = "expense") -> tuple[str, str]:
 
     def link() -> str | None:
         found = ask("GET", steps, headers=HEADERS, timeout=LIMIT_S).json()["steps"]
-        outputs = [each["output"]["url"] for each in found if each["name"] == "callback verdict"]
-        return str(outputs[0]) if outputs else None
+        outputs = [each["output"] for each in found if each["name"] == "callback verdict"]
+        return str(outputs[0]["url"]) if outputs and outputs[0] else None
 
     made = until(link, "the link")
     assert made.startswith(f"{PUBLIC}/callbacks/v1/")

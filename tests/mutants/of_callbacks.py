@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 PAGE = "http/test_callbacks_page.py::"
+ANEW = "http/test_callbacks_anew.py::"
+OF_ANOTHER = "store/test_conformance.py::test_links_and_answers_of_another_question_count_for_none"
 
 MUTANTS = (
     Mutant(
@@ -57,6 +59,26 @@ MUTANTS = (
         "callback-of-the-ended",
         "A link whose workflow is over says so before it asks",
         PAGE + "test_the_page_of_one_that_is_over",
+    ),
+    Mutant(
+        "callback-of-another-question-shown",
+        "A link of an earlier generation doesn't show what is asked now",
+        ANEW + "test_a_link_of_before_answers_nobody_elses_question",
+    ),
+    Mutant(
+        "callback-of-another-question-answered",
+        "A link of an earlier generation doesn't answer what is asked now, on Postgres",
+        OF_ANOTHER,
+    ),
+    Mutant(
+        "memory-callback-of-another-question-answered",
+        "A link of an earlier generation doesn't answer what is asked now, in memory",
+        OF_ANOTHER,
+    ),
+    Mutant(
+        "links-of-the-removed-answer",
+        "A link of a workflow that was removed doesn't answer another one of its id",
+        ANEW + "test_a_link_of_what_was_removed_answers_no_other_workflow_of_its_id",
     ),
     Mutant(
         "callbacks-in-the-log",

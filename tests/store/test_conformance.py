@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from outlast.core.callbacks import Link
 from outlast.core.claims import ClaimedWorkflow, LostInstance
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.holds import Hold, HoldsSeen
@@ -351,10 +352,13 @@ async def test_what_a_retried_workflow_sends_is_the_same_message_or_another_one(
 @pytest.mark.parametrize(("uses", "taken"), [("1", 1), ("2", 2), ("null", 5)])
 async def test_a_callback_takes_as_many_answers_as_it_has_uses(both: Both, uses: str, taken: int) -> None:
     await start(both.a, "w")
-    output = f'{{"url":"u","topic":"t","uses":{uses},"of":null}}'
-    link = StepRecord("1", "callback t", output, None, 1, 1, "callback")
-    assert await write(both.a, link, step("2", order=2))
-    answer = both.b.messages.answer
+    assert await write(both.a, called_back("t", uses, "m"), step("2", order=2))
+
+    async def answer(workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+        link = Link(workflow_id, step_id, 0.0, "m")
+        sent: int | None = await both.b.messages.answer(link, body, request)
+        return sent
+
     first = await answer("w", "1", '"yes"', "a")
     assert first is not None
     assert await answer("w", "1", '"yes"', "a") == first, "it is the same request"
@@ -378,6 +382,32 @@ async def test_a_callback_takes_as_many_answers_as_it_has_uses(both: Both, uses:
     if uses == "null":
         with pytest.raises(WorkflowEnded):
             await answer("w", "1", '"yes"', "late")
+
+
+def called_back(topic: str, uses: str, mark: str) -> StepRecord:
+    output = f'{{"url":"u","topic":"{topic}","uses":{uses},"of":null,"mark":"{mark}"}}'
+    return StepRecord("1", f"callback {topic}", output, None, 1, 1, "callback")
+
+
+async def test_links_and_answers_of_another_question_count_for_none(both: Both) -> None:
+    await start(both.a, "w")
+    assert await write(both.a, called_back("ann", "1", "m"))
+    old, new = Link("w", "1", 0.0, "m"), Link("w", "1", 0.0, "n")
+    answer = both.b.messages.answer
+    with pytest.raises(WorkflowNotFound):
+        await answer(new, '"yes"', "a")
+    assert await answer(old, '"no"', "a") is not None
+    assert await write(both.a, end=Ending(Status.ERROR, error="{}"))
+    await both.a.workflows.act(REWIND, "w", {"to": "1"}, "me")
+    with pytest.raises(WorkflowNotFound):
+        await answer(old, '"no"', "a")
+    (claimed,) = await claim(both.a)
+    assert await write(both.a, called_back("ben", "1", "n"), epoch=claimed.epoch)
+    with pytest.raises(WorkflowNotFound):
+        await answer(old, '"yes"', "a")
+    assert [(await both.a.workflows.callback(each))["used"] for each in (old, new)] == [1, 0]
+    assert await answer(new, '"yes"', "a") is not None
+    assert (await both.a.workflows.callback(new))["used"] == 1
 
 
 @pytest.mark.parametrize("topic", ["t", "other"])

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.callbacks import Link
 from outlast.core.errors import WorkflowNotFound
 from outlast.core.records import Batch, FencedWrite, Suspension
 from outlast.store.messages import DELIVERED_MAX
@@ -187,18 +188,19 @@ async def test_a_message_to_a_workflow_that_is_being_removed_finds_none(database
 
 
 async def test_who_answers_a_callback_at_the_same_time_sees_the_answers_before(database: str) -> None:
-    answer = "select outlast.answer_callback('w', '1', '1', 'a')"
+    link = Link("w", "1", LATER_S, "m")
+    answer = "select outlast.answer_callback('w', '1', 'm', '1', 'a')"
     async with store_of(database) as store:
         await start(store, "w")
         await rows(
             database,
             "insert into outlast.operation_outputs "
             "(workflow_id, step_id, name, kind, output, completion_order) "
-            """values ('w', '1', 'callback t', 'callback', '{"topic":"t","uses":2}', 1)""",
+            """values ('w', '1', 'callback t', 'callback', '{"topic":"t","uses":2,"mark":"m"}', 1)""",
         )
-        assert await store.messages.answer("w", "1", "1", "first") is not None
+        assert await store.messages.answer(link, "1", "first") is not None
         async with under_way(database, answer):
-            answering = asyncio.create_task(store.messages.answer("w", "1", "1", "b"))
+            answering = asyncio.create_task(store.messages.answer(link, "1", "b"))
             await waits_for_a_lock(database, answering)
         assert await answering is None
     assert await rows(database, "select count(*) from outlast.messages") == [(2,)]

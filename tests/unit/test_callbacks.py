@@ -15,7 +15,7 @@ OLD, NEW = "sb_secret_old_0123456789", "sb_secret_new_0123456789"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
-LINK = Link("order:1", "4.2", 1e9)
+LINK = Link("order:1", "4.2", 1e9, "m")
 
 
 def token_of(seals: Seals, link: Link = LINK) -> str:
@@ -30,7 +30,7 @@ def seals(*keys: str) -> Seals:
 
 @given(texts, st.floats(0, 1e11))
 def test_what_is_sealed_opens_to_the_same_and_shows_nothing(workflow_id: str, expires_s: float) -> None:
-    link = Link(workflow_id, "5.1", expires_s)
+    link = Link(workflow_id, "5.1", expires_s, "m")
     token = token_of(seals(OLD), link)
     assert seals(OLD).open(token) == link
     assert set(token) <= set(string.ascii_letters + string.digits + "-_")

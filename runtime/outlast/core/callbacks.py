@@ -10,6 +10,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -22,11 +23,12 @@ _PURPOSE = b"outlast callback v1"
 
 
 class Link(NamedTuple):
-    """What a token names: the record of the callback, and until when it holds (Unix seconds)."""
+    """What a token names: the place of a callback, until when it holds (Unix seconds), and its `mark_of`."""
 
     workflow_id: str
     step_id: str
     expires_s: float
+    mark: str
 
 
 class Seals:
@@ -92,6 +94,17 @@ def _text(sealed: bytes) -> str:
     return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
-def message_key(step_id: str, request: str) -> str:
+def mark_of(created_s: float, topic: str, uses: int | None, of: str | None) -> str:
+    """What a link is for, hashed: in each generation of one workflow the same call has the same.
+
+    Another call at its place has another one, and so has the same call of another workflow of this id, which
+    was created when this one had been removed.
+    """
+    # guard: links-of-the-removed-answer = (topic, uses, of)
+    told = (round(created_s * 1e6), topic, uses, of)
+    return sha256(to_json(told)).hexdigest()[:32]
+
+
+def message_key(step_id: str, mark: str, request: str) -> str:
     """The idempotency key of what one request to a callback sends; `1` where it takes one answer."""
-    return f"callback:{step_id}:{request}"
+    return f"callback:{step_id}:{mark}:{request}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from outlast.core.callbacks import Link
 from outlast.core.callers import Caller
 from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.holds import Hold, HoldsSeen
@@ -311,10 +312,11 @@ class MessageStore(Protocol):
         another one in this generation: the body isn't the same each time.
         """
 
-    async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+    async def answer(self, link: Link, body: str, request: str) -> int | None:
         """Send the answer of one `request` to a callback; its message's id. None if it takes no more.
 
-        Of a callback for one answer all that send the same are one request. Raises what `send` raises.
+        Of a callback for one answer all that send the same are one request. Raises what `send` raises, and
+        WorkflowNotFound where another question stands at its place.
         """
 
     async def deliver(self) -> Delivered:

@@ -423,7 +423,7 @@ class FunctionHost:
         """
         self._entrance.check()
         with reaching("whether the answer was sent is unknown: "):
-            message_id = await self._messages.answer(link.workflow_id, link.step_id, body, request)
+            message_id = await self._messages.answer(link, body, request)
         self._services.delivery.arrived()
         return message_id is not None
 

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import errors
 
 from outlast.core import faults
+from outlast.core.callbacks import Link
 from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, WorkflowNotFound
 from outlast.core.ports import Fence
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
@@ -60,9 +61,9 @@ class PostgresMessages:
         message_id: int | None = (await self._send("send_again", parameters))["message_id"]
         return message_id
 
-    async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+    async def answer(self, link: Link, body: str, request: str) -> int | None:
         """See MessageStore."""
-        parameters = {"workflow_id": workflow_id, "step_id": step_id, "message": body, "request": request}
+        parameters = {**link._asdict(), "message": body, "request": request}
         message_id: int | None = (await self._send("answer", parameters))["message_id"]
         return message_id
 

@@ -9,7 +9,7 @@ select outlast.send_again(
 ) as message_id
 
 -- name: answer
-select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(message)s::json, %(request)s) as message_id
+select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(mark)s, %(message)s::json, %(request)s) as message_id
 
 -- name: deliver
 -- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
 from outlast.core.budget import weigh
-from outlast.core.callbacks import message_key
+from outlast.core.callbacks import Link, message_key
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
@@ -245,13 +245,13 @@ class PostgresWorkflows:
             raise NotNow(_reason(error)) from error
         return row if verb.complete is None else verb.complete(row)
 
-    async def callback(self, workflow_id: str, step_id: str) -> dict[str, Any] | None:
-        """A callback: `function`, `live`, `output` of its record (JSON), how often it was `used`.
+    async def callback(self, link: Link) -> dict[str, Any] | None:
+        """A callback: `function`, `live`, `output` of what is recorded there (JSON), how often it was `used`.
 
         None if there is no such workflow. Raises Unreachable.
         """
-        keys = message_key(step_id, "")
-        rows = await self._rows("callback", {"workflow_id": workflow_id, "step_id": step_id, "keys": keys})
+        keys = message_key(link.step_id, link.mark, "")
+        rows = await self._rows("callback", {**link._asdict(), "keys": keys})
         return rows[0] if rows else None
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:

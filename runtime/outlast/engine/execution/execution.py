@@ -162,6 +162,7 @@ class Execution:
         """Waits that are recorded with the suspension."""
         self._operations = operations
         self.generation = claimed.generation
+        self.created_s = claimed.created_s or 0.0
         self.undone: list[str] = []
         """The notes of what sagas have undone."""
         self._history = claimed.history

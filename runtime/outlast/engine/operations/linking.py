@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlast.core.callbacks import Link
+from outlast.core.callbacks import Link, mark_of
 from outlast.core.errors import UsageError
 from outlast.core.failures import globals_of
 from outlast.core.named_types import name_of_type
@@ -33,14 +33,11 @@ async def _link(execution: Execution, call: PendingCall) -> Success:
     if seals.lacks is not None:
         raise UsageError(f"callback: set {seals.lacks}")
     expires_s = execution.services.clock.now_s() + operation.expires_s
-    url = seals.url(Link(execution.workflow_id, call.step_id, expires_s))
+    of = _name_of(execution, operation)
+    mark = mark_of(execution.created_s, operation.topic, operation.uses, of)
+    url = seals.url(Link(execution.workflow_id, call.step_id, expires_s, mark))
     # What it says of itself, the host that is asked reads from the record.
-    document = {
-        "url": url,
-        "topic": operation.topic,
-        "uses": operation.uses,
-        "of": _name_of(execution, operation),
-    }
+    document = {"url": url, "topic": operation.topic, "uses": operation.uses, "of": of, "mark": mark}
     text, _ = PLAIN.through(document)
     return Success(text, url)
 

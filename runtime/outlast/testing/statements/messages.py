@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from outlast.core.callbacks import message_key
+from outlast.core.callbacks import Link, message_key
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.kinds import CALLBACK
 from outlast.core.names import again_of
@@ -68,15 +68,19 @@ class MessageStatements:
         self._db.letters.append(letter)
         return letter
 
-    def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+    def answer(self, link: Link, body: str, request: str) -> int | None:
         """`answer`. Raises what the store raises."""
+        workflow_id, step_id, _, mark = link
         record = self._db.records.get((workflow_id, step_id))
         if record is None or record.step.kind != CALLBACK or record.step.output is None:
             raise WorkflowNotFound(workflow_id)
         told = json.loads(record.step.output)
-        key = message_key(step_id, "1" if told["uses"] == 1 else request)
+        # guard: memory-callback-of-another-question-answered
+        if told["mark"] != mark:
+            raise WorkflowNotFound(workflow_id)
+        key = message_key(step_id, mark, "1" if told["uses"] == 1 else request)
         keys = [each.key or "" for each in self._db.letters if each.workflow_id == workflow_id]
-        used = sum(each.startswith(message_key(step_id, "")) for each in keys)
+        used = sum(each.startswith(message_key(step_id, mark, "")) for each in keys)
         if told["uses"] is not None and used >= told["uses"] and key not in keys:
             return None
         return self.send(workflow_id, body, told["topic"], key)

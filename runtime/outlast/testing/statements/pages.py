@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from outlast.core.callbacks import message_key
+from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
 from outlast.core.listing import Page
 from outlast.core.records import Ownership
@@ -71,13 +71,14 @@ class PageStatements(WorkflowStatements):
         """`steps_after`."""
         return completions(self._db, workflow_id, order, limit)
 
-    def callback(self, workflow_id: str, step_id: str) -> dict[str, Any] | None:
+    def callback(self, link: Link) -> dict[str, Any] | None:
         """`callback`."""
+        workflow_id, step_id = link.workflow_id, link.step_id
         row = self._db.workflows.get(workflow_id)
         if row is None:
             return None
         record = self._db.records.get((workflow_id, step_id))
-        keys = message_key(step_id, "")
+        keys = message_key(step_id, link.mark, "")
         letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
         return {
             "function": row.new.function,

@@ -114,10 +114,14 @@ class CallbackRoutes:
         if self._engine.clock.now_s() >= link.expires_s:
             raise ProblemError(_EXPIRED)
         with as_unavailable():
-            row = await self._workflows.callback(link.workflow_id, link.step_id)
+            row = await self._workflows.callback(link)
         if row is None or row["output"] is None:
             raise ProblemError(_OVER)
         told = from_json(row["output"])
+        # What stands there now may ask something else, of somebody else.
+        # guard: callback-of-another-question-shown
+        if told["mark"] != link.mark:
+            raise ProblemError(_OVER)
         found = _Found(link, told["uses"], row["used"], row["live"], Any)
         return found._replace(of=self._type(found, row["function"], row["version"], told["of"]))
 
