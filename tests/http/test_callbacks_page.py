@@ -66,16 +66,21 @@ def begin(host: Host, key: str, function: str = "expense") -> tuple[str, str]:
     answer = ask("POST", url, json=given, headers=headers, timeout=LIMIT_S)
     assert answer.status_code == 202, answer.text
     workflow_id = answer.headers["workflow-id"]
+    return workflow_id, link_of(host, workflow_id, "verdict")
+
+
+def link_of(host: Host, workflow_id: str, topic: str) -> str:
+    """The link of its callback."""
     steps = f"{host.url}/workflows/v1/{workflow_id}/steps"
 
     def link() -> str | None:
         found = ask("GET", steps, headers=HEADERS, timeout=LIMIT_S).json()["steps"]
-        outputs = [each["output"] for each in found if each["name"] == "callback verdict"]
+        outputs = [each["output"] for each in found if each["name"] == f"callback {topic}"]
         return str(outputs[0]["url"]) if outputs and outputs[0] else None
 
     made = until(link, "the link")
     assert made.startswith(f"{PUBLIC}/callbacks/v1/")
-    return workflow_id, host.url + made.removeprefix(PUBLIC)
+    return host.url + made.removeprefix(PUBLIC)
 
 
 def post(link: str, body: Any) -> httpx.Response:
@@ -229,6 +234,45 @@ def test_the_page_of_one_that_is_over(host: Host) -> None:
         page = ask("GET", link, headers={"accept": accept}, timeout=LIMIT_S)
         assert (page.status_code, page.headers["sb-error-code"]) == (410, "callback_over")
         assert workflow_id not in page.text
+
+
+def test_a_link_of_before_a_rewind_answers_no_other_callback(hosts: Hosts) -> None:
+    (hosts.folder / "functions" / "turns.py").write_text(TURNS)
+    host = hosts.start(public_url=PUBLIC)
+    workflow_id, link = begin(host, "turns", "turns")
+    assert post(link, "approve").status_code == 202
+    assert result(host, workflow_id)["status"] == "ERROR"
+    rewind = f"{host.url}/workflows/v1/{workflow_id}/rewind"
+    assert ask("POST", rewind, json={"to": "1"}, headers=HEADERS, timeout=LIMIT_S).status_code == 200
+
+    other = link_of(host, workflow_id, "second")
+    for method in ("GET", "POST"):
+        answer = ask(method, link, json="approve", timeout=LIMIT_S)
+        assert (answer.status_code, answer.json()["code"]) == (410, "callback_over")
+    assert post(other, "reject").status_code == 202
+    assert result(host, workflow_id)["output"] == "reject"
+
+
+TURNS = """
+from outlast import callback, receive, step, workflow
+
+TOPICS = ["verdict"]
+
+
+@step
+async def whose() -> str:
+    return TOPICS.pop() if TOPICS else "second"
+
+
+@workflow
+async def turns() -> str:
+    topic = await whose()
+    await callback(topic)
+    answer = await receive(topic)
+    if topic == "verdict":
+        raise ValueError(answer)
+    return answer
+"""
 
 
 def test_a_browser_and_the_log(host: Host) -> None:
