@@ -200,6 +200,16 @@ def test_a_function_may_show_what_its_steps_returned(ada: User, eve: User) -> No
         assert eve.ask(path).status_code == 404
 
 
+def test_whoever_is_to_be_asked_has_the_link_and_who_asks_has_not(start_host: Start, signer: Project) -> None:
+    """Whoever has it may answer."""
+    host = started(start_host, signer, public_url="https://hooks.example")
+    ada = User(host, signer)
+    workflow = ada.call("seen/asked")
+    (shown,) = ada.ask(f"/{workflow}/steps").json()["steps"]
+    assert (shown["name"], shown["output"]) == ("callback verdict", None)
+    assert "/callbacks/v1/" in host.admin.get(f"/workflows/v1/{workflow}/steps").text
+
+
 def test_a_step_may_show_what_it_returned(guarded: Served, ada: User, eve: User) -> None:
     """Of two steps of one name nobody knows which it was: they show it if both do."""
     workflow = ada.call("seen/partly")

@@ -135,17 +135,25 @@ def test_workflows_that_lie_in_the_database_are_counted(
     ada, eve = User(host, signer), User(host, signer)
     long = {"seconds": 60}
 
-    def doze(user: User) -> httpx.Response:
-        headers = {**user.headers, "prefer": "respond-async"}
-        return host.call("dozing", long, key=fresh_key(), headers=headers)
+    keys: list[str] = []
 
-    for _ in range(3):
-        answer = doze(ada)
-        assert answer.status_code == 202, answer.text
+    def doze(user: User) -> httpx.Response:
+        keys.insert(0, fresh_key())
+        headers = {**user.headers, "prefer": "respond-async"}
+        return host.call("dozing", long, key=keys[0], headers=headers)
+
+    answers = [doze(ada) for _ in range(3)]
+    assert [each.status_code for each in answers] == [202] * 3
     until(lambda: asleep(host) == 3, "all to sleep")
     refused = host.refused("dozing", long, key=fresh_key(), headers=ada.headers)
     check_problem(refused, 429, "rate_limited", retryable=True)
+    key = keys[0]
     assert doze(eve).status_code == 202
+    # What was taken before is answered as ever.
+    known = host.call("dozing", long, key=key, headers={**ada.headers, "prefer": "respond-async"})
+    assert (known.status_code, known.headers["workflow-id"]) == (202, answers[-1].headers["workflow-id"])
+    other = host.refused("dozing", {"seconds": 61}, key=key, headers=ada.headers)
+    check_problem(other, 429, "rate_limited", retryable=True)
 
 
 def asleep(host: Served) -> int:

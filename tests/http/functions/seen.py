@@ -5,7 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
-from outlast import Request, handler, publish, start, step, transaction, workflow
+from outlast import Request, callback, handler, publish, start, step, transaction, workflow
 
 
 @step
@@ -34,6 +34,11 @@ async def hidden() -> str:
 @workflow(steps_visible=True)
 async def shown() -> str:
     return await _work()
+
+
+@workflow(steps_visible=True)
+async def asked() -> None:
+    await callback("verdict", expires=60)
 
 
 @step(visible=True)

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
 from outlast.core.holds import public_hold
-from outlast.core.kinds import EVENT, RECEIVE, TIMER, WAIT_ANY
+from outlast.core.kinds import CALLBACK, EVENT, RECEIVE, TIMER, WAIT_ANY
 from outlast.core.outcomes import public_error, public_message
 from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
 
@@ -106,8 +106,11 @@ def running_document(row: Row, *, secret: bool) -> Verbatim:
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     """A recorded step; for an open wait it says when that ends. `secret` as for workflows.
 
-    Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
+    Unless steps are `visible`, their outputs are left out; what was published is there for owners to see, and
+    a callback's link never: whoever has it may answer.
     """
+    # guard: callbacks-shown-to-users = visible
+    visible = visible and (secret or row["kind"] != CALLBACK)
     waiting = row["completion_order"] is None
     wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
     status, completed_at = _wait_status(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])

@@ -68,7 +68,10 @@ class Begun:
 
 
 class _Refused(Exception):
-    """The function takes no such call. As code changes, it may have taken this one before."""
+    """No such call is taken now: by the function, whose code may have changed, or of a caller with too many.
+
+    The very same call may have been taken before.
+    """
 
     def __init__(self, workflow_id: str, fingerprint: str, why: OutlastError | ProblemError) -> None:
         super().__init__()
@@ -134,9 +137,9 @@ class Invoker:
         check_method(call, definition.methods)
         try:
             new, arguments = await self._identify(call, admitted, target, definition)
+            await self._may_start(call, admitted, new)
         except _Refused as refused:
             return _attach(await self._find_taken(refused), definition)
-        await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # it may have started
@@ -151,6 +154,16 @@ class Invoker:
             status = Status.ENQUEUED if new.waits else Status.PENDING
             return Begun(new.workflow_id, status, replayed=False)
         return _attach(state, definition)
+
+    async def _may_start(self, call: Call, admitted: Admitted, new: NewWorkflow) -> None:
+        """Raise ProblemError (429) if the caller has too many, or _Refused: with a key it may be there."""
+        try:
+            await self._shares.may_start(call, admitted, new.workflow_id)
+        except ProblemError as error:
+            # guard: known-keys-limited = True
+            if new.idempotency_key is None or new.fingerprint is None:
+                raise
+            raise _Refused(new.workflow_id, new.fingerprint, error) from error
 
     async def _find_taken(self, refused: _Refused) -> WorkflowState:
         """The workflow of the very same call, which the function's code of then took. Raises why not now."""
