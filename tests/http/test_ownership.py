@@ -274,8 +274,8 @@ def test_why_a_workflow_waits_names_no_other_to_its_owner(guarded: Served, ada: 
         guarded.query(
             "insert into outlast.workflow_status"
             " (workflow_id, function, subject, status, queue, owner, claimable_at)"
-            " values (%s, 'guarded', %s, 'ENQUEUED', %s, %s, %s::timestamptz) returning 1",
-            workflow_id, subject, queue, owner, None if owner else "now",
+            " values (%s, 'guarded', %s, %s, %s, %s, %s::timestamptz) returning 1",
+            workflow_id, subject, "PENDING" if owner else "ENQUEUED", queue, owner, None if owner else "now",
         )  # fmt: skip
     assert ada.ask(f"/{mine}").json()["waiting_on"] == f"concurrency {queue}"
     assert [each["waiting_on"] for each in ada.ask("").json()["workflows"]] == [f"concurrency {queue}"]
