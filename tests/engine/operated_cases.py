@@ -26,6 +26,7 @@ from outlast import (
     saga,
     sleep,
     start,
+    start_once,
     step,
     uuid4,
     workflow,
@@ -320,6 +321,38 @@ async def test_a_deleted_workflow_is_gone(database: str) -> None:
         assert await act(bench, DELETE, workflow_id) == {"deleted": 1}
         with pytest.raises(WorkflowNotFound):
             await act(bench, DELETE, workflow_id)
+
+
+@workflow
+async def shares(waits: bool) -> str:
+    handle = await start_once("shared", held)
+    if waits:
+        await receive()
+    return str((await handle.result())[1])
+
+
+async def test_what_has_a_key_outlasts_who_started_it_first(database: str) -> None:
+    async with engine_on(database, shares, held) as bench:
+        first, second = await bench.start(shares, waits=False), await bench.start(shares, waits=False)
+        await reach(bench)
+        assert await bench.engine.cancel(first, "ann", None) == "CANCELLED"
+        field.open.set()
+        assert await bench.result(second) == "h"
+        assert await act(bench, DELETE, first) == {"deleted": 1}
+        assert await bench.result("held:shared") == ["a", "h", "c"]
+        assert (await bench.row("held:shared"))["parent"] is None
+
+
+async def test_what_has_a_key_is_read_after_its_first_starter_was_deleted(database: str) -> None:
+    async with engine_on(database, shares, held, moment_s=0.01) as bench:
+        field.open.set()
+        first = await bench.start(shares, waits=False)
+        assert await bench.result(first) == "h"
+        second = await bench.start(shares, waits=True)
+        await bench.suspended(second)
+        assert await act(bench, DELETE, first) == {"deleted": 1}
+        await bench.engine.host.send(second, "null", "", None)
+        assert await bench.result(second) == "h"
 
 
 @workflow

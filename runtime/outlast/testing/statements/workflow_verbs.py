@@ -252,6 +252,8 @@ class WorkflowVerbs:
         family, found = {workflow_id}, {workflow_id}
         while found:
             found = {each for each, row in rows.items() if row.new.parent in family} - family
+            # guard: shared-ones-deleted-in-memory
+            found = {each for each in found if rows[each].new.idempotency_key is None}
             family |= found
         readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
         if parent is not None:
@@ -264,6 +266,9 @@ class WorkflowVerbs:
             )
         for each in family:
             del rows[each]
+        for row in rows.values():
+            if row.new.parent in family:
+                row.new = row.new._replace(parent=None)
         self._db.records = {key: each for key, each in self._db.records.items() if key[0] not in family}
         for letter in self._db.letters:
             if letter.workflow_id in family:
