@@ -104,6 +104,21 @@ async def books() -> str:
         return await hold("h")
 
 
+@step
+async def do_last(name: str) -> str:
+    return name
+
+
+@workflow
+async def books_two() -> str:
+    async with saga() as s:
+        await s.do(do, "one", undo=lambda _: do("free"))
+        await do("between")
+        await s.do(do_last, "two", undo=lambda _: hold("free"))
+        await receive("go")
+        return await do("shipped")
+
+
 async def act(bench: Bench, verb: Any, workflow_id: str, **arguments: Any) -> dict[str, Any]:
     return dict(await bench.engine.host.act(verb, workflow_id, arguments, "ann"))
 
@@ -308,6 +323,25 @@ async def test_a_kill_undoes_nothing(database: str) -> None:
         with pytest.raises(WorkflowCancelled):
             await bench.result(workflow_id)
     assert field.ran == ["book", "h"]
+
+
+async def test_what_is_undone_next_is_not_kept_by_a_fork(database: str) -> None:
+    async with engine_on(database, books_two, moment_s=0.01) as bench:
+        workflow_id = await bench.start(books_two)
+        await bench.suspended(workflow_id)
+        assert await bench.engine.cancel(workflow_id, "ann", None) == "PENDING"
+        await reach(bench)  # the undo of the last one: the other one is next
+        for place in ("undo do_last", "undoing"):
+            with pytest.raises(WrongState, match="has undone|may undo do next"):
+                await act(bench, FORK, workflow_id, **{"from": place})
+        steps = {each["name"]: each["step_id"] for each in await bench.steps(workflow_id)}
+        before = min(each for name, each in steps.items() if name.startswith("undo "))
+        again = await act(bench, FORK, workflow_id, **{"from": before})
+        field.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        await bench.engine.host.send(again["fork"], '"go"', "go", None)
+        assert await bench.result(again["fork"]) == "shipped"
 
 
 async def test_a_deleted_workflow_is_gone(database: str) -> None:

@@ -50,6 +50,16 @@ MUTANTS = (
         CASES + "test_what_has_a_key_is_read_after_its_first_starter_was_deleted",
     ),
     Mutant(
+        "forks-keep-what-is-undone-next",
+        "What is undone next is not kept by a fork",
+        POSTGRES + "test_what_is_undone_next_is_not_kept_by_a_fork",
+    ),
+    Mutant(
+        "memory-forks-keep-what-is-undone-next",
+        "The in-memory store refuses such a fork, too",
+        CASES + "test_what_is_undone_next_is_not_kept_by_a_fork",
+    ),
+    Mutant(
         "forks-draw-anew",
         "A fork with records draws what the first one drew",
         CASES + "test_a_fork_goes_on_from_the_failed_step",
