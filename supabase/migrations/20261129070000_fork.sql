@@ -50,6 +50,36 @@ begin
 end
 $$;
 
+create or replace function outlast.check_undoing(verb text, w outlast.workflow_status, kept text[])
+returns void
+language plpgsql
+stable
+as $$
+-- While a workflow undoes, what it has not undone yet must not be kept as done either: it is what it undoes next.
+declare
+  step text;
+begin
+  if w.status not in ('ENQUEUED', 'PENDING') or (w.saga in ('stopping', 'undoing') or (
+    select sum(case o.name
+      when 'undoing' then (o.output ->> 'total')::integer
+      when 'standing' then -coalesce((o.output ->> 'count')::integer, 0)
+      else -1 end) > 0
+    from outlast.operation_outputs o
+    where o.workflow_id = w.workflow_id and o.kind = 'undo' and o.name in ('undoing', 'undone', 'standing')
+  )) is not true then
+    return;
+  end if;
+  select o.output ->> 'step' into step from outlast.operation_outputs o
+  where o.workflow_id = w.workflow_id and o.step_id = any(kept) and o.kind = 'undo' and o.name = 'undo ' || (o.output ->> 'step')
+  order by o.completion_order limit 1;
+  -- guard: forks-keep-what-is-undone-next = if false then
+  if step is not null then
+    raise exception 'outlast.%: its sagas undo just now, and may undo % next', verb, step
+      using errcode = '55000', hint = 'wait until it has ended, begin before that step, or fork it from start';
+  end if;
+end
+$$;
+
 create or replace function outlast.kept_by_fork(w outlast.workflow_status, place text, children text)
 returns text[]
 language plpgsql
@@ -59,6 +89,9 @@ as $$
 declare
   verb constant text not null default 'fork_workflow';
   steps text[] := array[]::text[];
+  -- What stopped the first one doesn't stop its fork.
+  stops text[] := array(
+    select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop');
   first integer;
 begin
   if place = 'start' then
@@ -68,11 +101,9 @@ begin
       raise exception 'outlast.%: the workflow is %, and has not failed', verb, w.status
         using errcode = '55000', hint = 'fork it from start, or from one of its steps';
     end if;
-    -- What stopped the first one doesn't stop its fork.
-    steps := outlast.with_undone(w.workflow_id, outlast.failed_steps(w.workflow_id) || array(
-      select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop'));
+    steps := outlast.with_undone(w.workflow_id, outlast.failed_steps(w.workflow_id) || stops);
   else
-    steps := array[outlast.step_named(verb, 'from', w.workflow_id, place)];
+    steps := outlast.step_named(verb, 'from', w.workflow_id, place) || stops;
   end if;
   if children = 'new' then
     select min(o.completion_order) into first from outlast.operation_outputs o
@@ -167,6 +198,7 @@ begin
   end if;
   stay := outlast.kept_by_fork(w, place, children);
   perform outlast.check_undone(verb, w.workflow_id, stay);
+  perform outlast.check_undoing(verb, w, stay);
   kept := cardinality(stay);
   select coalesce(json_agg(json_build_object('step_id', o.step_id, 'name', o.name) order by o.place, o.step_id), '[]')
   into again
@@ -224,7 +256,7 @@ comment on function outlast.fork_workflow(text, text, jsonb, text, text, text, t
 
 select outlast.take_rights(
   '20261129070000',
-  functions => array['lock_workflow', 'kept_by_fork', 'copy_records'],
+  functions => array['lock_workflow', 'check_undoing', 'kept_by_fork', 'copy_records'],
   of_service => array['fork_workflow']);
 
 insert into outlast.schema_migrations (version) values ('20261129070000') on conflict do nothing;

@@ -336,6 +336,9 @@ begin
       select w.workflow_id
       union all
       select c.workflow_id from outlast.workflow_status c join line l on c.parent = l.workflow_id
+      -- What was started under a key may be somebody else's, too.
+      -- guard: shared-ones-deleted = where true
+      where c.idempotency_key is null
     )
     select l.workflow_id from line l limit most + 1);
   deleted := cardinality(family);
@@ -355,6 +358,7 @@ begin
   -- Who did what to it stays: nobody takes away what he did by deleting it too. Retention takes it along with its row.
   -- guard: acts-deleted-too
   update outlast.acts a set workflow_id = null where a.workflow_id = w.workflow_id;
+  update outlast.workflow_status x set parent = null where x.parent = any(family) and x.idempotency_key is not null;
   delete from outlast.workflow_status x where x.workflow_id = w.workflow_id;
   perform outlast.note_act('workflow', w.workflow_id, 'delete', by, why, outlast.workflow_stands(w));
 end

@@ -26,6 +26,7 @@ from outlast import (
     saga,
     sleep,
     start,
+    start_once,
     step,
     uuid4,
     workflow,
@@ -101,6 +102,21 @@ async def books() -> str:
     async with saga() as s:
         await s.do(do, "book", undo=lambda _: do("free"))
         return await hold("h")
+
+
+@step
+async def do_last(name: str) -> str:
+    return name
+
+
+@workflow
+async def books_two() -> str:
+    async with saga() as s:
+        await s.do(do, "one", undo=lambda _: do("free"))
+        await do("between")
+        await s.do(do_last, "two", undo=lambda _: hold("free"))
+        await receive("go")
+        return await do("shipped")
 
 
 async def act(bench: Bench, verb: Any, workflow_id: str, **arguments: Any) -> dict[str, Any]:
@@ -309,6 +325,25 @@ async def test_a_kill_undoes_nothing(database: str) -> None:
     assert field.ran == ["book", "h"]
 
 
+async def test_what_is_undone_next_is_not_kept_by_a_fork(database: str) -> None:
+    async with engine_on(database, books_two, moment_s=0.01) as bench:
+        workflow_id = await bench.start(books_two)
+        await bench.suspended(workflow_id)
+        assert await bench.engine.cancel(workflow_id, "ann", None) == "PENDING"
+        await reach(bench)  # the undo of the last one: the other one is next
+        for place in ("undo do_last", "undoing"):
+            with pytest.raises(WrongState, match="has undone|may undo do next"):
+                await act(bench, FORK, workflow_id, **{"from": place})
+        steps = {each["name"]: each["step_id"] for each in await bench.steps(workflow_id)}
+        before = min(each for name, each in steps.items() if name.startswith("undo "))
+        again = await act(bench, FORK, workflow_id, **{"from": before})
+        field.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        await bench.engine.host.send(again["fork"], '"go"', "go", None)
+        assert await bench.result(again["fork"]) == "shipped"
+
+
 async def test_a_deleted_workflow_is_gone(database: str) -> None:
     async with engine_on(database, held) as bench:
         workflow_id = await bench.start(held)
@@ -320,6 +355,38 @@ async def test_a_deleted_workflow_is_gone(database: str) -> None:
         assert await act(bench, DELETE, workflow_id) == {"deleted": 1}
         with pytest.raises(WorkflowNotFound):
             await act(bench, DELETE, workflow_id)
+
+
+@workflow
+async def shares(waits: bool) -> str:
+    handle = await start_once("shared", held)
+    if waits:
+        await receive()
+    return str((await handle.result())[1])
+
+
+async def test_what_has_a_key_outlasts_who_started_it_first(database: str) -> None:
+    async with engine_on(database, shares, held) as bench:
+        first, second = await bench.start(shares, waits=False), await bench.start(shares, waits=False)
+        await reach(bench)
+        assert await bench.engine.cancel(first, "ann", None) == "CANCELLED"
+        field.open.set()
+        assert await bench.result(second) == "h"
+        assert await act(bench, DELETE, first) == {"deleted": 1}
+        assert await bench.result("held:shared") == ["a", "h", "c"]
+        assert (await bench.row("held:shared"))["parent"] is None
+
+
+async def test_what_has_a_key_is_read_after_its_first_starter_was_deleted(database: str) -> None:
+    async with engine_on(database, shares, held, moment_s=0.01) as bench:
+        field.open.set()
+        first = await bench.start(shares, waits=False)
+        assert await bench.result(first) == "h"
+        second = await bench.start(shares, waits=True)
+        await bench.suspended(second)
+        assert await act(bench, DELETE, first) == {"deleted": 1}
+        await bench.engine.host.send(second, "null", "", None)
+        assert await bench.result(second) == "h"
 
 
 @workflow

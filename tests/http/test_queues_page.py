@@ -98,6 +98,31 @@ def test_its_batches(host: Host, connection: psycopg.Connection[Any]) -> None:
     assert "array" not in json.dumps(body)
 
 
+PACKS = """
+from outlast import Batch, Queue, receive, workflow
+
+@workflow(queue=Queue("packs", batch=Batch(2, wait=60)))
+async def packs(items: list[int]) -> list[int]:
+    await receive("go")
+    return items
+"""
+
+
+def test_a_call_says_which_batch_it_is_in(tmp_path: Path, database: str) -> None:
+    hosts = Hosts(tmp_path, write_functions(tmp_path, {"packs": PACKS}), database)
+    host = hosts.start()
+    try:
+        ids = [begin(host, "packs", item) for item in (1, 2)]
+        until(lambda: shown(host, f"{ids[0]}/batch").get("waiting_on") == "a message (go)", "the batch")
+        reason = f"its batch {ids[0]}/batch"
+        assert [shown(host, each)["waiting_on"] for each in ids] == [reason] * 2
+        listed = host.manage("GET", "?function=packs").json()["workflows"]
+        told = {each["workflow_id"]: each["waiting_on"] for each in listed}
+        assert [told[each] for each in ids] == [reason] * 2
+    finally:
+        hosts.close()
+
+
 def test_its_limit_of_steps(host: Host, connection: psycopg.Connection[Any]) -> None:
     assert call(host, "ask", {"prompt": "yes"}).json() == "yes, indeed"
     waits = begin(host, "ask", {"prompt": "no"})

@@ -35,6 +35,31 @@ MUTANTS = (
         KEPT + "test_what_was_undone_or_may_have_been_is_not_kept_as_done",
     ),
     Mutant(
+        "shared-end-with-their-first-starter",
+        "What was started under a key doesn't end with whoever was first",
+        CASES + "test_what_has_a_key_outlasts_who_started_it_first",
+    ),
+    Mutant(
+        "shared-ones-deleted",
+        "Deleting whoever was first leaves what was started under a key",
+        POSTGRES + "test_what_has_a_key_is_read_after_its_first_starter_was_deleted",
+    ),
+    Mutant(
+        "shared-ones-deleted-in-memory",
+        "So does the in-memory store",
+        CASES + "test_what_has_a_key_is_read_after_its_first_starter_was_deleted",
+    ),
+    Mutant(
+        "forks-keep-what-is-undone-next",
+        "What is undone next is not kept by a fork",
+        POSTGRES + "test_what_is_undone_next_is_not_kept_by_a_fork",
+    ),
+    Mutant(
+        "memory-forks-keep-what-is-undone-next",
+        "The in-memory store refuses such a fork, too",
+        CASES + "test_what_is_undone_next_is_not_kept_by_a_fork",
+    ),
+    Mutant(
         "forks-draw-anew",
         "A fork with records draws what the first one drew",
         CASES + "test_a_fork_goes_on_from_the_failed_step",

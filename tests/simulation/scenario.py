@@ -523,9 +523,9 @@ class Scenario:
                 self.world.violation(f"{workflow_id}: {label} was begun, and undone {number} times")
 
     def _line(self, workflow_id: str) -> list[str]:
-        """It, what has started it, and so on."""
-        line = [workflow_id]
-        while (parent := self.database.workflows[line[-1]].new.parent) is not None:
+        """It, what has started it and didn't detach it, and so on."""
+        line, rows = [workflow_id], self.database.workflows
+        while not rows[line[-1]].detached and (parent := rows[line[-1]].new.parent) is not None:
             line.append(parent)
         return line
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -151,6 +152,18 @@ async def maps() -> Any:
     return [list(result), [await each.result() for each in handles]]
 
 
+@step
+async def numbers() -> AsyncIterator[int]:
+    for each in range(3):
+        yield each
+
+
+@workflow
+async def maps_by_key() -> Any:
+    result = await map_(child, numbers(), key=lambda number: f"k{9 - number}")
+    return list(result)
+
+
 @workflow
 async def plain_child(value: int) -> int:
     return value
@@ -202,7 +215,7 @@ RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
 ALL = {
     each.definition.name: each
     for each in (
-        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, tells, fails, raises, plain,
-        returns_at_once, reads, reads_blocking,
+        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, maps_by_key, tells, fails,
+        raises, plain, returns_at_once, reads, reads_blocking,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -112,6 +113,36 @@ def test_time_passes_only_when_it_is_asked_to(outlast: Outlast) -> None:
     _ = outlast.advance(hours=1)
     assert run.status == "SUCCESS"
     assert run.slept == WEEKS
+
+
+@step
+async def fails_often() -> None:
+    raise RuntimeError("as often")
+
+
+@step
+async def tick(number: int) -> int:
+    return number
+
+
+@workflow
+async def every_quarter() -> None:
+    number = 0
+    while True:
+        number += await tick(1)
+        with suppress(RuntimeError):
+            await fails_often()
+        await sleep(900)
+
+
+@pytest.mark.parametrize("spans", [[timedelta(hours=12)], [timedelta(hours=1)] * 12])
+def test_who_sleeps_again_and_again_is_woken_each_time(outlast: Outlast, spans: list[timedelta]) -> None:
+    run = outlast.start(every_quarter)
+    for each in spans:
+        _ = outlast.advance(each)
+    ticks = [each for each in run.steps if each.name == "tick"]
+    assert len(ticks) == 48
+    assert run.waiting_on[0].kind == "sleep"
 
 
 async def test_real_io_waits_while_the_clock_stands(outlast: Outlast) -> None:

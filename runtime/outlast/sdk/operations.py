@@ -194,7 +194,7 @@ class _OfChildren(_Operation):
 class Start(_OfChildren):
     """Start a child once, under a key of its own if there is one; its id.
 
-    Unless `detached` it must end when the workflow that starts it must.
+    Unless it is `detached`, or has a key, it must end when the workflow that starts it must.
     """
 
     kind: ClassVar[str] = kinds.START

@@ -103,6 +103,8 @@ def start_once(key: str, workflow: Workflow[..., R], /, *args: Any, **kwargs: An
 def start_once(key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """As `start`, under an idempotency key: the same key of one caller is the same workflow.
 
+    As others may use it, too, it is always detached.
+
     Raises KeyReused too, for the same key with other arguments.
     """
     return _start("start_once", workflow, key, args, kwargs)

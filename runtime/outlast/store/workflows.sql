@@ -68,7 +68,8 @@ select
   ) end as large,
   idempotency_key, subject,
   queue, priority, version, parent, forked_from, attributes::text, owner, epoch, generation, recovery_attempts, claimable_at, deadline,
-  case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
+  case when claimable_at is not null or saga is not null or (batch is not null and completed_at is null)
+    then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at, held::text
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -79,7 +80,7 @@ select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.priority, w.subject, w.parent, w.forked_from, w.attributes::text,
   w.generation, w.recovery_attempts, w.claimable_at, w.deadline,
   -- guard: others-named-in-lists = outlast.waiting_for(w.workflow_id, true) as waiting_on,
-  case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
+  case when w.claimable_at is not null or w.saga is not null or (w.batch is not null and w.completed_at is null) then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.find_workflows(

@@ -64,6 +64,7 @@ def _encode(history: History) -> dict[str, Any]:
         "workflows": [[list(new), *rest] for new, *rest in history.workflows],
         "records": [[workflow_id, list(step)] for workflow_id, step in history.records],
         "calls": {each: [list(call) for call in calls] for each, calls in history.calls.items()},
+        "keys": history.keys,
     }
 
 
@@ -75,6 +76,7 @@ def _read_history(document: dict[str, Any]) -> History:
         ],
         [(workflow_id, StepRecord(*step)) for workflow_id, step in document["records"]],
         {each: [_read_call(call) for call in calls] for each, calls in document["calls"].items()},
+        document["keys"],
     )
 
 

@@ -29,6 +29,8 @@ class History:
     """Each with the time when it began (Unix seconds), status, output, error and `born`."""
     records: list[tuple[str, StepRecord]]
     calls: dict[str, list[CallSeen]]
+    keys: dict[str, list[str]]
+    """Of maps that read what they map bit by bit: in which order its items stand."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def replay_history(
         world.database.workflows[new.workflow_id] = row
     for workflow_id, step in history.records:
         world.database.records[workflow_id, step.step_id] = Record(step, 0, world.now_s())
+    world.database.maps.keys.update({map_id: list(keys) for map_id, keys in history.keys.items()})
     try:
         world.drive(world.over)
     except Deadlock as error:
@@ -119,4 +122,5 @@ def history_of(database: Any, calls: dict[str, list[CallSeen]]) -> History:
         ],
         [(key[0], record.step) for key, record in database.records.items()],
         calls,
+        {map_id: list(keys) for map_id, keys in database.maps.keys.items()},
     )

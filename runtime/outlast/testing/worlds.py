@@ -54,6 +54,9 @@ JUMPS_MAX = 200_000
 
 LOOK_EVERY = 64
 SETTLE_S = 0.015
+LOOK_LATER_S = 0.001
+"""After something is due: so it is by any rounding."""
+
 HAND_OVER, CANCEL = "hand over", "cancel"
 
 
@@ -320,6 +323,8 @@ class World:
         if self._wake_for_a_tick(at):
             return True
         if self._horizon is not None and (at is None or at > self._horizon):
+            if self._wake_before_the_horizon(self._horizon):
+                return True
             if self._to_the_end:
                 self.time.now = max(self.time.now, self._horizon)
             return False
@@ -336,22 +341,28 @@ class World:
 
     def _wake_for_what_is_due(self, at: float | None) -> bool:
         """An instance looks for what is due now and then: here just when something is."""
+        due_at = min(self._dues(), default=FOREVER_S)
+        return not (due_at >= FOREVER_S or (at is not None and due_at > at - 0.05)) and self._look_at(due_at)
+
+    def _wake_before_the_horizon(self, horizon: float) -> bool:
+        """The same where nothing else happens by then. What was due at the last look waits for more."""
+        if self.process is None:
+            return False
+        looked_at = self.process.engine._membership._claimed_at
+        due_at = min((each for each in self._dues() if each > looked_at), default=FOREVER_S)
+        return due_at + LOOK_LATER_S <= horizon and self._look_at(due_at)
+
+    def _dues(self) -> Iterator[float]:
+        """When what waits may be claimed, in the time of the loop."""
+        for row in self.database.workflows.values():
+            if row.claimable_at is not None and row.held is None:
+                yield self.time.now + row.claimable_at - self.now_s()
+
+    def _look_at(self, due_at: float) -> bool:
         process = self.process
-        due_s = min(
-            (
-                row.claimable_at
-                for row in self.database.workflows.values()
-                if row.claimable_at is not None and row.held is None
-            ),
-            default=None,
-        )
-        if due_s is None or process is None:
-            return False
-        due_at = self.time.now + due_s - self.now_s()
-        if due_at >= FOREVER_S or (at is not None and due_at > at - 0.05):
-            return False
-        process.loop.call_at(max(due_at, self.time.now) + 0.001, process.engine._due)
-        return True
+        if process is not None:
+            process.loop.call_at(max(due_at, self.time.now) + LOOK_LATER_S, process.engine._due)
+        return process is not None
 
     def _wake_for_a_tick(self, at: float | None) -> bool:
         """The same for schedules, where a test lets any tick."""

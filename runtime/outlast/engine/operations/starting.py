@@ -42,12 +42,15 @@ def begin_all(execution: Execution, call: PendingCall) -> None:
 async def _start(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Start)
+    # What has a key is shared: the first who starts it doesn't end it for the others.
+    # guard: shared-end-with-their-first-starter = operation.detached
+    detached = operation.detached or operation.key is not None
     child = Child(
         workflow_id=child_id_of(execution.workflow_id, call.step_id),
         parent=execution.workflow_id,
         key=operation.key,
-        ends_by_s=None if operation.detached else execution.deadline_s,
-        detached=operation.detached,
+        ends_by_s=None if detached else execution.deadline_s,
+        detached=detached,
         placement=operation.placement,
     )
     host = execution.services.host

@@ -77,3 +77,29 @@ def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> No
         raise NotNow(
             f"its saga has undone {step}, or has begun to; begin before that step, or fork it from start"
         )
+
+
+def check_undoing(records: Mapping[str, StepRecord], kept: Collection[str], *, stopped: bool) -> None:
+    """`outlast.check_undoing`, of a live one. Raises NotNow."""
+    noted = {
+        each.step_id: (each.name, json.loads(each.output or "{}"))
+        for each in records.values()
+        if each.kind == kinds.UNDO
+    }
+    left = {"undoing": 0, "undone": 0, "standing": 0}
+    for name, note in noted.values():
+        if name in left:
+            left[name] += {"undoing": note.get("total"), "standing": note.get("count", 0)}.get(name, 1)
+    if not stopped and left["undoing"] <= left["undone"] + left["standing"]:
+        return
+    steps = [
+        (records[step_id].completion_order or 0, note["step"])
+        for step_id, (name, note) in noted.items()
+        if step_id in kept and name == f"undo {note.get('step')}"
+    ]
+    # guard: memory-forks-keep-what-is-undone-next = False
+    if steps:
+        raise NotNow(
+            f"its sagas undo just now, and may undo {min(steps)[1]} next; "
+            "wait until it has ended, begin before that step, or fork it from start"
+        )

@@ -21,6 +21,8 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
         return held_text(json.loads(row.held))
     if row.saga is not None and row.status is Status.PENDING and (undoing := _undoing(database, row)):
         return undoing
+    if row.status is Status.PENDING and row.batch is not None:
+        return f"its batch {row.batch}"
     if row.owner is not None or due is None:
         return None
     if due > now:

@@ -32,6 +32,7 @@ from outlast.testing.rows import Letter, Record, Workflow, over_of_pause
 from outlast.testing.statements.kept import (
     FAR,
     came_before,
+    check_undoing,
     check_undone,
     records_kept,
     step_named,
@@ -129,6 +130,8 @@ class WorkflowVerbs:
             )
         kept = self._kept_by_fork(workflow_id, source, place, children)
         check_undone(records, kept)
+        if source.status in LIVE:
+            check_undoing(records, kept, stopped=source.saga in ("stopping", "undoing"))
         left = [each for step_id, each in records.items() if step_id not in kept]
         left.sort(key=lambda each: (each.completion_order or FAR, each.step_id))
         again = [{"step_id": each.step_id, "name": each.name} for each in left]
@@ -158,7 +161,7 @@ class WorkflowVerbs:
             # What stopped the first one doesn't stop its fork.
             steps = with_undone(records, [*failed, kinds.STOP_ID])
         else:
-            steps = [step_named(records, "from", place)]
+            steps = [step_named(records, "from", place), kinds.STOP_ID]
         kept = records_kept(records, steps)
         starts = [each.completion_order or FAR for each in records.values() if each.kind in _STARTS]
         if children == "reuse" or not starts:
@@ -252,6 +255,8 @@ class WorkflowVerbs:
         family, found = {workflow_id}, {workflow_id}
         while found:
             found = {each for each, row in rows.items() if row.new.parent in family} - family
+            # guard: shared-ones-deleted-in-memory
+            found = {each for each in found if rows[each].new.idempotency_key is None}
             family |= found
         readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
         if parent is not None:
@@ -264,6 +269,9 @@ class WorkflowVerbs:
             )
         for each in family:
             del rows[each]
+        for row in rows.values():
+            if row.new.parent in family:
+                row.new = row.new._replace(parent=None)
         self._db.records = {key: each for key, each in self._db.records.items() if key[0] not in family}
         for letter in self._db.letters:
             if letter.workflow_id in family:
