@@ -332,7 +332,7 @@ async def test_what_is_undone_next_is_not_kept_by_a_fork(database: str) -> None:
         assert await bench.engine.cancel(workflow_id, "ann", None) == "PENDING"
         await reach(bench)  # the undo of the last one: the other one is next
         for place in ("undo do_last", "undoing"):
-            with pytest.raises(WrongState, match="has undone|may undo do next"):
+            with pytest.raises(WrongState, match=r"has undone|may undo do next"):
                 await act(bench, FORK, workflow_id, **{"from": place})
         steps = {each["name"]: each["step_id"] for each in await bench.steps(workflow_id)}
         before = min(each for name, each in steps.items() if name.startswith("undo "))
