@@ -246,6 +246,20 @@ $$;
 comment on function outlast.resume_queue(text, text, text) is
   'Let a paused queue go on, or one of its keys. Keys that are paused by themselves stay so.';
 
+create or replace function outlast.drain_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+begin
+  update outlast.workflow_status w
+  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, held = null, completed_at = now(),
+      updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
+  where w.workflow_id = any(ids);
+  return to_jsonb(ids);
+end
+$$;
+
 create or replace function outlast.drain_queue(
   name text, key text default null, by text default null, out cancelled integer, out more boolean
 )
@@ -256,23 +270,19 @@ as $$
 declare
   at_once constant integer not null default 10000;
   q outlast.queues;
+  waiting text[];
 begin
   perform outlast.check_text('drain_queue', 'key', key, 255);
   q := outlast.lock_queue('drain_queue', drain_queue.name, by, drain_queue.key);
-  with waiting as (
+  waiting := array(
     select w.workflow_id from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
       and (drain_queue.key is null or w.queue_key = drain_queue.key)
     order by w.claimable_at limit at_once
-    for no key update skip locked
-  )
-  update outlast.workflow_status w
-  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, held = null, completed_at = now(),
-      updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
-  from waiting where w.workflow_id = waiting.workflow_id;
-  get diagnostics cancelled = row_count;
-  more := cancelled = at_once;
+    for no key update skip locked);
+  -- guard: one-row-keeps-a-queue-full = cancelled := jsonb_array_length(outlast.drain_rows(waiting, '{}'));
+  cancelled := (select jsonb_array_length(r.done) from outlast.one_by_one('drain_rows', waiting) as r);
+  more := cardinality(waiting) = at_once and cancelled > 0;
   perform outlast.tell_untold();
 end
 $$;
@@ -282,7 +292,7 @@ comment on function outlast.drain_queue(text, text, text) is
 
 select outlast.take_rights(
   '20261128231000',
-  functions => array['refuse_argument', 'check_text', 'actor', 'check_queue_settings', 'is_span', 'lock_queue'],
+  functions => array['refuse_argument', 'check_text', 'actor', 'check_queue_settings', 'is_span', 'lock_queue', 'drain_rows'],
   of_service => array['set_queue', 'pause_queue', 'resume_queue', 'drain_queue']);
 
 insert into outlast.schema_migrations (version) values ('20261128231000') on conflict do nothing;

@@ -578,6 +578,7 @@ create or replace function outlast.end_bulk(b outlast.bulks, code text, message 
 returns void
 language plpgsql
 as $$
+-- One whose row refuses it is ended later: until then it keeps no other bulk, and what it has done stays done.
 begin
   update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
   update outlast.workflow_status w
@@ -588,6 +589,11 @@ begin
       epoch = w.epoch + 1, claimable_at = null, completed_at = clock_timestamp(), updated_at = clock_timestamp()
   where w.workflow_id = b.bulk_id;
   perform outlast.tell_ends(array[b.bulk_id]);
+-- guard: refusing-bulk-stops-all = exception when assert_failure then
+exception when others then
+  if not outlast.is_of_rows(sqlstate) then raise; end if;
+  update outlast.bulks k set next_at = clock_timestamp() + interval '10 s' where k.bulk_id = b.bulk_id;
+  raise warning 'outlast.end_bulk: % stays as it is: %', b.bulk_id, sqlerrm;
 end
 $$;
 

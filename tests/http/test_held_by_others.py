@@ -63,3 +63,28 @@ def test_a_verb_on_a_row_that_is_held_says_so_and_nobody_else_notices(served: Se
         for each in cancels:
             check_problem(each.result(), 503, "overloaded", retryable=True)
     assert served.admin.post(path).status_code == 200
+
+
+REFUSING = """
+create function public.refuse() returns trigger language plpgsql as $$
+begin
+  raise exception 'not this month';
+end
+$$;
+create trigger refuse before update on outlast.workflow_status for each row
+when (old.workflow_id = '{}') execute function public.refuse()
+"""
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause"])
+def test_a_verb_on_a_row_that_a_trigger_refuses_says_so(served: Served, verb: str) -> None:
+    workflow_id = served.begin("held", fresh_key())
+    with psycopg.connect(served.database, autocommit=True) as connection:
+        connection.execute(REFUSING.format(workflow_id).encode())
+        try:
+            answer = served.admin.post(f"/workflows/v1/{workflow_id}/{verb}")
+        finally:
+            connection.execute("drop function public.refuse cascade")
+    problem = check_problem(answer, 409, "wrong_state")
+    assert "not this month" in problem["detail"]
+    assert served.admin.post(f"/workflows/v1/{workflow_id}/{verb}").status_code == 200

@@ -204,4 +204,49 @@ MUTANTS = (
         "A retry waits for a child that refuses in the simulation, too",
         _MAPS + "test_a_retry_waits_for_a_child_that_refuses[memory]",
     ),
+    Mutant(
+        "refusing-bulk-stops-all",
+        "A bulk whose row refuses its end keeps no other",
+        _ALIKE + "test_a_bulk_whose_row_refuses_its_end_keeps_no_other[postgres]",
+    ),
+    Mutant(
+        "one-row-keeps-a-queue-full",
+        "A row that refuses it keeps no other from being drained",
+        _ALIKE + "test_a_drain_says_how_many_it_cancelled_and_leaves_what_refuses[postgres]",
+    ),
+    Mutant(
+        "refusals-of-verbs-unexplained",
+        "A verb says that a row refuses it",
+        _ALIKE + "test_a_verb_says_that_a_row_refuses_it_and_leaves_all_as_it_was[postgres-pause]",
+    ),
+    Mutant(
+        "refusals-of-cancels-unexplained",
+        "A cancel says that a row refuses it",
+        _ALIKE + "test_a_cancel_says_that_a_row_refuses_it[postgres]",
+    ),
+    Mutant(
+        "memory-refusing-rows-paused",
+        "What refuses it is not paused in the simulation",
+        _ALIKE + "test_a_verb_says_that_a_row_refuses_it_and_leaves_all_as_it_was[memory-pause]",
+    ),
+    Mutant(
+        "memory-refusing-rows-retried",
+        "What refuses it is not retried in the simulation",
+        _ALIKE + "test_a_retry_says_that_what_was_cancelled_with_it_refuses[memory]",
+    ),
+    Mutant(
+        "memory-refusing-rows-drained",
+        "What refuses it is not drained in the simulation",
+        _ALIKE + "test_a_drain_says_how_many_it_cancelled_and_leaves_what_refuses[memory]",
+    ),
+    Mutant(
+        "memory-refusing-items-stop-bulks",
+        "Simulated bulks tell of what refuses, and do the others",
+        _ALIKE + "test_a_bulk_tells_of_what_refuses_and_does_the_others[memory-pause]",
+    ),
+    Mutant(
+        "memory-refusing-bulks-end",
+        "A bulk whose row refuses it does not end in the simulation",
+        _ALIKE + "test_a_bulk_whose_row_refuses_its_end_keeps_no_other[memory]",
+    ),
 )

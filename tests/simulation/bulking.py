@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,11 @@ from outlast.core.status import LIVE, Status
 from outlast.core.verbs import BULK, PAUSE, RESUME, Verb
 from outlast.testing.rows import BulkRow
 from outlast.testing.statements.bulks import FUNCTION
-from tests.simulation.plans import Plan
+from tests.simulation.keeping import Keeping, some_refusals
+from tests.simulation.network import PATIENCE_S
+from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.runs import Offered, Run, Runs, a_plan
-from tests.simulation.scenario import Instance
+from tests.simulation.scenario import UNIX_S, Instance
 
 FAULTS = (
     "kill",
@@ -37,6 +39,10 @@ FAULTS = (
     "bulk pause",
 )
 LASTS_S = 4.0
+LATE_S = 11.0
+"""One that refused its end is asked again so soon, and others far sooner."""
+
+SETTLED_S = 3 * LEASE_S
 
 
 @workflow
@@ -57,6 +63,9 @@ def draw(seed: int) -> Drawn:
     """Bulks of all kinds, and everything at once."""
     chance = random.Random(seed)
     plan = a_plan(chance, f"{seed}:bulks", FAULTS, LASTS_S, early=2)
+    # The first ones by their names are bulks.
+    refusals = [each._replace(place=each.place**4) for each in some_refusals(seed, LASTS_S)]
+    plan = replace(plan, refusals=refusals)
     waiters = chance.choice([1, 3, 4, 10, 17])
     bulks = tuple((chance.uniform(0.2, 2.0), _bulk(chance, waiters)) for _ in range(chance.choice([1, 1, 2])))
     return Drawn(plan, waiters, bulks)
@@ -73,13 +82,32 @@ def _bulk(chance: random.Random, waiters: int) -> dict[str, Any]:
     return given
 
 
-class Bulking(Run):
+class Bulking(Keeping, Run):
     """A run with bulks."""
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn.plan, Offered(waiter), trace)
         self._drawn = drawn
         self.asked = drawn.waiters + len(drawn.bulks)
+        self._settled_at = 0.0
+        self.network.when_executed = self._look
+
+    def begin_instance(self) -> None:
+        """As before: instances need a while to settle."""
+        self._settled_at = self.world.now + SETTLED_S
+        super().begin_instance()
+
+    def _look(self) -> None:
+        """At every moment: what refuses is as it was, and no other bulk waits for it."""
+        self.check_kept()
+        patience_s = LATE_S + (PATIENCE_S if self.plan.weather.mishap else 0.0)
+        if not self.helpers():
+            self._settled_at = self.world.now
+        for bulk_id, bulk in self.database.bulks.items():
+            since = max(bulk.next_at - UNIX_S, self._settled_at)
+            if not bulk.over and bulk_id not in self.kept and self.world.now - since > patience_s:
+                self.world.violation(f"{bulk_id} is due since {since}, beside {sorted(self.kept)}")
+                self._settled_at = self.world.now
 
     def over(self) -> bool:
         """Whether all was asked for, and every bulk has ended."""
@@ -87,11 +115,14 @@ class Bulking(Run):
         return (
             not self.left
             and not self.asked
+            and not self.to_refuse
+            and not self.database.refusing
             and not any(row.status in LIVE for row in rows if row.new.function == FUNCTION)
         )
 
     def fault(self, kind: str, at: Any = None) -> None:
         """As before; some are of bulks."""
+        self._settled_at = self.world.now + SETTLED_S
         if not kind.startswith("bulk"):
             super().fault(kind, at)
             return
@@ -161,7 +192,10 @@ class Bulking(Run):
             violation(f"{bulk_id} ended as {row.status} with {outcomes}")
             return
         told = json.loads(row.output or "{}")
-        if (told["total"], told["done"]) != (len(ids), outcomes["done"]):
+        failed = {each.workflow_id for each in bulk.items if each.outcome == "failed"}
+        if not failed <= self.refused:
+            violation(f"{bulk_id} failed with {failed}, and only {self.refused} refused")
+        if (told["total"], told["done"], told["failed"]) != (len(ids), outcomes["done"], len(failed)):
             violation(f"{bulk_id} tells {told}, and had {outcomes}")
         # Those that were there before it, and fitted all the time.
         lasting = bulk.filter.get("status") is None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from outlast.core.ports import BadData
 from outlast.core.status import LIVE
 from outlast.engine.journal import ASIDE_MAX_S
 from outlast.store.refusals import PAUSE_MAX_S, PAUSE_S
-from outlast.testing.catalog import GivenCatalog
 from outlast.testing.rows import RowRefused, Workflow
-from tests.simulation.plans import Plan, Refusal
-from tests.simulation.runs import Run
-from tests.simulation.scenario import WORKFLOWS_MAX, Instance
+from tests.simulation.plans import Refusal
+from tests.simulation.scenario import WORKFLOWS_MAX, Instance, Scenario
 
 WAYS: tuple[type[Exception], ...] = (BadData, RowRefused)
 """As a trigger or a check says it, and as a missing right, which may be that of all."""
@@ -37,17 +35,11 @@ def some_refusals(seed: int, within_s: float, counts: Sequence[int] = (0, 0, 1, 
     ]
 
 
-class Keeping(Run):
-    """A run in which rows refuse. Who overrides `when_executed` calls `check_kept`."""
+class Keeping(Scenario):
+    """A run in which rows refuse, before what else it is. Whoever sets `when_executed` calls `check_kept`."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        catalog: GivenCatalog,
-        trace: Callable[[str], None] | None,
-        calls: Sequence[tuple[float, str, dict[str, Any]]] = (),
-    ) -> None:
-        super().__init__(plan, catalog, trace, calls)
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         self.kept: dict[str, tuple[Any, ...]] = {}
         """What is in the rows that refuse."""
         self._refused_at: dict[str, float] = {}

@@ -24,7 +24,7 @@ from tests.simulation.keeping import Keeping, some_refusals
 from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import Plan
 from tests.simulation.queueing import LOOK_EVERY_S, ROOM_UNUSED_S, SETTLED_S
-from tests.simulation.runs import Offered, Runs, a_plan
+from tests.simulation.runs import Offered, Run, Runs, a_plan
 
 FAULTS = ("kill", "kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "cancel")
 BLOCK = 3
@@ -132,7 +132,7 @@ def small_blocks() -> Iterator[None]:
         yield
 
 
-class Mapping(Keeping):
+class Mapping(Keeping, Run):
     """A run with maps."""
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:

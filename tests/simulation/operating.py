@@ -15,15 +15,16 @@ from outlast.core.records import StepRecord
 from outlast.core.status import LIVE
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE, Verb
 from outlast.sdk.operations import Step
-from outlast.testing.rows import Workflow
+from outlast.testing.rows import RowRefused, Workflow
 from tests.quiet import quietly
+from tests.simulation.keeping import Keeping
 from tests.simulation.plans import Plan, random_plan
-from tests.simulation.scenario import Instance, Outcome, Scenario
+from tests.simulation.scenario import Instance, Outcome
 from tests.simulation.traces import Life, Traces
 
 OPERATED = ("pause", "pause", "fork", "fork", "settle", "kill", "delete")
 AT_CYCLES = ("pause", "fork")
-_REFUSED = (NoSuchRow, NotNow, Unacceptable, Unreachable, OutlastError)
+_REFUSED = (NoSuchRow, NotNow, Unacceptable, Unreachable, OutlastError, RowRefused)
 
 
 def operated_plan(seed: int) -> Plan:
@@ -36,8 +37,7 @@ def operated_plan(seed: int) -> Plan:
         )
         for _ in range(chance.randint(1, 6))
     ]
-    # What an operator does to a row that refuses is an error, and tried by nobody again.
-    return replace(plan, name=f"{seed}:operated", faults=sorted([*plan.faults, *acts]), refusals=[])
+    return replace(plan, name=f"{seed}:operated", faults=sorted([*plan.faults, *acts]))
 
 
 class OperatedTraces(Traces):
@@ -88,13 +88,14 @@ class OperatedTraces(Traces):
         return {key[1]: each.step for key, each in records if key[0] == workflow_id}
 
 
-class OperatedScenario(Scenario):
+class OperatedScenario(Keeping):
     """A running schedule with operators."""
 
     def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
         super().__init__(plan, trace)
         # A pause raises the epoch of what runs, and who runs it learns of that later.
         self.traces = OperatedTraces(self.world, self.database, leases_only=False)
+        self.network.when_executed = self.check_kept
         self.acting = 0
         """What operators have begun and not finished."""
 

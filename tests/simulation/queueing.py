@@ -25,7 +25,7 @@ from outlast.testing.statements.queues import QueueStatements
 from tests.simulation.keeping import WAYS, Keeping, some_refusals
 from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import LEASE_S, Plan
-from tests.simulation.runs import Offered, Runs, a_plan
+from tests.simulation.runs import Offered, Run, Runs, a_plan
 
 FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
 LASTS_S = 10.0
@@ -123,7 +123,7 @@ def _call(chance: random.Random, workflow_id: str, queue: DeclaredQueue) -> Call
     return Call(chance.choice([0.0, chance.uniform(0, LASTS_S / 2)]), new, chance.random() < 0.5)
 
 
-class Queueing(Keeping):
+class Queueing(Keeping, Run):
     """A run with queues."""
 
     jumps_s = (-5.0, -0.5, 0.5, 4.0, 25.0)

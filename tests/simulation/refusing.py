@@ -23,7 +23,7 @@ from outlast.testing.database import Database
 from outlast.testing.rows import RowRefused, is_untold
 from tests.simulation.keeping import WAYS, Keeping
 from tests.simulation.plans import Plan, Refusal
-from tests.simulation.runs import Offered, Runs, a_plan, here
+from tests.simulation.runs import Offered, Run, Runs, a_plan, here
 
 FAULTS = ("kill", "kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
 LASTS_S = 8.0
@@ -93,7 +93,7 @@ def _refusal(chance: random.Random) -> Refusal:
     return Refusal(after_s, lasts_s, place, running=chance.random() < 0.5, way=way)
 
 
-class Refusing(Keeping):
+class Refusing(Keeping, Run):
     """A run in which rows refuse."""
 
     cycles_max = 60_000

@@ -25,8 +25,10 @@ from outlast.core.status import LIVE, Status
 from outlast.core.verbs import KILL, RETRY, REWIND, UNDO
 from outlast.sdk import sagas
 from outlast.testing.database import Database
+from outlast.testing.rows import RowRefused
 from outlast.testing.rows import Workflow as Row
 from outlast.testing.stores import MemoryStore
+from tests.simulation.keeping import Keeping, some_refusals
 from tests.simulation.mapping import small_blocks
 from tests.simulation.plans import Plan
 from tests.simulation.runs import Offered, Run, Runs, a_plan, here
@@ -174,6 +176,7 @@ def draw(seed: int) -> Drawn:
     """Workflows of all kinds, and everything at once."""
     chance = random.Random(seed)
     plan = a_plan(chance, f"{seed}:retries", FAULTS, LASTS_S)
+    plan = replace(plan, refusals=some_refusals(seed, LASTS_S))
     calls = tuple(
         (chance.choice([0.0, 0.3]), chance.choice(CALLED).definition.name, {"items": _items(chance)})
         for _ in range(chance.choice([1, 2, 3]))
@@ -200,10 +203,11 @@ def _items(chance: random.Random) -> list[Any]:
     ]
 
 
-class Retrying(Run):
+class Retrying(Keeping, Run):
     """A run in which somebody retries."""
 
     cycles_max = 600_000
+    refusable = frozenset(Status) - {Status.SUCCESS}
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         self._drawn = drawn
@@ -259,7 +263,7 @@ class Retrying(Run):
     async def _ending(self, instance: Instance, workflow_id: str, mode: str) -> None:
         try:
             await instance.engine.cancel(workflow_id, "somebody", None, mode)
-        except (Unreachable, OutlastError) as error:
+        except (NotNow, Unreachable, OutlastError, RowRefused) as error:
             self.world.note(f"cancel {workflow_id}: {error!r}")
 
     def work(self, workflow_id: str, step_id: str, name: str, fails: int) -> str:
@@ -278,6 +282,7 @@ class Retrying(Run):
         return name.upper()
 
     def _look_at_ends(self) -> None:
+        self.check_kept()
         for workflow_id, each in self.database.workflows.items():
             before = self._ends.get(workflow_id)
             now = (each.status, each.output, each.error, each.epoch, each.generation)
@@ -317,7 +322,7 @@ class Retrying(Run):
         verb, given = (RETRY, {}) if kind == "retry" else (REWIND, {"to": to})
         try:
             await workflows.act(verb, workflow_id, given, "somebody")
-        except (NoSuchRow, NotNow, Unacceptable, Unreachable, OutlastError) as error:
+        except (NoSuchRow, NotNow, Unacceptable, Unreachable, OutlastError, RowRefused) as error:
             self.world.note(f"{kind} {workflow_id}: {error!r}")
             return
         self.acted[kind] += 1

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from outlast.core.budget import weigh
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
@@ -16,7 +17,7 @@ from outlast.core.kinds import EVENT, PUBLISH
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
-from outlast.core.ports import BadData, Unreachable
+from outlast.core.ports import NotNow, Unreachable
 from outlast.core.records import Message, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
@@ -76,6 +77,8 @@ class Scenario:
     keep_s = 0.0
     """How long ended workflows are kept; 0: for ever."""
     cycles_max = 150_000
+    refusable: ClassVar = LIVE
+    """In which states rows begin to refuse."""
 
     def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
         self.plan = plan
@@ -195,13 +198,14 @@ class Scenario:
         self.cancelled.add(workflow_id)
         try:
             await instance.engine.cancel(workflow_id, "somebody")
-        except (OutlastError, BadData, RowRefused) as error:
+        except (OutlastError, NotNow, RowRefused) as error:
             self.world.note(f"cancel: {error!r}")
 
     def _refuse(self, refusal: Refusal) -> None:
         """From now on a row refuses to be written, until it is let go."""
         rows, refusing = self.database.workflows, self.database.refusing
-        found = [each for each in sorted(rows) if each not in refusing and rows[each].status in LIVE]
+        free = (each for each in sorted(rows) if each not in refusing)
+        found = [each for each in free if rows[each].status in self.refusable]
         if refusal.running:
             found = [each for each in found if rows[each].owner is not None]
             if not found and self.world.now < REFUSED_BY_S:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from outlast.core.ports import Unreachable
+from outlast.testing.database import Database
 from outlast.testing.rows import BulkRow, Workflow
 from outlast.testing.statements.bulks import BulkStatements
 from tests.simulation.bulking import FAULTS, RUNS
@@ -26,7 +28,7 @@ def test_there_is_something_to_see() -> None:
     seen = RUNS.sights(range(40))
     verbs = {given["verb"] for seed in range(40) for _, given in RUNS.draw(seed).bulks}
     assert verbs == {"cancel", "pause", "set"}
-    assert set(FAULTS) <= seen.keys()
+    assert {*FAULTS, "row refuses"} <= seen.keys()
     assert seen["items"] > 100
 
 
@@ -69,3 +71,21 @@ def test_what_is_fixed_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(BulkStatements, "_fix", repeats)
     assert RUNS.notices("has", range(20))
+
+
+@pytest.mark.slow
+def test_a_bulk_that_keeps_others_as_it_refuses_its_end_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = BulkStatements._block
+
+    def fails(self: BulkStatements, bulk_id: str, bulk: BulkRow, row: Workflow) -> None:
+        if self._db.refuses(bulk_id) and bulk.fixed:
+            raise Unreachable("as a block fails of which one row fails")
+        block(self, bulk_id, bulk, row)
+
+    monkeypatch.setattr(BulkStatements, "_block", fails)
+    assert RUNS.notices("is due since", range(200))
+
+
+def test_what_a_bulk_does_to_rows_that_refuse_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "check_writable", lambda *_: None)
+    assert RUNS.notices("refuses, and was written", range(40))

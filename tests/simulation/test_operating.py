@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from outlast.core.records import StepRecord
+from outlast.testing.database import Database
 from outlast.testing.statements import claiming, workflow_verbs
 from tests.simulation.network import Weather
 from tests.simulation.operating import AT_CYCLES, operated_plan, simulate_operated
@@ -71,3 +72,10 @@ def test_it_finds_forks_with_what_depends_on_what_they_lack(monkeypatch: pytest.
 
     monkeypatch.setattr(workflow_verbs, "records_kept", all_but)
     assert found()
+
+
+@pytest.mark.slow
+def test_what_verbs_do_to_rows_that_refuse_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "check_writable", lambda *_: None)
+    found = [simulate_operated(operated_plan(seed)).violations for seed in range(60)]
+    assert any("refuses, and was written" in each for some in found for each in some)

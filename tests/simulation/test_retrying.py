@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from outlast.testing.database import Database
 from outlast.testing.statements import retrying
 from outlast.testing.statements.retrying import Retrying
 from tests.simulation.retrying import CALLED, FAULTS, RUNS
@@ -62,3 +63,12 @@ def test_what_counts_as_done_though_it_may_have_been_undone_is_noticed(
 ) -> None:
     monkeypatch.setattr(retrying, "with_undone", lambda _, steps: steps)
     assert RUNS.notices("is undone", (6, 75, 82))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", ["check_writable", "wait_for_writable"])
+def test_what_a_retry_does_to_rows_that_refuse_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    monkeypatch.setattr(Database, check, lambda *_: None)
+    assert RUNS.notices("refuses, and was written", range(200))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outlast.core.ports import BadData
+from outlast.core.ports import BadData, NotNow
 from outlast.core.records import (
     Batch,
     DeclaredQueue,
@@ -19,7 +19,21 @@ from outlast.core.records import (
     Suspension,
     Wait,
 )
+from outlast.core.resources import ACTS, BULK_ITEMS
 from outlast.core.status import Status
+from outlast.core.verbs import (
+    BULK,
+    DELETE,
+    DRAIN_QUEUE,
+    FORK,
+    PAUSE,
+    RESUME,
+    RETRY,
+    REWIND,
+    SET_WORKFLOW,
+    SETTLE,
+    Verb,
+)
 from tests.store.alike import (
     AWAITING,
     SUCCESS,
@@ -304,3 +318,127 @@ async def test_a_call_that_needs_a_row_that_refuses_is_told_so_and_leaves_nothin
     await both.refuse()
     ((entered),) = await both.b.queues.enqueue([new("v", queue="q", queue_key="k")], 3)
     assert entered.outcome == ("started" if "exclusive" in rule else "attached")
+
+
+# --- verbs -------------------------------------------------------------------------------------------------
+
+
+async def drawn_in(both: Both, verb: Verb) -> dict[str, Any]:
+    """Workflow `u`, with child `c`, as `verb` takes it; and with which arguments."""
+    await start(both.a, "u")
+    await both.a.journal.commit(Batch(2, [new("c", parent="u")], []))
+    if verb in (RESUME, SETTLE):
+        await both.a.workflows.act(PAUSE, "u", {}, "me")
+    elif verb in (RETRY, REWIND, DELETE):
+        assert await write(both.a, step("1"), end=Ending(Status.ERROR, error='{"code":"x"}'), of="u")
+        assert await write(both.a, end=SUCCESS, of="c")
+    given: dict[Verb, dict[str, Any]] = {
+        SETTLE: {"step": "1", "name": "s", "output": 1},
+        REWIND: {"to": "1"},
+        SET_WORKFLOW: {"attributes": {"a": "b"}},
+    }
+    return given.get(verb, {})
+
+
+async def seen_of(both: Both, *ids: str) -> list[Any]:
+    return [
+        {name: str(value) for name, value in (row or {}).items() if name not in ("waiting_on", "due_at")}
+        for row in [await both.a.workflows.show(each) for each in ids]
+    ]
+
+
+@pytest.mark.parametrize(
+    "verb", [PAUSE, RESUME, SETTLE, SET_WORKFLOW, RETRY, REWIND, DELETE], ids=lambda verb: verb.name
+)
+async def test_a_verb_says_that_a_row_refuses_it_and_leaves_all_as_it_was(both: Both, verb: Verb) -> None:
+    given = await drawn_in(both, verb)
+    before = await seen_of(both, "u", "c"), await history(both.a, "u"), await acts(both)
+    await both.refuse("u")
+    with pytest.raises(NotNow, match="refuses"):
+        await both.a.workflows.act(verb, "u", given, "me")
+    assert (await seen_of(both, "u", "c"), await history(both.a, "u"), await acts(both)) == before
+    await both.refuse()
+    await both.a.workflows.act(verb, "u", given, "me")
+    assert await acts(both) == [*before[2], (verb.name, "u")]
+
+
+async def acts(both: Both) -> list[tuple[str, str]]:
+    rows, _ = await both.a.workflows.listing(ACTS, {})
+    return [(row["verb"], row["name"]) for row in reversed(rows)]
+
+
+async def test_a_cancel_says_that_a_row_refuses_it(both: Both) -> None:
+    await start(both.a, "u")
+    await both.refuse("u")
+    with pytest.raises(NotNow, match="refuses"):
+        await both.a.workflows.cancel("u", "me")
+    assert (await status_of(both.a, "u"), await acts(both)) == ("PENDING", [])
+    await both.refuse()
+    assert await both.a.workflows.cancel("u", "me") == "CANCELLED"
+
+
+async def test_a_retry_says_that_what_was_cancelled_with_it_refuses(both: Both) -> None:
+    await drawn_in(both, PAUSE)
+    await both.a.workflows.cancel("u", "me")
+    await both.a.messages.tell()
+    await both.refuse("c")
+    with pytest.raises(NotNow, match="refuses"):
+        await both.a.workflows.act(RETRY, "u", {}, "me")
+    assert [await status_of(both.a, each) for each in "uc"] == ["CANCELLED", "CANCELLED"]
+    await both.refuse()
+    await both.a.workflows.act(RETRY, "u", {}, "me")
+    assert [await status_of(both.a, each) for each in "uc"] == ["ENQUEUED", "ENQUEUED"]
+
+
+async def test_a_row_that_refuses_is_forked(both: Both) -> None:
+    await drawn_in(both, RETRY)
+    await both.refuse("u")
+    fork = (await both.a.workflows.act(FORK, "u", {"from": "1"}, "me"))["fork"]
+    assert await status_of(both.a, fork) == "ENQUEUED"
+
+
+async def test_a_drain_says_how_many_it_cancelled_and_leaves_what_refuses(both: Both) -> None:
+    await queued(both, "u", "v", "w", concurrency=1)
+    await both.refuse("v")
+    assert await both.a.workflows.act(DRAIN_QUEUE, "q", {}, "me") == {"cancelled": 2, "more": False}
+    assert [await status_of(both.a, each) for each in "uvw"] == ["CANCELLED", "ENQUEUED", "CANCELLED"]
+    await both.refuse()
+    assert await both.a.workflows.act(DRAIN_QUEUE, "q", {}, "me") == {"cancelled": 1, "more": False}
+
+
+# --- bulks -------------------------------------------------------------------------------------------------
+
+
+async def bulk_of(both: Both, verb: str, prefix: str) -> str:
+    given = {"verb": verb, "filter": {"prefix": prefix}, "rate": 1000}
+    return str((await both.a.workflows.act(BULK, None, given, "me"))["workflow_id"])
+
+
+async def run_bulks(both: Both) -> None:
+    """Until there is nothing to do for a while."""
+    async with asyncio.timeout(10):
+        while (ran := await both.a.bulks.run()).next_s is not None and ran.next_s < 1.0:
+            await asyncio.sleep(ran.next_s)
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+async def test_a_bulk_tells_of_what_refuses_and_does_the_others(both: Both, verb: str) -> None:
+    await start(both.a, *(f"w{number}" for number in range(5)))
+    await both.refuse("w2")
+    bulk_id = await bulk_of(both, verb, "w")
+    await run_bulks(both)
+    rows, _ = await both.a.workflows.listing(BULK_ITEMS, {"bulk_id": bulk_id})
+    assert [row["outcome"] for row in rows] == ["done", "done", "failed", "done", "done"]
+    assert {row["workflow_id"] for row in rows if row["outcome"] == "failed"} == {"w2"}
+    assert await status_of(both.a, bulk_id) == "SUCCESS"
+
+
+async def test_a_bulk_whose_row_refuses_its_end_keeps_no_other(both: Both) -> None:
+    await start(both.a, "u", "v")
+    one = await bulk_of(both, "pause", "u")
+    await both.refuse(one)
+    other = await bulk_of(both, "pause", "v")
+    await run_bulks(both)
+    assert [await status_of(both.a, each) for each in (one, other)] == ["PENDING", "SUCCESS"]
+    for each in "uv":
+        assert (await both.a.workflows.show(each))["held"] is not None

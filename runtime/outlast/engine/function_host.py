@@ -369,7 +369,10 @@ class FunctionHost:
     ) -> None:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        await self._cancel(workflow_id, by or who_acts(), why, mode)
+        try:
+            await self._cancel(workflow_id, by or who_acts(), why, mode)
+        except NotNow as error:
+            raise WrongState(str(error)) from None
 
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None

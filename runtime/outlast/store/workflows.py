@@ -42,6 +42,9 @@ LOAD_WAIT_S = 10.0
 LOOK_BYTES_MAX = 16 * 2**20
 """How large the results may be that one query for ended workflows returns."""
 
+_REFUSED = (errors.RaiseException, errors.IntegrityError)
+"""What triggers and checks of the project say."""
+
 EVENTS_MAX = 100
 """How many events one look of a reader returns."""
 
@@ -203,11 +206,16 @@ class PostgresWorkflows:
     ) -> Status | None:
         """Apply a verb and return the new status. None: the workflow's status doesn't allow it.
 
-        `by` says who does it. The nonce tells an earlier try whose answer was lost. Raises Unreachable.
+        `by` says who does it. The nonce tells an earlier try whose answer was lost. Raises Unreachable, and
+        NotNow where a trigger or a check of the project refuses it.
         """
         given = dict.fromkeys(each.name for each in verb.arguments) | dict(arguments)
         parameters = {**given, "workflow_id": workflow_id, "nonce": secrets.randbits(63), "by": by}
-        rows = await rows_of(self._pool, _SQL[verb.name], parameters, f"workflow {workflow_id}")
+        try:
+            rows = await rows_of(self._pool, _SQL[verb.name], parameters, f"workflow {workflow_id}")
+        # guard: refusals-of-cancels-unexplained
+        except _REFUSED as error:
+            raise NotNow(_refusal(error)) from error
         rows = rows or await self._rows("changed", parameters)
         return Status(rows[0]["status"]) if rows else None
 
@@ -243,6 +251,9 @@ class PostgresWorkflows:
             raise Unacceptable(_reason(error), error.diag.column_name) from error
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
+        # guard: refusals-of-verbs-unexplained
+        except _REFUSED as error:
+            raise NotNow(_refusal(error)) from error
         return row if verb.complete is None else verb.complete(row)
 
     async def callback(self, link: Link) -> dict[str, Any] | None:
@@ -286,6 +297,10 @@ def _call(function: str, given: Iterable[str]) -> Composed:
     """A call with arguments by their names: what is left out has its default."""
     arguments = SQL(", ").join(SQL("{} => {}").format(Identifier(each), Placeholder(each)) for each in given)
     return SQL("select * from outlast.{}({})").format(Identifier(function), arguments)
+
+
+def _refusal(error: Error) -> str:
+    return f"the database refuses it: {error.diag.message_primary}"
 
 
 def _reason(error: Error) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.ports import BadData, NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import BulkRan, NewWorkflow
 from outlast.core.resources import FOUND_BY, WORKFLOWS, Kind
 from outlast.core.status import LIVE, Status
@@ -15,7 +15,7 @@ from outlast.core.values import parse_timestamp
 from outlast.core.verbs import CANCEL, SEND, UNDO, VERBS
 from outlast.testing.database import Database
 from outlast.testing.listings import listed
-from outlast.testing.rows import BulkItemRow, BulkRow, Workflow
+from outlast.testing.rows import BulkItemRow, BulkRow, RowRefused, Workflow
 from outlast.testing.statements.workflow_verbs import WorkflowVerbs
 from outlast.testing.statements.workflows import WorkflowStatements
 
@@ -123,6 +123,9 @@ class BulkStatements:
             item.outcome, item.reason = "refused", "there is no workflow with this id"
         except (NotNow, Unacceptable) as error:
             item.outcome, item.reason = "refused", str(error)
+        # guard: memory-refusing-items-stop-bulks
+        except (BadData, RowRefused) as error:
+            item.outcome, item.reason = "failed", str(error)
 
     def _do_to(self, workflow_id: str, bulk: BulkRow) -> None:
         """`outlast.try_verb`. Raises NoSuchRow, NotNow, Unacceptable."""
@@ -141,12 +144,16 @@ class BulkStatements:
         WorkflowStatements(self._db).cancel(workflow_id, bulk.by, bulk.why, bulk.arguments.get("mode", UNDO))
 
     def _end(self, bulk: BulkRow, row: Workflow, error: str | None) -> None:
+        # guard: memory-refusing-bulks-end
+        if self._db.refuses(row.new.workflow_id):
+            bulk.next_at = self._db.now() + 10.0
+            return
         bulk.over = True
         outcomes = [each.outcome for each in bulk.items]
         counts = {"verb": bulk.verb, "total": len(outcomes), "done": outcomes.count("done")}
         row.status = Status.SUCCESS if error is None else Status.ERROR
         row.output = (
-            json.dumps({**counts, "refused": outcomes.count("refused"), "failed": 0})
+            json.dumps({**counts, **{each: outcomes.count(each) for each in ("refused", "failed")}})
             if error is None
             else None
         )

@@ -8,10 +8,11 @@ from typing import Any
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
 from outlast.core.listing import Page
+from outlast.core.ports import BadData, NotNow
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
-from outlast.core.status import LIVE
-from outlast.core.verbs import BULK, Verb
+from outlast.core.status import LIVE, Status
+from outlast.core.verbs import BULK, UNDO, Verb
 from outlast.testing.listings import completions, listed, shown
 from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.queue_verbs import QueueVerbs
@@ -52,12 +53,22 @@ class PageStatements(WorkflowStatements):
         """A page of any resource."""
         return listed(self._db, resource, given, after, limit)
 
+    def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
+        """`cancel`. Raises NotNow, Blocked, and what else its row refuses to be written with."""
+        try:
+            return super().cancel(workflow_id, by, why, mode)
+        except BadData as error:
+            raise NotNow(f"the database refuses it: {error}") from error
+
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """The functions of verbs."""
         if verb is BULK:
             return BulkStatements(self._db).begin(arguments, by)
         if verb.noun is WORKFLOWS:
-            return WorkflowVerbs(self._db).act(verb, key or "", arguments, by)
+            try:
+                return WorkflowVerbs(self._db).act(verb, key or "", arguments, by)
+            except BadData as error:
+                raise NotNow(f"the database refuses it: {error}") from error
         if verb.noun is QUEUES:
             done = QueueVerbs(self._db).act(verb, key or "", arguments, by)
         else:

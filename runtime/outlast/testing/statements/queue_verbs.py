@@ -51,11 +51,13 @@ class QueueVerbs:
             row
             for _, row in self._db.waiting(name)
             if row.status is Status.ENQUEUED and key in (None, row.new.queue_key)
-        ]
-        for row in waiting[:_DRAINED_MAX]:
+        ][:_DRAINED_MAX]
+        # guard: memory-refusing-rows-drained = waiting
+        drained = [row for row in waiting if not self._db.refuses(row.new.workflow_id)]
+        for row in drained:
             end_waiting(row, "workflow_cancelled", self._db.now())
         self._db.tell_ends()
-        return {"cancelled": len(waiting[:_DRAINED_MAX]), "more": len(waiting) >= _DRAINED_MAX}
+        return {"cancelled": len(drained), "more": len(waiting) == _DRAINED_MAX and bool(drained)}
 
 
 def _check(settings: Mapping[str, Any]) -> None:

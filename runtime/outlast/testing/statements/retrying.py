@@ -39,6 +39,10 @@ class Retrying:
         else:
             steps = self.failed_steps(workflow_id, row)
         status = row.status
+        # guard: memory-refusing-rows-retried = ()
+        with_it = list(self._cancelled_with(workflow_id)) if status is Status.CANCELLED else []
+        for each in (workflow_id, *with_it):
+            self._db.check_writable(each)
         dropped = self.go_on(workflow_id, row, verb.name, steps, by, given.get("why"))
         if status is Status.CANCELLED:
             self._retry_cancelled_children(workflow_id)

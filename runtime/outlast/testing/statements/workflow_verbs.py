@@ -76,6 +76,8 @@ class WorkflowVerbs:
             raise NotNow(f"the workflow runs within its batch; pause {row.batch}")
         held = None if row.held is None else json.loads(row.held)
         if held is None or held["reason"] != "paused":
+            # guard: memory-refusing-rows-paused
+            self._db.check_writable(workflow_id)
             row.held = json.dumps(
                 {
                     "reason": "paused",
@@ -96,6 +98,7 @@ class WorkflowVerbs:
     def _resume(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         row = self._live(RESUME, workflow_id)
         if row.held is not None:
+            self._db.check_writable(workflow_id)
             held = json.loads(row.held)
             row.held = over_of_pause(row.held) if held["reason"] == "paused" else None
             if held["reason"] != "paused":
@@ -242,6 +245,7 @@ class WorkflowVerbs:
             called_after=former.called_after if former.step_id in records else came - 1 if came else None,
             at_s=former.at_s or max([self._db.now(), *(each.at_s or 0.0 for each in records.values())]),
         )
+        self._db.check_writable(workflow_id)
         settled = {"by": by, "at": self._db.date().isoformat(), "why": given.get("why")}
         self._db.records[workflow_id, step.step_id] = Record(
             step, -1, self._db.now(), settled, row.status not in LIVE
@@ -270,6 +274,8 @@ class WorkflowVerbs:
                 f"{live} is live, and belongs to it or may still read it; cancel that first, or let it end"
             )
         for each in family:
+            self._db.check_writable(each)
+        for each in family:
             del rows[each]
         for row in rows.values():
             if row.new.parent in family:
@@ -283,6 +289,7 @@ class WorkflowVerbs:
 
     def _set(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         row = self._db.workflows[workflow_id]
+        self._db.check_writable(workflow_id)
         try:
             changes = attributes_json(given["attributes"], nulls=True)
             row.attributes = merged(row.attributes, changes or "{}")

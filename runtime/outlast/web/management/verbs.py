@@ -59,7 +59,10 @@ class VerbRoutes:
         if owner is not None:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
-        status = await self._change_status(verb, workflow_id, arguments, who_called(call))
+        try:
+            status = await self._change_status(verb, workflow_id, arguments, who_called(call))
+        except NotNow as error:
+            raise ProblemError(Problem("wrong_state", str(error))) from None
         if status is None:
             found = await self._owned.ownership(workflow_id, owner)
             if found.status not in verb.already:
