@@ -88,6 +88,19 @@ as $$
   select w.status = 'CANCELLED' or (w.status = 'ERROR' and outlast.readable(w.error) ->> 'code' = 'workflow_timeout')
 $$;
 
+create or replace function outlast.end_came_at(w outlast.workflow_status)
+returns integer
+language sql
+stable
+as $$
+  -- The place of the first record that its end came from: a failure, or what stopped it. Null where there is none.
+  select min(o.completion_order)
+  from (select outlast.readable(w.error) as error offset 0) as e
+  join outlast.operation_outputs o on o.workflow_id = w.workflow_id and (
+    o.step_id in (select json_array_elements_text(coalesce(e.error -> 'steps', '[]')))
+    or (o.kind = 'stop' and outlast.ended_by_stop(w)))
+$$;
+
 create or replace function outlast.undone_steps(workflow_id text)
 returns text[]
 language sql
@@ -630,8 +643,9 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'undone_steps', 'why_not_retried', 'lock_maps_of',
-    'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map', 'send_again'],
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'end_came_at', 'undone_steps', 'why_not_retried',
+    'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
+    'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);
 

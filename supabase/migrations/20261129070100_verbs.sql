@@ -138,7 +138,7 @@ begin
   o := outlast.step_to_settle(w.workflow_id, step, coalesce(settle_workflow.name, w.held -> 'running' ->> step));
   step_id := o.step_id;
   insert into outlast.operation_outputs as x (
-    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, completed_at, at, settled
+    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, completed_at, at, settled, called_after
   )
   select w.workflow_id, o.step_id, o.name, settle_workflow.output::json,
     case when settle_workflow.error is not null then json_build_object(
@@ -146,7 +146,10 @@ begin
       'attributes', '{}'::json, 'dropped', '[]'::json, 'traceback', '') end,
     0, coalesce(max(r.completion_order), 0) + 1, floor(random() * 9007199254740992)::bigint, now(),
     greatest(max(r.at), now()),
-    json_build_object('by', outlast.actor(by), 'at', outlast.utc_text(now()), 'why', why)
+    json_build_object('by', outlast.actor(by), 'at', outlast.utc_text(now()), 'why', why),
+    -- What ran when its workflow failed had been called before that came.
+    -- guard: settled-depends-on-the-end = null
+    outlast.end_came_at(w) - 1
   from outlast.operation_outputs r where r.workflow_id = w.workflow_id
   on conflict (workflow_id, step_id) do update
   set name = excluded.name, output = excluded.output, error = excluded.error, settled = excluded.settled,

@@ -14,7 +14,7 @@ import pytest
 from outlast import CompensationFailed, map_, receive, saga, start, step, workflow
 from outlast.core.errors import WrongState
 from outlast.core.status import Status
-from outlast.core.verbs import FORK, KILL, RETRY, REWIND
+from outlast.core.verbs import FORK, KILL, RETRY, REWIND, SETTLE
 from outlast.sdk import sagas
 from outlast.store.instances import RecoveryLimits
 from tests.engine.harness import WAIT_S, Bench, engine_on
@@ -140,6 +140,20 @@ async def tells_what_stands() -> str:
 
 
 @workflow
+async def pays_after_its_saga() -> str:
+    async with saga() as s:
+        await s.do(work, "a", undo=undo)
+    return await work("pay")
+
+
+@workflow
+async def pays_beside_what_fails() -> str:
+    paid = asyncio.ensure_future(work("pay"))
+    await work("fails")
+    return await paid
+
+
+@workflow
 async def says_no() -> str:
     try:
         return await trip()
@@ -197,7 +211,7 @@ async def item(_: int) -> str:
 
 EVERY = (
     trip, plain_trip, by_itself, two_sagas, beside, parent, mapped, item, tells_what_stands, says_no, nested,
-    grouped, plain_nested,
+    grouped, plain_nested, pays_after_its_saga, pays_beside_what_fails,
 )  # fmt: skip
 
 
@@ -324,6 +338,27 @@ async def test_one_that_was_lost_while_it_undid_is_still_cancelled(database: str
         await act(bench, RETRY, workflow_id)
         assert await bench.result(workflow_id) == "ship"
         assert trail == ["a", "b", "c", "pay", "ship"]
+
+
+@pytest.mark.parametrize("flow", [pays_after_its_saga, pays_beside_what_fails])
+async def test_what_was_settled_since_the_end_is_not_done_again(bench: Bench, flow: Any) -> None:
+    hangs("pay", "fails")
+    broken.add("fails")
+    workflow_id = await bench.start(flow)
+    await reached(bench, "pay")
+    if flow is pays_after_its_saga:
+        await bench.engine.cancel(workflow_id)
+    else:
+        gates.pop("fails").set()
+    await bench.until(lambda: workflow_id not in bench.live)
+    step_id = "3" if flow is pays_after_its_saga else "1.1"
+    settled = await act(bench, SETTLE, workflow_id, step=step_id, name="work", output="by phone")
+    assert settled["status"] in ("CANCELLED", "ERROR")
+    let_go_on()
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    assert await bench.result(workflow_id) == "by phone"
+    assert "pay" not in trail
 
 
 async def test_who_waits_for_one_that_was_lost_while_it_undid_is_told(database: str) -> None:
@@ -509,6 +544,21 @@ async def test_a_def_workflow_undoes_what_stands_too(bench: Bench) -> None:
     await act(bench, RETRY, workflow_id)
     assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
     assert trail == ["unb"]
+
+
+@pytest.mark.usefixtures("within_no_time")
+@pytest.mark.parametrize("flow", [parent, mapped])
+async def test_a_parent_of_what_stands_is_retried_with_it(bench: Bench, flow: Any) -> None:
+    broken.update({"pay", "unb"})
+    workflow_id = await bench.start(flow)
+    assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
+    broken.clear()
+    trail.clear()
+    await act(bench, RETRY, workflow_id)
+    assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
+    assert trail == ["unb"]
+    await act(bench, RETRY, workflow_id)
+    assert await bench.result(workflow_id) == "ship"
 
 
 @pytest.mark.usefixtures("within_no_time")

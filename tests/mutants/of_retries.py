@@ -110,6 +110,16 @@ MUTANTS = (
         CUT_SHORT + "test_what_came_of_what_stood_is_not_done_again[nested-came1]",
     ),
     Mutant(
+        "settled-depends-on-the-end",
+        "What was settled since the workflow failed is not done again by a retry",
+        CUT_SHORT_ON_POSTGRES + "test_what_was_settled_since_the_end_is_not_done_again[pays_after_its_saga]",
+    ),
+    Mutant(
+        "childs-standing-taken-over",
+        "A parent whose child could not undo all is retried with it",
+        CUT_SHORT + "test_a_parent_of_what_stands_is_retried_with_it[parent]",
+    ),
+    Mutant(
         "undone-stays-done",
         "What a saga has undone, or may have, is no longer done where the record that it undid goes",
         CUT_SHORT_ON_POSTGRES + "test_a_retry_after_a_kill_begins_before_what_was_undone",

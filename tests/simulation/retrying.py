@@ -23,6 +23,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import KILL, RETRY, REWIND, UNDO
+from outlast.sdk import sagas
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow as Row
 from outlast.testing.stores import MemoryStore
@@ -118,6 +119,14 @@ async def survives(items: list[Any]) -> list[str]:
 
 
 @workflow
+async def nested(items: list[Any]) -> list[str]:
+    """A saga in another one: what it could not undo stands while that undoes."""
+    async with saga() as s:
+        got = [await s.do(work, name, fails, undo=undo) for name, fails, _ in items[:1]]
+        return got + await undoes(items[1:])
+
+
+@workflow
 async def both_undo(items: list[Any]) -> list[str]:
     """A child and the items of a map."""
     child = await start(undoes, items[:2])
@@ -141,7 +150,7 @@ async def row_of_one(given: list[Any]) -> list[str]:
     return await row([given])
 
 
-CALLED = (row, queued, beside, cleans, undoes, survives, both_undo, parent, mapped)
+CALLED = (row, queued, beside, cleans, undoes, survives, nested, both_undo, parent, mapped)
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,8 @@ class Drawn:
     """Of one workflow after the other that has done all of its saga whether it is cancelled then."""
     attempts_max: int
     """So often a workflow may be lost."""
+    undo_within_s: float
+    """So long an undo is tried."""
 
 
 def draw(seed: int) -> Drawn:
@@ -177,7 +188,9 @@ def draw(seed: int) -> Drawn:
     )
     traps = tuple(chance.choice(TRAPS) for _ in range(chance.choice([0, 4, 12])))
     cancelled = tuple(chance.random() < 0.5 for _ in range(chance.choice([0, 3])))
-    return Drawn(plan, calls, acts, traps, cancelled, chance.choice([0, 1, 10]))
+    return Drawn(
+        plan, calls, acts, traps, cancelled, chance.choice([0, 1, 10]), chance.choice([0.0, 86400.0])
+    )
 
 
 def _items(chance: random.Random) -> list[Any]:
@@ -320,8 +333,12 @@ class Retrying(Run):
 
     def play(self) -> None:
         """Blocks are small."""
-        with small_blocks():
-            super().play()
+        within_s, sagas.UNDO_WITHIN_S = sagas.UNDO_WITHIN_S, self._drawn.undo_within_s
+        try:
+            with small_blocks():
+                super().play()
+        finally:
+            sagas.UNDO_WITHIN_S = within_s
 
     def check(self) -> None:
         """Each call returned what it should."""

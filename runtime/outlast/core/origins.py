@@ -68,7 +68,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         # What was raised while a failure was handled comes from its own record alone.
         more: list[BaseException | None] = [each.__cause__, each.__context__]
         # guard: handled-failures-dropped
-        if _is_marked(each):
+        if comes_from_record(each):
             more = []
         if isinstance(each, BaseExceptionGroup):
             more += each.exceptions
@@ -78,5 +78,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 todo.append(other)
 
 
-def _is_marked(error: BaseException) -> bool:
+def comes_from_record(error: BaseException) -> bool:
+    """Whether it is the failure of a step or a child, as `mark_step` says."""
     return _STEP in getattr(error, "__dict__", {})

@@ -19,7 +19,7 @@ from outlast.core.errors import (
 )
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
-from outlast.core.origins import origins_of, standing_of
+from outlast.core.origins import comes_from_record, origins_of, standing_of
 from outlast.core.records import Ending
 from outlast.core.status import Status
 from outlast.core.storable import clean_json, clean_text
@@ -116,7 +116,9 @@ def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending
             return Ending(Status.ERROR, error=text), None
     record = encode_failure(error)
     told: dict[str, Any]
-    if isinstance(error, CompensationFailed):
+    # A child's is that child's: what stands is undone by a retry of it.
+    # guard: childs-standing-taken-over = isinstance(error, CompensationFailed)
+    if isinstance(error, CompensationFailed) and not comes_from_record(error):
         told = {"code": error.code, "message": "a saga could not be undone as a whole"}
         told |= {"steps": standing_of(error), "undone": error.undone, "standing": error.standing}
         told["failure"] = record

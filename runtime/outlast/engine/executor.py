@@ -21,7 +21,7 @@ from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, S
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
-from outlast.core.origins import mark_standing, mark_undone, standing_of
+from outlast.core.origins import comes_from_record, mark_standing, mark_undone, standing_of
 from outlast.core.ports import BadData
 from outlast.core.records import Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
@@ -480,7 +480,8 @@ def _compensations_in(error: BaseException) -> list[CompensationFailed]:
     """It, or those in its groups."""
     if isinstance(error, BaseExceptionGroup):
         return [found for each in error.exceptions for found in _compensations_in(each)]
-    return [error] if isinstance(error, CompensationFailed) else []
+    own = isinstance(error, CompensationFailed) and not comes_from_record(error)
+    return [error] if own else []  # type: ignore[list-item]
 
 
 def _all_of(stood: list[CompensationFailed]) -> CompensationFailed:

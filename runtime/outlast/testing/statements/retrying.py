@@ -142,6 +142,13 @@ class Retrying:
         ]
         return [*failed, *self._undone(workflow_id, row)]
 
+    def end_came_at(self, workflow_id: str, row: Workflow) -> int | None:
+        """`outlast.end_came_at`."""
+        records, steps = self._db.records_of(workflow_id), json.loads(row.error or "{}").get("steps", [])
+        ends = [*steps, *([kinds.STOP_ID] if _ended_by_stop(row) else ())]
+        places = [records[each].step.completion_order for each in ends if each in records]
+        return min((each for each in places if each is not None), default=None)
+
     def _undone(self, workflow_id: str, row: Workflow) -> list[str]:
         error = json.loads(row.error or "{}")
         if not error or error.get("code") == "compensation_failed":

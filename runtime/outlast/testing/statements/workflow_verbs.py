@@ -230,11 +230,13 @@ class WorkflowVerbs:
         by_hand = {each for each, record in self._db.records_of(workflow_id).items() if record.settled}
         former = _step_to_settle(records, by_hand, given["step"], given.get("name"))
         last = max((each.completion_order or 0 for each in records.values()), default=0)
+        came = Retrying(self._db).end_came_at(workflow_id, row)
         error = None if "error" not in given else _failure(given["error"])
         step = former._replace(
             output=None if error else json.dumps(given["output"]),
             error=error,
             completion_order=former.completion_order or last + 1,
+            called_after=former.called_after if former.step_id in records else came - 1 if came else None,
             at_s=former.at_s or max([self._db.now(), *(each.at_s or 0.0 for each in records.values())]),
         )
         settled = {"by": by, "at": self._db.date().isoformat(), "why": given.get("why")}
