@@ -361,10 +361,11 @@ async def test_what_was_settled_since_the_end_is_not_done_again(bench: Bench, fl
     assert "pay" not in trail
 
 
-async def test_who_waits_for_one_that_was_lost_while_it_undid_is_told(database: str) -> None:
+@pytest.mark.parametrize("flow", [parent, mapped])
+async def test_who_waits_for_one_that_was_lost_while_it_undid_is_told(database: str, flow: Any) -> None:
     hangs("pay", "unb")
     async with engine_on(database, *EVERY) as lost:
-        workflow_id = await lost.start(parent)
+        workflow_id = await lost.start(flow)
         await reached(lost, "pay")
         await lost.suspended(workflow_id)
         (child,) = lost.live

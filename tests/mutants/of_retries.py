@@ -143,12 +143,12 @@ MUTANTS = (
     Mutant(
         "exhausted-untold",
         "Who waits for what was lost while it undid is told of its end",
-        CUT_SHORT_ON_POSTGRES + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told",
+        CUT_SHORT_ON_POSTGRES + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told[parent]",
     ),
     Mutant(
         "memory-exhausted-untold",
         "By the in-memory store as well",
-        CUT_SHORT + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told",
+        CUT_SHORT + "test_who_waits_for_one_that_was_lost_while_it_undid_is_told[mapped]",
     ),
     Mutant(
         "given-up-untold",
