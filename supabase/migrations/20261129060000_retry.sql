@@ -7,7 +7,7 @@ alter table outlast.workflow_status
 comment on column outlast.workflow_status.generation is 'How often it was let run to an end: each retry and each rewind raises it.';
 comment on column outlast.workflow_status.retried_at is 'Since when it runs again: its timeout counts from then.';
 comment on column outlast.workflow_status.last_place is
-  'The last place in its order that was given out before it was retried: later ones are later, for who reads its events.';
+  'The last place in its order that was given out before it was retried, and the number of its result: later ones are later, for who reads its events.';
 
 create table if not exists outlast.acts (
   act_id bigint generated always as identity primary key,
@@ -285,7 +285,10 @@ begin
       saga = coalesce(s.saga, case when f.undos > coalesce(g.undos, 0) then 'open' end),
       -- guard: retried-past-its-deadline = deadline = x.deadline,
       deadline = now() + (x.deadline - coalesce(x.retried_at, x.created_at)),
-      retried_at = now(), last_place = greatest(x.last_place, f.last),
+      retried_at = now(),
+      -- Streams have given the number after the last one to the result.
+      -- guard: retry-gives-the-results-number-again = last_place = greatest(x.last_place, f.last),
+      last_place = coalesce(greatest(x.last_place, f.last), 0) + 1,
       -- guard: second-end-untold = untold = x.untold,
       untold = true,
       nonce = floor(random() * 9007199254740992)::bigint, updated_at = now()

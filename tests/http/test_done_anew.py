@@ -15,7 +15,7 @@ HEADERS = {"apikey": SECRET}
 FUNCTION = """
 from pathlib import Path
 
-from outlast import map_, receive, send, step, workflow
+from outlast import map_, publish, receive, send, step, workflow
 
 SAID = Path({folder!r})
 
@@ -49,6 +49,15 @@ async def cries(to: str) -> str:
     except ValueError as error:
         await send(to, str(error), "told")
         raise
+
+
+@workflow
+async def charges() -> str:
+    await look("items")
+    if (SAID / "end").read_text() == "!no":
+        raise ValueError("no")
+    await publish("charged", 5)
+    return await look("end")
 
 
 @workflow
@@ -121,3 +130,26 @@ def test_a_rewound_map_is_of_the_items_that_there_are_now(host: Host, said: Path
     (said / "end").write_text("well")
     act(host, workflow_id, "rewind", to="1")
     assert result(host, workflow_id)["output"] == [40, 50]
+
+
+def streamed(host: Host, key: str, after: int) -> list[tuple[str, int]]:
+    """The events of a call that has seen those up to this number: kinds and ids."""
+    headers = {**HEADERS, "accept": "text/event-stream", "idempotency-key": key, "last-event-id": str(after)}
+    url = f"{host.url}/functions/v1/anew/charges"
+    text = ask("POST", url, json={}, headers=headers, timeout=LIMIT_S).text
+    fields = [dict(line.split(": ", 1) for line in each.splitlines()) for each in text.strip().split("\n\n")]
+    return [(each["event"], int(each["id"])) for each in fields]
+
+
+@pytest.mark.parametrize("kept", [1, 0])
+def test_a_stream_that_is_resumed_after_a_retry_misses_nothing(host: Host, said: Path, kept: int) -> None:
+    (said / "items").write_text("" if kept else "!none")
+    (said / "end").write_text("!no")
+    assert streamed(host, "k", 0) == [("status", 0), ("step", 1), ("result", 2)]
+    (said / "items").write_text("")
+    (said / "end").write_text("well")
+    act(host, "anew/charges:k", "retry")
+    again = [] if kept else [("step", 3)]
+    first = 3 + len(again)
+    new = [*again, ("event", first), ("step", first + 1), ("result", first + 2)]
+    assert streamed(host, "k", 2) == [("status", 2), *new]

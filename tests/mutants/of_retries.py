@@ -349,6 +349,12 @@ MUTANTS = (
         "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
     ),
     Mutant(
+        "retry-gives-the-results-number-again",
+        "A stream that is resumed after a retry misses none of what was recorded since",
+        "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
+        "http/test_done_anew.py::test_a_stream_that_is_resumed_after_a_retry_misses_nothing",
+    ),
+    Mutant(
         "forks-go-on-since-their-source",
         "A fork's timeouts count from its own beginning",
         "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",

@@ -928,6 +928,7 @@ async def test_what_is_retried_goes_on_from_its_next_claim(both: Both, queue: st
     retried_s = time.time()  # noqa: TID251
     again, first = await claimed(both.a)
     assert first["goes_on_s"] > retried_s
+    assert again.last_place == 3, "the result's number is nobody else's"
     await both.a.instances.release({"w": again.epoch})
     again, second = await claimed(both.b)
     assert second == first

@@ -69,7 +69,7 @@ def test_a_row_that_is_retried(connection: Connection[Any]) -> None:
     record(connection, "w", "5", 5, 1, error="{}")
     with as_user(connection, {"role": "service_role"}, "service_role"):
         assert one(connection, "select outlast.retry('w', 'mended')") == "ENQUEUED"
-    assert one(connection, SHOWN, "w") == ("ENQUEUED", 4, 2, None, None, None, True, True, True, 5)
+    assert one(connection, SHOWN, "w") == ("ENQUEUED", 4, 2, None, None, None, True, True, True, 6)
     kept = "select array_agg(step_id order by step_id) from outlast.operation_outputs"
     assert one(connection, kept) == ["1", "4"]
     noted = one(connection, "select verb, by, why, before from outlast.acts")

@@ -193,7 +193,7 @@ class Retrying:
             row.new = row.new._replace(deadline_s=now + deadline_s - began)
         if not self._db.records_of(workflow_id):
             row.new = row.new._replace(version=None)
-        row.retried_at, row.last_place = now, max([row.last_place, *places])
+        row.retried_at, row.last_place = now, max([row.last_place, *places]) + 1
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
 
