@@ -145,6 +145,25 @@ as $$
   where w.workflow_id = failed_steps.workflow_id
 $$;
 
+create or replace function outlast.undoes_still(workflow_id text)
+returns text
+language sql
+stable
+as $$
+  -- One that was stopped with this workflow, over all generations, and still undoes; null: there is none.
+  with recursive line (id) as (
+    select undoes_still.workflow_id
+    union all
+    select c.workflow_id from line l
+    join outlast.workflow_status c on c.parent = l.id and not c.detached
+    where c.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.ended_by_stop(c)
+  )
+  select c.workflow_id from line l
+  join outlast.workflow_status c on c.parent = l.id and not c.detached
+  where c.status in ('ENQUEUED', 'PENDING') and c.saga in ('stopping', 'undoing')
+  limit 1
+$$;
+
 create or replace function outlast.why_not_retried(
   verb text, w outlast.workflow_status, out reason text, out hint text
 )
@@ -152,6 +171,8 @@ language plpgsql
 stable
 as $$
 -- Why a workflow, which is locked, can't be retried or rewound; null: it can.
+declare
+  still text;
 begin
   -- guard: success-is-retried = if w.status in ('ENQUEUED', 'PENDING') then
   if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
@@ -177,6 +198,14 @@ begin
     where m.workflow_id = w.parent and m.status = 'PENDING' and not (m.map ->> 'stopped')::boolean) then
     reason := 'this is an item of a map that is over, or has failed and begins nothing more';
     hint := 'retry the workflow that the map belongs to: it runs the failed items again';
+  elsif outlast.ended_by_stop(w) then
+    still := outlast.undoes_still(w.workflow_id);
+    -- Its end would come after the retry, and fail what was retried.
+    -- guard: retried-while-children-undo = if false then
+    if still is not null then
+      reason := still || ', which was stopped with it, still undoes';
+      hint := 'wait until that has ended, or kill it';
+    end if;
   end if;
 end
 $$;
@@ -646,8 +675,8 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'end_came_at', 'undone_steps', 'why_not_retried',
-    'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
+    'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
     'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);

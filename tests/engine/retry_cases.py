@@ -203,6 +203,18 @@ async def trip() -> str:
         return hotel + flight + await work("pay")
 
 
+@workflow
+async def child_with_a_saga() -> str:
+    async with saga() as s:
+        await s.do(work, "room", undo=lambda _: work("free"))
+        return await work("slow")
+
+
+@workflow
+async def has_such_a_child() -> str:
+    return await (await start(child_with_a_saga)).result()
+
+
 @workflow(queue=alone)
 async def queued(name: str) -> str:
     if name == "slow":
@@ -240,7 +252,8 @@ async def chooses() -> str:
 
 EVERY = (
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
-    with_timeout, child, parent, lets_go, many, twice, generated, one_item, trip, queued, tells,
+    with_timeout, child, parent, lets_go, child_with_a_saga, has_such_a_child,
+    many, twice, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
@@ -432,6 +445,23 @@ async def test_children_that_were_cancelled_with_it_go_on_with_it(bench: Bench) 
     await retried(bench, workflow_id)
     assert await bench.result(workflow_id) == "SLOW"
     assert await bench.result(f"{workflow_id}/1") == "AA2"
+
+
+async def test_what_is_cancelled_goes_on_once_its_children_have_undone(bench: Bench) -> None:
+    gates.update(slow=asyncio.Event(), free=asyncio.Event())
+    workflow_id = await bench.start(has_such_a_child)
+    await bench.until(lambda: bool(ran["slow"]))
+    assert await bench.engine.cancel(workflow_id)
+    await fails(bench, workflow_id, "workflow_cancelled")
+    await bench.until(lambda: bool(ran["free"]))
+    with pytest.raises(NotNow, match="/1, which was stopped with it, still undoes"):
+        await retried(bench, workflow_id)
+    for gate in gates.values():
+        gate.set()
+    await fails(bench, f"{workflow_id}/1", "workflow_cancelled")
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "SLOW"
+    assert ran["room"] == 2
 
 
 async def test_what_was_retried_is_cancelled_with_its_children_again(bench: Bench) -> None:

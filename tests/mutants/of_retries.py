@@ -63,6 +63,16 @@ MUTANTS = (
         "A map does not end beside a bulk that retries its items",
         SQL + "test_a_map_does_not_end_beside_the_retry_of_an_item",
     ),
+    Mutant(
+        "retried-while-children-undo",
+        "A cancelled workflow is retried once what was cancelled with it has undone",
+        POSTGRES + "test_what_is_cancelled_goes_on_once_its_children_have_undone",
+    ),
+    Mutant(
+        "memory-retried-while-children-undo",
+        "So it is in memory",
+        CASES + "test_what_is_cancelled_goes_on_once_its_children_have_undone",
+    ),
     Mutant("success-is-retried", "A success never changes", SQL + "test_what_can_not_be_retried"),
     Mutant(
         "memory-success-is-retried",

@@ -10,7 +10,7 @@ from outlast.core import kinds
 from outlast.core.maps import NewMap
 from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NotNow
-from outlast.core.status import FAILED, Status
+from outlast.core.status import FAILED, LIVE, Status
 from outlast.core.verbs import REWIND, Verb
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
@@ -131,6 +131,22 @@ class Retrying:
         of_one = row.new.queue is not None and row.new.queue == row.new.parent
         if of_one and not _begins_more(of_map):
             raise NotNow("this is an item of a map that is over, or has failed and begins nothing more")
+        # guard: memory-retried-while-children-undo
+        self._check_undone_below(workflow_id, row)
+
+    def _check_undone_below(self, workflow_id: str, row: Workflow) -> None:
+        """`outlast.undoes_still`. Raises NotNow."""
+        if row.status is Status.EXHAUSTED or not _ended_by_stop(row):
+            return
+        for each, child in self._db.workflows.items():
+            if child.new.parent != workflow_id or child.detached:
+                continue
+            if child.status in LIVE and child.saga in ("stopping", "undoing"):
+                raise NotNow(
+                    f"{each}, which was stopped with it, still undoes; wait until that has ended, or kill it"
+                )
+            if child.status in FAILED:
+                self._check_undone_below(each, child)
 
     # --- which records go ---------------------------------------------------------------------------------
 
