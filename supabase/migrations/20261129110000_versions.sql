@@ -13,7 +13,8 @@ language sql
 stable
 as $$
   -- By change how many open workflows went the new way, of the `newest` that have asked; how many the old one; how many began
-  -- before it was asked first (or within a `rollout` of that) and haven't come to it: they may have passed it. Of those that
+  -- before it was asked first (or within a `rollout` of that) and haven't come to it: they may have passed it. Failed ones of
+  -- either sort are counted together. Of those that
   -- may have gone the old way at most `most` are looked at; `complete` says whether these were all.
   with recursive names as (
     (select o.name from outlast.operation_outputs o where o.kind = 'patch' order by o.name limit 1)
@@ -21,7 +22,7 @@ as $$
     select (select o.name from outlast.operation_outputs o where o.kind = 'patch' and o.name > n.name order by o.name limit 1)
     from names n where n.name is not null
   )
-  select substr(c.name, 7), to_json(f.functions), a.took_new, b.took_old, n.not_asked, b.failed_old,
+  select substr(c.name, 7), to_json(f.functions), a.took_new, b.took_old, n.not_asked, b.failed_old + n.failed_not_asked,
     b.seen <= most and n.seen <= most, first.at
   from names c
   cross join lateral (
@@ -47,13 +48,23 @@ as $$
   ) as f
   cross join lateral (
     select count(*) as seen,
-      -- guard: not-asked-is-new = count(*) filter (where false) as not_asked
-      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and o.workflow_id is null) as not_asked
+      -- guard: not-asked-is-new = count(*) filter (where false) as not_asked,
+      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and o.workflow_id is null) as not_asked,
+      -- guard: failed-ones-never-asked = count(*) filter (where false) as failed_not_asked
+      count(*) filter (where e.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and o.workflow_id is null) as failed_not_asked
     from (
-      select w.workflow_id, w.status from outlast.workflow_status w
-      where w.function = any(f.functions) and w.created_at < first.at + rollout limit most + 1
+      (
+        select w.workflow_id, w.status from outlast.workflow_status w
+        where w.function = any(f.functions) and w.created_at < first.at + rollout limit most + 1
+      ) union all (
+        -- A fork with records is as old as they are.
+        -- guard: forks-are-new-to-changes = select w.workflow_id, w.status from outlast.workflow_status w where false and (true
+        select w.workflow_id, w.status from outlast.workflow_status w where (w.forked_from is not null
+          and w.function = any(f.functions) and w.created_at >= first.at + rollout
+          and (w.born ->> 'at_s')::float8 < extract(epoch from first.at + rollout)) limit most + 1
+      )
     ) as e
-    left join outlast.operation_outputs o on e.status in ('ENQUEUED', 'PENDING')
+    left join outlast.operation_outputs o on (e.status in ('ENQUEUED', 'PENDING') or e.status in ('ERROR', 'CANCELLED', 'EXHAUSTED'))
       and o.workflow_id = e.workflow_id and o.step_id = 'patch:' || substr(c.name, 7)
   ) as n
   where c.name is not null and cardinality(f.functions) > 0

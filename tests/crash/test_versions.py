@@ -243,7 +243,7 @@ def test_patches_say_when_the_old_branch_may_go(deploys: Deploys) -> None:
     (deploys.folder / "fails").touch()
     deploys.send(ids[2])
     until(lambda: show(new, ids[2])["status"] == "ERROR")
-    told = "safe to delete; 1 failed ones took the old branch: retry them before, or not at all"
+    told = "safe to delete; 1 failed ones took the old branch, or may: retry them before, or not at all"
     assert counts() == (1, 0, 0, 1, True, told)
     assert ask("GET", f"{new.url}/patches/v1?safe=false", headers={"apikey": SECRET}).json()["patches"] == []
     assert ask("GET", f"{new.url}/patches/v1").status_code == 401
@@ -261,3 +261,37 @@ def test_patches_say_when_the_old_branch_may_go(deploys: Deploys) -> None:
     (deploys.folder / "fails").unlink()
     deploys.send(fresh)
     assert output(new, fresh) == ["shipped"]
+
+
+def test_forks_and_failed_ones_may_have_passed_a_change_as_well(deploys: Deploys) -> None:
+    old = deploys.deploy({"order.py": PATCHED.format(first="await charge()")})
+    ids = [begin(old, "order", f"old-{number}") for number in range(2)]
+    deploys.until_waiting(2)
+    (deploys.folder / "fails").touch()
+    for each in ids:
+        deploys.send(each)
+        until(lambda: show(old, each)["status"] == "ERROR")  # noqa: B023
+    old.signal(15)
+    old.ended(60)
+    (deploys.folder / "fails").unlink()
+    earlier = "created_at = created_at - interval '3 hours', started_at = started_at - interval '3 hours'"
+    deploys.sql(f"update outlast.workflow_status set {earlier}")
+    code = PATCHED.format(first='await ship() if patched("use-ship") else await charge()')
+    new = deploys.deploy({"order.py": code})
+    _ = begin(new, "order", "fresh")
+    deploys.until_waiting(1)
+    answered = "update outlast.operation_outputs set completed_at = completed_at - interval '2 hours'"
+    deploys.sql(answered + " where kind = 'patch'")
+
+    def counts() -> tuple[Any, ...]:
+        answer = ask("GET", f"{new.url}/patches/v1", headers={"apikey": SECRET})
+        (row,) = answer.json()["patches"]
+        return tuple(row[each] for each in ("took_new", "took_old", "not_asked", "failed_old", "safe"))
+
+    assert counts() == (1, 0, 0, 2, True)
+    pause = "select f.fork, outlast.pause_workflow(f.fork) from outlast.fork_workflow(%s, 'failed') as f"
+    ((fork, _),) = deploys.sql(pause, ids[0])
+    assert counts() == (1, 0, 1, 2, False)
+    deploys.sql("select outlast.resume_workflow(%s)", fork)
+    assert output(new, fork) == ["charged"]
+    assert counts() == (1, 0, 0, 2, True)

@@ -52,6 +52,16 @@ MUTANTS = (
         "crash/test_versions.py::test_patches_say_when_the_old_branch_may_go",
     ),
     Mutant(
+        "forks-are-new-to-changes",
+        "A fork with records may have passed what its source has passed",
+        "crash/test_versions.py::test_forks_and_failed_ones_may_have_passed_a_change_as_well",
+    ),
+    Mutant(
+        "failed-ones-never-asked",
+        "A failed one that hasn't asked may take the old branch when it is retried",
+        "crash/test_versions.py::test_forks_and_failed_ones_may_have_passed_a_change_as_well",
+    ),
+    Mutant(
         "diverging-code-served",
         "Code that doesn't fit is not served, where that is asked for",
         "crash/test_replay_check.py::test_wrong_code_is_told_of_or_not_served",

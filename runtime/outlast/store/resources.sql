@@ -139,7 +139,7 @@ from (
       when c.took_old > 0 then c.took_old || ' open ones took the old branch: wait until they have ended'
       when c.not_asked > 0 then c.not_asked || ' open ones are older than it, and may take the old branch: wait until they have ended'
       when not c.complete then 'there are too many to be looked at: see that none of its functions is open from before it'
-      when c.failed_old > 0 then 'safe to delete; ' || c.failed_old || ' failed ones took the old branch: retry them before, or not at all'
+      when c.failed_old > 0 then 'safe to delete; ' || c.failed_old || ' failed ones took the old branch, or may: retry them before, or not at all'
       else 'safe to delete'
     end as advice
   from outlast.count_patches(100000, 1000000, interval '1 hour') as c

@@ -336,11 +336,14 @@ def _patch(database: Database, name: str, asked: Mapping[str, Record]) -> dict[s
     new = {each: record.step.output == "true" for each, record in asked.items()}
     open_ones = {each for each, row in rows.items() if row.status in LIVE}
     old = sum(not new[each] for each in new.keys() & open_ones)
-    older = sum(
-        rows[each].new.function in functions and rows[each].created_at < first + ROLLOUT_S
-        for each in open_ones - new.keys()
-    )
-    failed = sum(not new[each] and rows[each].status in FAILED for each in new)
+    may_have_passed = {
+        each
+        for each, row in rows.items()
+        if row.new.function in functions and _records_since(row) < first + ROLLOUT_S and each not in new
+    }
+    older = len(may_have_passed & open_ones)
+    took_old = {each for each in new if not new[each]}
+    failed = sum(rows[each].status in FAILED for each in took_old | may_have_passed)
     return {
         "name": name,
         "functions": functions,
@@ -352,6 +355,12 @@ def _patch(database: Database, name: str, asked: Mapping[str, Record]) -> dict[s
         "advice": "safe to delete" if not old and not older else "wait until they have ended",
         "asked_at": _date(first),
     }
+
+
+def _records_since(row: Workflow) -> float:
+    """A fork with records is as old as they are."""
+    since: float = (row.born or {}).get("at_s", row.created_at)
+    return min(since, row.created_at)
 
 
 _ROWS = {

@@ -45,10 +45,14 @@ PATCHES = Resource(
         Column(
             "not_asked",
             Kind.COUNT,
-            "How many open ones began before it was first asked, or up to an hour later, and haven't asked: "
-            "they may take the old branch.",
+            "How many open ones began before it was first asked, or up to an hour later (forks with records: "
+            "whose first one did), and haven't asked: they may take the old branch.",
         ),
-        Column("failed_old", Kind.COUNT, "How many failed ones took the old branch; a retry takes it again."),
+        Column(
+            "failed_old",
+            Kind.COUNT,
+            "How many failed ones took the old branch, or are older and haven't asked; a retry may take it.",
+        ),
         Column("safe", Kind.FLAG, "Whether no open one can take the old branch any more: it may go."),
         Column("advice", Kind.TEXT, "The same in words."),
         nullable("asked_at", Kind.TIMESTAMP, "When it was first asked, of what is still there."),
