@@ -81,9 +81,12 @@ create index if not exists workflow_status_attributes on outlast.workflow_status
 
 do $$
 begin
-  -- Where texts are ordered by a language, the primary key finds none by their beginnings.
+  -- Where texts are ordered by a language, the primary key finds none by their beginnings. By bytes they are ordered in "C", and
+  -- by all that Postgres itself brings (from 17 on).
   if not exists (
-    select from pg_database d where d.datname = current_database() and d.datcollate in ('C', 'POSIX') and d.datlocprovider = 'c'
+    select from pg_database d
+    where d.datname = current_database()
+      and (d.datlocprovider = 'c' and d.datcollate in ('C', 'POSIX') or d.datlocprovider = 'b')
   ) then
     create index if not exists workflow_status_prefix on outlast.workflow_status (workflow_id text_pattern_ops);
   end if;
