@@ -243,11 +243,10 @@ class Saga:
                 await self._ended()
             except asyncio.CancelledError as stopped:
                 error = cancelled = stopped
-        self.left_by = error
         # guard: undone-though-left-normally without 1
         if error is not None and log.body.goes_on:
             with undo_here():
-                undoing = asyncio.get_running_loop().create_task(self._undo_all(), name="undo")
+                undoing = asyncio.get_running_loop().create_task(self._undo_all(error), name="undo")
             # guard: undo-not-shielded = await undoing
             while not undoing.done():
                 try:
@@ -272,7 +271,7 @@ class Saga:
         while self._under_way:
             await asyncio.wait(list(self._under_way))
 
-    async def _undo_all(self) -> None:
+    async def _undo_all(self, left_by: BaseException) -> None:
         for task in list(self._under_way.values()):
             if task is not None:
                 task.cancel()
@@ -284,6 +283,7 @@ class Saga:
             # guard: standing-not-tried-again
             if again is True:
                 continue
+            self.left_by = left_by  # not before: its traceback leads back here
             self._log.body.stands(self, error, again=bool(again))
             raise error
 
@@ -357,23 +357,23 @@ class SyncSaga:
         """As `Saga.leave`."""
         log = self._log
         log.closed = True
-        self.left_by = error
         try:
             if error is not None and log.body.goes_on:
                 with undo_here():
-                    self._undo_all()
+                    self._undo_all(error)
                 mark_undone(error, log.undone)
         finally:
             if log.body.goes_on:
                 log.body.close_saga(log)
 
-    def _undo_all(self) -> None:
+    def _undo_all(self, left_by: BaseException) -> None:
         while True:
             error, again = self.undo_again()
             if error is None:
                 return
             if again is True:
                 continue
+            self.left_by = left_by  # not before: its traceback leads back here
             self._log.body.stands(self, error, again=bool(again))
             raise error
 
