@@ -1,4 +1,4 @@
-"""The cases of schedules on Postgres, and what of one schedule must not hold up the others."""
+"""The cases of schedules on Postgres, in real seconds, and what one schedule must not hold up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
 from tests.store.harness import under_way
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 GOOD = "select outlast.schedule('good', 'tidy', every => '1 second', overlap => 'allow')"
 

@@ -26,6 +26,7 @@ def test_without_faults_all_is_well_too() -> None:
         assert RUNS.calm(seed) == [], seed
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     seen = RUNS.sights(range(60))
     assert set(FAULTS) <= seen.keys()
@@ -36,12 +37,14 @@ def test_a_seed_gives_the_same_run_again() -> None:
     assert [RUNS.sights([seed]) for seed in range(5)] == [RUNS.sights([seed]) for seed in range(5)]
 
 
+@pytest.mark.slow
 def test_it_notices_who_is_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages to those that refuse use up what one delivery takes."""
     monkeypatch.setattr(Refusals, "now", lambda _: [])
     assert RUNS.notices("is undelivered since", range(60))
 
 
+@pytest.mark.slow
 def test_it_notices_who_is_left_out_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     note = Refusals.note
 
