@@ -232,8 +232,10 @@ class Membership:
         if self._came_back:
             self._loop.relent()
         self._came_back = False
-        # With a pause between: whatever ends sessions may end each.
-        self._forced_at = max(monotonic(), self._forced_at + RETRY.backoff_s)
+        # With a pause between: whatever ends sessions may end each. One pause, however many were lost just now:
+        # others take for dead whose session is gone for longer than some.
+        now = monotonic()
+        self._forced_at = min(max(now, self._forced_at + RETRY.backoff_s), now + RETRY.backoff_s)
         self._loop.wake(self._forced_at)
 
     async def _do_round(self) -> float:
