@@ -232,7 +232,7 @@ class Membership:
         if self._came_back:
             self._loop.relent()
         self._came_back = False
-        # With a pause between: whatever ends sessions may end each. One pause, however many were lost just now:
+        # With a pause between: whatever ends sessions may end each. One, however many were lost just now, as
         # others take for dead whose session is gone for longer than some.
         now = monotonic()
         self._forced_at = min(max(now, self._forced_at + RETRY.backoff_s), now + RETRY.backoff_s)
