@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from outlast import sleep, step, transaction, workflow
+from outlast.core.background import RETRY
 from outlast.core.claims import ClaimedWorkflow
+from outlast.core.clock import monotonic
 from outlast.core.errors import ShuttingDown
 from outlast.core.observations import StepRetried
 from outlast.core.ports import Unreachable
@@ -320,6 +322,15 @@ async def test_after_a_lost_session_two_beats_come_at_once(database: str) -> Non
         await bench.until(lambda: len(beats) == 2)
         await asyncio.sleep(0.1)
         assert len(beats) == 2
+
+
+async def test_sessions_lost_one_after_the_other_put_the_return_off_once(database: str) -> None:
+    """Each by a pause, others would take it for dead before it is back."""
+    async with engine_on(database, lease_ttl_s=300.0, tick_s=100.0) as bench:
+        membership = bench.engine._membership
+        for _ in range(5):
+            membership._beat_now()
+        assert membership._forced_at - monotonic() < 1.5 * RETRY.backoff_s
 
 
 async def test_a_shutdown_doesn_t_wait_once_its_last_step_is_given_up(database: str) -> None:

@@ -36,6 +36,11 @@ MUTANTS = (
         "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
     ),
     Mutant(
+        "pauses-add-up",
+        "Who loses several sessions in a row is back before others take it for dead",
+        "engine/test_edges.py::test_sessions_lost_one_after_the_other_put_the_return_off_once",
+    ),
+    Mutant(
         "loop-that-never-relents",
         "Pauses begin anew once a loop is told that what failed is over",
         "unit/test_background.py::test_who_knows_that_what_failed_is_over_lets_pauses_grow_from_the_shortest_again",

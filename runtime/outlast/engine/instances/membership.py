@@ -235,6 +235,7 @@ class Membership:
         # With a pause between: whatever ends sessions may end each. One, however many were lost just now, as
         # others take for dead whose session is gone for longer than some.
         now = monotonic()
+        # guard: pauses-add-up = max(now, self._forced_at + RETRY.backoff_s)
         self._forced_at = min(max(now, self._forced_at + RETRY.backoff_s), now + RETRY.backoff_s)
         self._loop.wake(self._forced_at)
 
