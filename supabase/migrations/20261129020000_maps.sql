@@ -172,6 +172,18 @@ begin
 end
 $$;
 
+create or replace function outlast.finish_map(id text)
+returns void
+language plpgsql
+as $$
+-- Ends a map whose items had all ended before the last block was looked for: no item tells of it any more.
+begin
+  if outlast.look_at_map(id) then
+    perform outlast.tell_ends(array[id]);
+  end if;
+end
+$$;
+
 create or replace function outlast.end_maps(ended text[])
 returns text[]
 language plpgsql
@@ -411,7 +423,7 @@ $$;
 
 select outlast.take_rights(
   '20261129020000',
-  functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
+  functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'finish_map', 'end_maps', 'is_map_stopped', 'maps_stopped',
     'move_map', 'remove_rows', 'undo_rows', 'stop_items', 'cancel_waiting', 'stop_rows', 'stop_maps', 'open_map'],
   tables => array['map_sources']);
 

@@ -72,3 +72,7 @@ def test_what_a_retry_does_to_rows_that_refuse_is_noticed(
 ) -> None:
     monkeypatch.setattr(Database, check, lambda *_: None)
     assert RUNS.notices("refuses, and was written", range(200))
+
+
+def test_a_map_that_goes_on_ends_though_all_its_items_have_before_its_last_block() -> None:
+    assert RUNS.play(889000000) == []

@@ -411,6 +411,9 @@ class MapStore(Protocol):
     async def look(self, map_id: str) -> MapState | None:
         """How a map stands. Raises Unreachable."""
 
+    async def finish(self, map_id: str) -> MapState | None:
+        """End a map all of whose items have ended, if none is left that tells of it. Raises Unreachable."""
+
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
 

@@ -140,6 +140,11 @@ class PostgresMaps:
         rows = await rows_of(self._pool, _SQL["look"], {"map_id": map_id})
         return MapState(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
+    async def finish(self, map_id: str) -> MapState | None:
+        """See MapStore."""
+        await rows_of(self._pool, _SQL["finish"], {"map_id": map_id})
+        return await self.look(map_id)
+
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """See MapStore."""
         try:

@@ -16,6 +16,9 @@ select status, (map ->> 'total')::integer as total, (map ->> 'started')::integer
 from outlast.workflow_status
 where workflow_id = %(map_id)s and map is not null
 
+-- name: finish
+select outlast.finish_map(%(map_id)s)
+
 -- name: keep
 with fenced as (
   select w.workflow_id from outlast.workflow_status w

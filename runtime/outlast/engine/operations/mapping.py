@@ -82,6 +82,9 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
         if monotonic() - told >= TELLS_APART_S:
             told = monotonic()
             await _tell(execution, map_id)
+    # Of a map that goes on all items may have ended before its last block was looked for.
+    if execution.generation > 1 and state.status is Status.PENDING:
+        state = _check_owned(await until_it_can(lambda: maps.finish(map_id)))
     while state.status is Status.PENDING:
         await _end(execution, call, map_id)
         state = _check_owned(await until_it_can(lambda: maps.look(map_id)))

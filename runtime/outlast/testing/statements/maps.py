@@ -94,6 +94,12 @@ class MapStatements:
         reopening = "reopening" in row.map
         return MapState(row.status, row.map["total"], row.map["started"], row.map["stopped"], reopening)
 
+    def finish(self, map_id: str) -> MapState | None:
+        """`finish`."""
+        if self._db.maps.look(map_id):
+            self._db.tell_ends()
+        return self.look(map_id)
+
     def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """`keep`."""
         if not self._holds(fence):
