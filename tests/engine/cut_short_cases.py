@@ -318,7 +318,8 @@ async def test_of_two_sagas_the_survived_one_stays(bench: Bench) -> None:
     assert trail == ["b", "c", "pay", "ship"]
 
 
-async def test_one_that_was_lost_while_it_undid_is_still_cancelled(database: str) -> None:
+async def lost_while_undoing(database: str) -> str:
+    """It was cancelled while it paid, and lost once too often when it had undone c and begun to undo b."""
     hangs("pay", "unb")
     async with engine_on(database, *EVERY) as lost:
         workflow_id = await lost.start(trip)
@@ -328,9 +329,14 @@ async def test_one_that_was_lost_while_it_undid_is_still_cancelled(database: str
         await lost.abandon()
     async with engine_on(database, *EVERY, limits=RecoveryLimits(attempts_max=0)) as bench:
         assert await ends(bench, workflow_id, Status.EXHAUSTED) == "recovery_exhausted"
+    let_go_on()
+    trail.clear()
+    return workflow_id
+
+
+async def test_one_that_was_lost_while_it_undid_is_still_cancelled(database: str) -> None:
+    workflow_id = await lost_while_undoing(database)
     async with engine_on(database, *EVERY) as bench:
-        let_go_on()
-        trail.clear()
         await act(bench, RETRY, workflow_id)
         assert await ends(bench, workflow_id, Status.CANCELLED) == "workflow_cancelled"
         assert trail == ["unb", "una"]
@@ -407,18 +413,8 @@ async def test_a_cancel_that_was_not_heard_before_it_was_lost_is_heard_after_a_r
 
 
 async def test_a_rewind_of_one_that_was_lost_while_it_undid_goes_on_before_it(database: str) -> None:
-    hangs("pay", "unb")
-    async with engine_on(database, *EVERY) as lost:
-        workflow_id = await lost.start(trip)
-        await reached(lost, "pay")
-        await lost.engine.cancel(workflow_id)
-        await reached(lost, "unb")
-        await lost.abandon()
-    async with engine_on(database, *EVERY, limits=RecoveryLimits(attempts_max=0)) as bench:
-        assert await ends(bench, workflow_id, Status.EXHAUSTED) == "recovery_exhausted"
+    workflow_id = await lost_while_undoing(database)
     async with engine_on(database, *EVERY) as bench:
-        let_go_on()
-        trail.clear()
         of_c = [each["step_id"] for each in await bench.steps(workflow_id) if each["name"] == "undo work"][2]
         await act(bench, REWIND, workflow_id, to=of_c)
         assert await bench.result(workflow_id) == "ship"
