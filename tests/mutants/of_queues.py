@@ -308,4 +308,19 @@ MUTANTS = (
         "What has a delay replaces nothing before its time",
         "store/test_absorbing.py::test_what_has_a_delay_is_not_there_yet",
     ),
+    Mutant(
+        "sleepers-stop-a-message-queue",
+        "Workflows that sleep leave room for messages",
+        "queues/test_consume.py::test_those_that_sleep_leave_room_for_others",
+    ),
+    Mutant(
+        "operators-limits-passed-by-messages",
+        "What operators set for a Supabase Queue holds though code says nothing of limits",
+        "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",
+    ),
+    Mutant(
+        "messages-of-a-paused-queue-taken",
+        "While a Supabase Queue is paused its messages stay in it",
+        "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",
+    ),
 )

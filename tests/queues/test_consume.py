@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import Queue, context, step, workflow
+from outlast import Queue, context, sleep, step, workflow
 from outlast.core.budget import weigh
+from outlast.core.claims import ClaimedWorkflow
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
@@ -141,6 +142,10 @@ def a_store(url: str, name: str) -> PostgresStore:
     return PostgresStore(Database.at(url, "tests"), name, "test", 4, RecoveryLimits())
 
 
+async def taken_by(store: PostgresStore, room: int) -> list[ClaimedWorkflow]:
+    return (await store.message_queues.consume("orders", "orders", room)).workflows
+
+
 async def test_many_that_take_share_what_there_is(queue_database: str) -> None:
     with psycopg.connect(queue_database, autocommit=True) as connection:
         batch = "array(select jsonb_build_object('sku', n) from generate_series(1, 300) n)"
@@ -149,7 +154,7 @@ async def test_many_that_take_share_what_there_is(queue_database: str) -> None:
 
     async def take_all(store: PostgresStore) -> list[str]:
         taken: list[str] = []
-        while workflows := await store.message_queues.consume("orders", "orders", 7):
+        while workflows := await taken_by(store, 7):
             assert len(workflows) <= 7
             taken += [each.workflow_id for each in workflows]
         return taken
@@ -216,12 +221,12 @@ async def test_of_a_queue_made_anew_too_a_message_that_came_back_is_not_run_agai
             connection.execute(f"select pgmq.send('orders', '{{\"sku\": \"{sku}\"}}')".encode())
             connection.execute("create table if not exists kept as select * from pgmq.q_orders with no data")
             connection.execute("insert into kept select * from pgmq.q_orders")
-            assert len(await store.message_queues.consume("orders", "orders", 5)) == 1
+            assert len(await taken_by(store, 5)) == 1
             connection.execute("select pgmq.drop_queue('orders'), pgmq.create('orders')")
         for sku in ("old", "new"):
             again = "insert into pgmq.q_orders overriding system value select * from kept"
             connection.execute(f"{again} where message ->> 'sku' = '{sku}'".encode())
-            assert await store.message_queues.consume("orders", "orders", 5) == []
+            assert await taken_by(store, 5) == []
             assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
     await store.close()
 
@@ -232,10 +237,10 @@ async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         connection.execute("alter table outlast.workflow_status add constraint never check (queue is null)")
         with pytest.raises(QueueUnusable, match="never"):
-            await store.message_queues.consume("orders", "orders", 5)
+            await taken_by(store, 5)
         assert connection.execute("select read_ct from pgmq.q_orders").fetchall() == [(0,)]
         connection.execute("alter table outlast.workflow_status drop constraint never")
-    (claimed,) = await store.message_queues.consume("orders", "orders", 5)
+    (claimed,) = await taken_by(store, 5)
     assert claimed.workflow_id == "pgmq:orders:1"
     await store.close()
 
@@ -332,7 +337,7 @@ async def test_pgmq_before_1_5_has_no_headers_and_no_conditions(queue_database: 
             " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.read_newer($1, $2, $3)'"
         )
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
-        (claimed,) = await store.message_queues.consume("orders", "orders", 5)
+        (claimed,) = await taken_by(store, 5)
         assert claimed.workflow_id == "pgmq:orders:1"
         row = connection.execute("select attributes from outlast.workflow_status").fetchone()
         assert row is not None
@@ -346,19 +351,20 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
     with psycopg.connect(queue_database, autocommit=True) as connection:
         connection.execute(f"create role {role} login bypassrls".encode())
         connection.execute(f"grant usage on schema outlast to {role}".encode())
-        connection.execute(f"grant all on outlast.workflow_status to {role}".encode())
-        connection.execute(f"grant execute on function outlast.attribute_terms to {role}".encode())
+        connection.execute(f"grant all on outlast.workflow_status, outlast.queues to {role}".encode())
+        own = "outlast.attribute_terms, outlast.queue_options, outlast.backlog_max, outlast.key_of"
+        connection.execute(f"grant execute on function {own} to {role}".encode())
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")
         try:
             with pytest.raises(QueueUnusable, match="permission denied for schema pgmq") as refused:
-                await store.message_queues.consume("orders", "orders", 5)
+                await taken_by(store, 5)
             assert "SUPABASE_DB_URL" in refused.value.remedy
             connection.execute(f"grant usage on schema pgmq to {role}".encode())
             with pytest.raises(QueueUnusable, match="permission denied for table q_orders"):
-                await store.message_queues.consume("orders", "orders", 5)
+                await taken_by(store, 5)
             connection.execute(f"grant all on pgmq.q_orders to {role}".encode())
-            (claimed,) = await store.message_queues.consume("orders", "orders", 5)
+            (claimed,) = await taken_by(store, 5)
             assert claimed.workflow_id == "pgmq:orders:1"
         finally:
             await store.close()
@@ -547,3 +553,93 @@ async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_d
             [*((each, "queue") for each in ids), (by_call, "call")]
         )
     assert most == 2
+
+
+async def test_those_that_sleep_leave_room_for_others(queue_database: str) -> None:
+    """With a limit so many wait for their turn; who sleeps doesn't."""
+
+    @workflow(queue=Queue("pgmq:orders", concurrency=10))
+    async def naps(sku: str) -> str:
+        await sleep(3600)
+        return sku
+
+    async with engine_on(queue_database, naps) as bench:
+        many = "array(select jsonb_build_object('sku', n::text) from generate_series(1, 130) n)"
+        await bench.rows(f"select pgmq.send_batch('orders', {many})")
+
+        async def all_taken() -> bool:
+            return await left(bench) == 0
+
+        await bench.until(all_taken)
+
+
+async def test_a_key_that_is_paused_holds_up_no_other(queue_database: str) -> None:
+    @workflow(queue=Queue("pgmq:orders", key="sku", concurrency=10, per_key=1))
+    async def turns(sku: str) -> str:
+        return sku
+
+    async with engine_on(queue_database, turns) as bench:
+        await bench.rows("select outlast.pause_queue('pgmq:orders', key => 'acme')")
+        many = "array(select jsonb_build_object('sku', 'acme') from generate_series(1, 120) n)"
+        await bench.rows(f"select pgmq.send_batch('orders', {many})")
+        bobs = await send(bench, '{"sku": "bob"}')
+        assert await result(bench, f"pgmq:orders:{bobs}") == "bob"
+        (row,) = await bench.rows(
+            "select count(*) as n from outlast.workflow_status where queue_key = 'acme' and status = 'ENQUEUED'"
+        )
+        assert row["n"] == 120
+
+
+async def test_a_key_of_a_full_queue_stays_in_pgmq(queue_database: str) -> None:
+    @workflow(queue=Queue("pgmq:orders", key="sku"))
+    async def turns(sku: str) -> str:
+        return sku
+
+    store = a_store(queue_database, "i")
+    async with engine_on(queue_database, turns) as bench:
+        await bench.rows("select outlast.pause_queue('pgmq:orders', key => 'acme')")
+        await bench.rows("select outlast.set_queue('pgmq:orders', '{\"max_backlog\": 5}')")
+        await bench.rows("update outlast.queues set backlog = 5, count_at = now() + interval '30 minutes'")
+        await send(bench, '{"sku": "acme"}')
+        assert await taken_by(store, 5) == []
+        await bench.rows("update outlast.queues set backlog = 4")
+
+        async def taken() -> bool:
+            return await left(bench) == 0
+
+        await bench.until(taken)
+    await store.close()
+
+
+async def test_what_operators_set_holds_for_a_queue_without_limits_in_code(queue_database: str) -> None:
+    running: list[int] = []
+    most = 0
+
+    @step
+    async def work() -> None:
+        nonlocal most
+        running.append(1)
+        most = max(most, len(running))
+        await asyncio.sleep(0.02)
+        running.pop()
+
+    @workflow(queue="pgmq:orders")
+    async def plain(sku: str) -> str:
+        await work()
+        return sku
+
+    store = a_store(queue_database, "i")
+    async with engine_on(queue_database, plain) as bench:
+        await bench.rows("select outlast.pause_queue('pgmq:orders', why => 'an outage')")
+        sent = [await send(bench, json.dumps({"sku": str(number)})) for number in range(6)]
+        assert await taken_by(store, 6) == []
+        assert await left(bench) == 6
+        await bench.rows("select outlast.set_queue('pgmq:orders', '{\"concurrency\": 1}')")
+        await bench.rows("select outlast.resume_queue('pgmq:orders')")
+        for number, each in enumerate(sent):
+            assert await result(bench, f"pgmq:orders:{each}") == str(number)
+        assert most == 1
+        await bench.rows("select outlast.set_queue('pgmq:orders', '{}', reset => true)")
+        last = await send(bench, '{"sku": "free"}')
+        assert await result(bench, f"pgmq:orders:{last}") == "free"
+    await store.close()

@@ -59,6 +59,15 @@ class ClaimedWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
+class Consumed:
+    """What messages of a Supabase Queue became."""
+
+    workflows: list[ClaimedWorkflow]
+    wait: bool
+    """Whether they wait for their turn in the queue: this instance hasn't claimed them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """The result of a claim: workflows, and instances that are gone.
 

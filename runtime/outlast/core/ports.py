@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from outlast.core.callbacks import Link
 from outlast.core.callers import Caller
-from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
+from outlast.core.claims import ClaimedWorkflow, Claims, Consumed, LostInstance, QueueClaims
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
@@ -472,14 +472,11 @@ class MessageQueueStore(Protocol):
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
-        *,
-        waits: bool = False,
-        key: str | None = None,
-    ) -> list[ClaimedWorkflow]:
-        """Turn at most `room` messages into claimed workflows of `function`, and delete them, in one commit.
+    ) -> Consumed:
+        """Turn at most `room` messages into workflows of `function`, and delete them, in one commit.
 
-        `version` is of the function's file; `timeout_s` counts from now. With `waits` they are not claimed:
-        they wait for their turn in the queue, by what they have at the path `key`.
+        `version` is of the function's file; `timeout_s` counts from now. Where the queue has limits they
+        wait for their turn in it; else this instance has claimed them. None is taken while it is paused.
 
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.

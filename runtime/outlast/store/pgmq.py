@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import DatabaseError, errors
 
 from outlast.core import faults
-from outlast.core.claims import ClaimedWorkflow
+from outlast.core.claims import ClaimedWorkflow, Consumed
 from outlast.core.ports import QueueUnusable, Unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -14,7 +14,7 @@ from outlast.store.repeatable import rows_of
 _SQL = load("pgmq.sql")
 
 WAITING_MAX = 100
-"""So many wait for their turn as workflows where a queue has limits; further messages stay in the queue."""
+"""So many wait for their turn as workflows where a queue has limits and no key; others stay in the queue."""
 
 _SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
 _REMEDIES: dict[type[DatabaseError], str] = {
@@ -42,10 +42,7 @@ class PostgresMessageQueues:
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
-        *,
-        waits: bool = False,
-        key: str | None = None,
-    ) -> list[ClaimedWorkflow]:
+    ) -> Consumed:
         """See MessageQueueStore. Run twice it takes twice as many messages, and returns the second ones."""
         parameters = {
             "queue": queue,
@@ -54,9 +51,7 @@ class PostgresMessageQueues:
             "version": version,
             "timeout": timeout_s,
             "instance": self._instance_id,
-            "waits": waits,
             "waiting_max": WAITING_MAX,
-            "key": key,
         }
         try:
             rows = await rows_of(self._pool, _SQL["consume"], parameters)
@@ -69,12 +64,14 @@ class PostgresMessageQueues:
                 remedy = f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
                 raise QueueUnusable(_text(cause), remedy) from error
             raise
-        if rows[0]["workflow_id"] is not None:
-            faults.reach("consume.after_commit")
-        claimed = [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]
-        for each in claimed:
+        if rows[0]["workflow_id"] is None:
+            return Consumed([], wait=False)
+        faults.reach("consume.after_commit")
+        wait = [row.pop("waits") for row in rows][0]
+        taken = [ClaimedWorkflow(*row.values()) for row in rows]
+        for each in taken:
             each.queue = f"pgmq:{queue}"
-        return claimed
+        return Consumed(taken, wait=wait)
 
 
 def _text(error: DatabaseError) -> str:

@@ -5,22 +5,39 @@
 with limited as materialized (
   -- For this transaction: a lock on one queue's table must not hold up other queues, or a connection for long.
   select set_config('lock_timeout', '300ms', true) as lock_timeout
+), rules as materialized (
+  -- As for every queue: what the newest code declares, and what operators have set.
+  select
+    limited.lock_timeout, q.paused_at is not null as paused, o.options ->> 'key' as key,
+    -- guard: operators-limits-passed-by-messages = q.base::jsonb <> '{}' as waits,
+    o.options <> '{}' as waits,
+    q.backlog >= outlast.backlog_max(q.base, q.override) as full
+  from limited
+  left join outlast.queues q on q.name = 'pgmq:' || %(queue)s::text
+  cross join lateral (select coalesce(outlast.queue_options(q.base, q.override), '{}') as options) as o
 ), read as materialized (
   -- Messages may be large, so each is made a text only once. Before pgmq 1.5 a message has no headers: then the name
   -- `headers` is that of `older`.
   select
     'pgmq:' || %(queue)s::text as queue, r.msg_id, r.enqueued_at, r.read_ct, r.message::text as document,
-    (select headers from (select r.*) as own) as headers
+    (select headers from (select r.*) as own) as headers, rules.waits,
+    -- Messages without a key have turns together.
+    case when rules.key is null then '' else coalesce(left(outlast.key_of(r.message::text, rules.key), 255), '') end
+      as queue_key
   -- Hidden for longer than any commit takes. What isn't deleted below comes again.
-  from limited
+  from rules
   cross join (select null::jsonb as headers) as older
   cross join lateral pgmq.read(
     %(queue)s, 30, case
-      when limited.lock_timeout is null then 0
-      when %(waits)s then least(%(room)s::integer, %(waiting_max)s - (
+      -- guard: messages-of-a-paused-queue-taken = when rules.lock_timeout is null or (rules.waits and rules.full) then 0
+      when rules.lock_timeout is null or rules.paused or (rules.waits and rules.full) then 0
+      -- Whose turn it is shows only where all keys are in. Else those in front are enough.
+      when rules.waits and rules.key is null then least(%(room)s::integer, %(waiting_max)s - (
         select count(*)::integer from (
           select from outlast.workflow_status w
-          where w.queue = 'pgmq:' || %(queue)s and w.owner is null and w.claimable_at is not null
+          where w.queue = 'pgmq:' || %(queue)s and w.owner is null and w.held is null
+            -- guard: sleepers-stop-a-message-queue = and w.claimable_at is not null
+            and w.claimable_at <= now()
           limit %(waiting_max)s
         ) as waiting))
       else %(room)s::integer end) as r
@@ -49,14 +66,12 @@ with limited as materialized (
     n.workflow_id, %(function)s as function, document as input, null as request, null as idempotency_key,
     null as fingerprint, null as subject,
     '{"role":"service_role","outlast":{"mode":"queue","key":null}}' as claims, n.queue,
-    -- With limits it waits for its turn. Messages without a key have turns together.
-    case when %(key)s::text is not null then coalesce(left(outlast.key_of(document, %(key)s), 255), '') else '' end
-      as queue_key,
+    n.queue_key,
     0 as priority, 0 as delay, null as tick,
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers)) as attributes,
     %(version)s as version, null as parent, now() + make_interval(secs => %(timeout)s) as deadline,
-    null::bigint as nonce, case when not %(waits)s then %(instance)s end as owner, now() as at,
+    null::bigint as nonce, case when not n.waits then %(instance)s end as owner, now() as at,
     -- include: start.sql load_bytes
     as load_bytes
   from named n
@@ -77,4 +92,4 @@ with limited as materialized (
   cross join lateral pgmq.delete(%(queue)s, over.ids) as d
   where over.ids is not null
 )
-select s.* from deleted left join started s on true
+select s.*, rules.waits from deleted cross join rules left join started s on true

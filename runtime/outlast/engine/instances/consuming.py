@@ -114,8 +114,6 @@ class Consumer:
         (function,) = functions
         definition = self._catalog.workflow(function)
         timeout_s = None if definition is None else definition.timeout_s
-        options = {} if definition is None or definition.queue is None else definition.queue.options
-        waits, key = bool(options), options.get("key")
         declared = None if definition is None else definition.version
         version = row_version(declared, self._catalog.version(function))
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
@@ -123,9 +121,7 @@ class Consumer:
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
-                workflows = await self._store.consume(
-                    queue, function, room, version, timeout_s, waits=waits, key=key
-                )
+                consumed = await self._store.consume(queue, function, room, version, timeout_s)
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
@@ -136,19 +132,19 @@ class Consumer:
             error = f"it didn't answer within {limit_s:g} s"
             self._refuse(queue, error, f"see in pg_stat_activity what holds up pgmq.q_{queue}")
             return False
+        workflows = consumed.workflows
         known.learn(workflows, monotonic() - began)
         known.held_since = None
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
-        if workflows:
-            if waits:
-                self._queued()
-            else:
-                for each in workflows:
-                    self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
-                ids = tuple(each.workflow_id for each in workflows)
-                self._observe(WorkflowsClaimed(ids, begun=ids))
-                self._load(workflows, term)
+        if consumed.wait:
+            self._queued()
+        elif workflows:
+            for each in workflows:
+                self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
+            ids = tuple(each.workflow_id for each in workflows)
+            self._observe(WorkflowsClaimed(ids, begun=ids))
+            self._load(workflows, term)
         return len(workflows) == room
 
     def _room_for(self, known: _Queue) -> int:
