@@ -584,10 +584,8 @@ async def test_a_key_that_is_paused_holds_up_no_other(queue_database: str) -> No
         await bench.rows(f"select pgmq.send_batch('orders', {many})")
         bobs = await send(bench, '{"sku": "bob"}')
         assert await result(bench, f"pgmq:orders:{bobs}") == "bob"
-        (row,) = await bench.rows(
-            "select count(*) as n from outlast.workflow_status where queue_key = 'acme' and status = 'ENQUEUED'"
-        )
-        assert row["n"] == 120
+        enqueued = "select 1 from outlast.workflow_status where queue_key = 'acme' and status = 'ENQUEUED'"
+        assert len(await bench.rows(enqueued)) == 120
 
 
 async def test_a_key_of_a_full_queue_stays_in_pgmq(queue_database: str) -> None:

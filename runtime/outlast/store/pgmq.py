@@ -67,11 +67,10 @@ class PostgresMessageQueues:
         if rows[0]["workflow_id"] is None:
             return Consumed([], wait=False)
         faults.reach("consume.after_commit")
-        wait = [row.pop("waits") for row in rows][0]
-        taken = [ClaimedWorkflow(*row.values()) for row in rows]
+        taken = [ClaimedWorkflow(*(row[name] for name in row if name != "waits")) for row in rows]
         for each in taken:
             each.queue = f"pgmq:{queue}"
-        return Consumed(taken, wait=wait)
+        return Consumed(taken, wait=rows[0]["waits"])
 
 
 def _text(error: DatabaseError) -> str:
