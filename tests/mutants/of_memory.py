@@ -75,4 +75,19 @@ MUTANTS = (
         "A claim that takes long is given up, and holds up no beat",
         "engine/test_memory.py::test_a_claim_that_takes_long_holds_up_no_beat",
     ),
+    Mutant(
+        "what-waited-is-kept",
+        "What leaves the memory is freed at once, not when the collector comes by",
+        "engine/test_freed.py::test_nothing_is_left_for_the_collector[of_long_sleeps_in_a_thread]",
+    ),
+    Mutant(
+        "what-failed-is-kept",
+        "What has failed is freed at once, with all that its body held",
+        "engine/test_freed.py::test_nothing_is_left_for_the_collector[of_sagas_that_undo]",
+    ),
+    Mutant(
+        "refused-bodies-kept",
+        "The body of a refused call is freed at once, not when the collector comes by",
+        "web/test_freed_calls.py::test_nothing_is_left_of_a_call_that_was_refused[misfit with a key]",
+    ),
 )

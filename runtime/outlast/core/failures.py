@@ -53,6 +53,23 @@ class RecordedTraceback(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
+def forget_traceback(error: BaseException) -> None:
+    """Forget where `error` was raised, and what it came from, once that is recorded.
+
+    A frame may hold the error that went through it: then what it has would live until the collector comes by.
+    """
+    todo, seen = [error], set[int]()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        todo += [other for other in (each.__cause__, each.__context__) if other is not None]
+        if isinstance(each, BaseExceptionGroup):
+            todo += each.exceptions
+
+
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
     document = _document(error, _Room(), 1)

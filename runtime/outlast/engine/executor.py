@@ -18,6 +18,7 @@ from outlast.core.callers import Caller
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.clock import monotonic
 from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.failures import forget_traceback
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
@@ -208,7 +209,8 @@ class Executor:
             elif isinstance(ending, Suspension):
                 ending = await self._write_suspension(execution, ending)
         finally:
-            execution.task = None  # nothing refers back to it: it is freed at once, without the collector
+            execution.task = None
+            execution.release()
             if deadline is not None:
                 deadline.cancel()
             if self.live.get(execution.workflow_id) is execution:
@@ -253,19 +255,29 @@ class Executor:
             single = not claimed.workflow_id.endswith(BATCH)
             return batch_success(execution, result, count, single=single), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
-            stopped = execution.reason()
-            if isinstance(error, Stopped) and error.code is not None:
-                stopped = error
-            if stopped is None or stopped is execution.undoing:
-                stopped, error = _undone(execution, error)
-            if isinstance(error, InputRefused) and claimed.history.records:
-                stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
-            if stopped is not None:
-                return self._end_stopped(execution, stopped)
             try:
-                return failure(error, execution.last_timed)
-            except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
-                return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
+                return self._end_of(execution, claimed, error)
+            finally:
+                # guard: what-failed-is-kept
+                forget_traceback(error)
+
+    def _end_of(
+        self, execution: Execution, claimed: ClaimedWorkflow, error: BaseException
+    ) -> tuple[Ending | Suspension | Hold | None, str | None]:
+        """The same of a body that raised `error`."""
+        stopped = execution.reason()
+        if isinstance(error, Stopped) and error.code is not None:
+            stopped = error
+        if stopped is None or stopped is execution.undoing:
+            stopped, error = _undone(execution, error)
+        if isinstance(error, InputRefused) and claimed.history.records:
+            stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
+        if stopped is not None:
+            return self._end_stopped(execution, stopped)
+        try:
+            return failure(error, execution.last_timed)
+        except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
+            return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
 
     def _enter(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
@@ -291,8 +303,11 @@ class Executor:
         if not definition.is_async:
             in_thread = SyncBody(execution)
             in_thread.begin(self._body_threads, definition.fn, keywords)
-            await execution.drive(in_thread)
-            return in_thread.result()
+            try:
+                await execution.drive(in_thread)
+                return in_thread.result()
+            finally:
+                in_thread.release()
         body = AsyncBody(execution)
         enter_line(Line(body, threaded=False))
         body.begin(definition.fn(**keywords))

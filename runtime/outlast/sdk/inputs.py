@@ -102,9 +102,12 @@ class Inputs:
             validated = self._adapter.validator.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             invalid = self._invalid(error)
-            if isinstance(invalid, InvalidInput):
-                _refuse_numbers(text)
-            raise invalid from None
+            try:
+                if isinstance(invalid, InvalidInput):
+                    _refuse_numbers(text)
+                raise invalid from None
+            finally:
+                del invalid  # its traceback refers to this frame, and to all that is above it
         _refuse_numbers(text)
         return validated if self.whole is None else {self.whole: validated}
 

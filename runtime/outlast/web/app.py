@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
+from outlast.core.failures import forget_traceback
 from outlast.core.observations import ignore
 from outlast.core.resources import MANAGED
 from outlast.functions.catalog import Catalog
@@ -108,6 +109,8 @@ class Web:
                 _logger.exception("%s %r failed", call.method, call.path)
                 problem = INTERNAL
             self.audit.record_refusal(call, problem.status, problem.code)
+            # guard: refused-bodies-kept
+            forget_traceback(error)
             if not reply.begun:
                 await problem.answer().send(reply)
 

@@ -74,6 +74,10 @@ class SyncBody:
             raise self._execution.stopped or Stopped()
         return self._task.result()
 
+    def release(self) -> None:
+        """Refer to nothing that refers back."""
+        self._task = self._call = self._waiting = None
+
     # --- Body ---------------------------------------------------------------------------------------------
 
     def block(self, operation: Operation) -> Any:

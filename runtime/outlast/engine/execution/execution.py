@@ -336,6 +336,17 @@ class Execution:
             if timer is not None:
                 timer.cancel()  # it would keep all this in memory
 
+    def release(self) -> None:
+        """Refer to nothing that refers back: all of it, and its history, is freed without the collector."""
+        # guard: what-waited-is-kept
+        self.waiting.forget()
+        self._stop_call = None
+        for held in (self.calls, self.sagas, self.again):
+            held.clear()
+        for reason in (self.stopped, self.undoing):
+            if reason is not None:
+                reason.__traceback__ = None  # its frames refer to this
+
     async def _unwound(self) -> None:
         """Wait until what was cancelled has ended, for a while."""
         if self.unwinding:

@@ -16,7 +16,8 @@ class Waiting:
         """By step id."""
         self._wakes: list[tuple[float, str]] = []
         """A heap of when they are over. What no longer holds stays in it until it comes first."""
-        self._fresh: list[PendingCall] = []
+        self._fresh: dict[str, PendingCall] = {}
+        """Those of them that came since the last look."""
         self.others: dict[str, PendingCall] = {}
         """Those of them that wait for messages, and for other workflows."""
 
@@ -27,12 +28,17 @@ class Waiting:
         if call.waits or call.operation.kind == kinds.RECEIVE:
             self.others[call.step_id] = call
         heappush(self._wakes, (wake_s, call.step_id))
-        self._fresh.append(call)
+        self._fresh[call.step_id] = call
 
     def drop(self, call: PendingCall) -> None:
         """It waits no more, if it did."""
-        self.calls.pop(call.step_id, None)
-        self.others.pop(call.step_id, None)
+        for each in (self.calls, self.others, self._fresh):
+            each.pop(call.step_id, None)
+
+    def forget(self) -> None:
+        """Refer to none of them: they refer back."""
+        for each in (self.calls, self.others, self._fresh):
+            each.clear()
 
     def nearest_s(self) -> float:
         """When the first one is over. There must be one."""
@@ -47,8 +53,8 @@ class Waiting:
 
     def take_fresh(self) -> list[PendingCall]:
         """Those that still wait of what came since the last look."""
-        fresh, self._fresh = self._fresh, []
-        return [call for call in fresh if self.calls.get(call.step_id) is call]
+        fresh, self._fresh = self._fresh, {}
+        return list(fresh.values())
 
     def receives(self) -> list[PendingCall]:
         """Those that wait for messages."""

@@ -105,19 +105,25 @@ class Attempts:
                     if self._timeout_s is None
                     else await self._in_time(self._timeout_s)
                 )
-            except BaseException as error:  # noqa: BLE001 - see _raised
-                outcome = self._raised(error)
+            except BaseException as error:
+                if self._ends_execution(error):
+                    raise
+                outcome = self._failed(error if isinstance(error, Exception) else _instead_of(error))
         except Stopped as reason:
             execution.stop(reason)
         except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
             execution.stop(Broken(f"{call.operation.name!r} can't be done: {error!r}"))
         else:
             if outcome is not None:
-                faults.reach("step.after_run")
-                call.ended = monotonic()
-                if self._what:
-                    self._tell_end(succeeded=isinstance(outcome, Success))
-                execution.performed(call, outcome)
+                self._end(outcome)
+            del outcome  # an error's traceback refers to this frame, which would keep it
+
+    def _end(self, outcome: Success | Failure) -> None:
+        faults.reach("step.after_run")
+        self._call.ended = monotonic()
+        if self._what:
+            self._tell_end(succeeded=isinstance(outcome, Success))
+        self._execution.performed(self._call, outcome)
 
     def _tell_end(self, *, succeeded: bool) -> None:
         execution, call = self._execution, self._call
@@ -137,19 +143,13 @@ class Attempts:
             )
         )
 
-    def _raised(self, error: BaseException) -> Failure | None:
-        """What an attempt came to that raised; None: another follows. Raises what is no error of its own."""
-        if isinstance(error, NotSerializable):
-            return Failure(error)
-        if isinstance(error, Exception):  # a step may raise anything; it is recorded
-            return self._failed(error)
-        cancelled = isinstance(error, asyncio.CancelledError)
-        if isinstance(error, Stopped) or (cancelled and _cancelled_from_outside()):
-            raise error
-        here = asyncio.current_task(self._execution.host) is self._call.task
-        if isinstance(error, GeneratorExit) and not here:
-            raise error  # the loop is gone, and this task with it
-        return self._failed(_instead_of(error, ", though nobody cancelled it" if cancelled else ""))
+    def _ends_execution(self, error: BaseException) -> bool:
+        """Whether it passes through: it is no error of the attempt's own. A step may raise anything else."""
+        if isinstance(error, asyncio.CancelledError):
+            return _cancelled_from_outside()
+        if isinstance(error, GeneratorExit):  # else the loop is gone, and this task with it
+            return asyncio.current_task(self._execution.host) is not self._call.task
+        return isinstance(error, Stopped)
 
     async def _in_time(self, timeout_s: float) -> Success:
         limit = asyncio.timeout(timeout_s)
@@ -163,7 +163,10 @@ class Attempts:
             raise TimeoutError(f"{of}the attempt took longer than {timeout_s:g} s") from error
 
     def _failed(self, error: Exception) -> Failure | None:
+        """What an attempt came to that raised; None: another follows."""
         execution, call, attempt = self._execution, self._call, self._call.attempt
+        if isinstance(error, NotSerializable):
+            return Failure(error)
         if self._what and self._retry.max_attempts > 1:
             self._earlier.append(_describe_attempt(error, attempt, execution.services.clock.now_s()))
         if not self._retries(error):
@@ -222,7 +225,8 @@ def _cancelled_from_outside() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def _instead_of(error: BaseException, but: str = "") -> Exception:
+def _instead_of(error: BaseException) -> Exception:
+    but = ", though nobody cancelled it" if isinstance(error, asyncio.CancelledError) else ""
     instead = RuntimeError(f"the step raised {type(error).__name__}{but}")
     instead.__cause__ = error
     return instead

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from outlast.core.failures import forget_traceback
 from outlast.functions.routes import Target
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, enter_context
@@ -91,6 +92,7 @@ async def _call_handler(
             await result(call.scope, call.receive, reply)
     except HTTPException as error:
         answer = exception_answer(error.status, error.detail, error.headers.items())
+        forget_traceback(error)
     except BaseException as error:
         raise _error_to_raise(target.function, error, reply) from error
     if answer is not None:
