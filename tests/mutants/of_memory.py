@@ -85,9 +85,4 @@ MUTANTS = (
         "What has failed is freed at once, with all that its body held",
         "engine/test_freed.py::test_nothing_is_left_for_the_collector[of_sagas_that_undo]",
     ),
-    Mutant(
-        "refused-bodies-kept",
-        "The body of a refused call is freed at once, not when the collector comes by",
-        "web/test_freed_calls.py::test_nothing_is_left_of_a_call_that_was_refused[misfit with a key]",
-    ),
 )

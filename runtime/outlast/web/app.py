@@ -109,7 +109,6 @@ class Web:
                 _logger.exception("%s %r failed", call.method, call.path)
                 problem = INTERNAL
             self.audit.record_refusal(call, problem.status, problem.code)
-            # guard: refused-bodies-kept
             forget_traceback(error)
             if not reply.begun:
                 await problem.answer().send(reply)
