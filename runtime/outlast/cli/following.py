@@ -30,9 +30,10 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
     """
     while True:
         asked = monotonic()
-        wait_s = POLL_S if ends is None else max(0.0, min(POLL_S, ends - asked))
 
-        def ask(wait_s: float = wait_s) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            # Each time anew: it may be asked again much later.
+            wait_s = POLL_S if ends is None else max(0.0, min(POLL_S, ends - monotonic()))
             answer = remote.call(
                 "GET",
                 path_of(WORKFLOWS.item_path, workflow_id),
