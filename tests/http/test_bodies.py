@@ -136,9 +136,37 @@ def test_a_form_is_no_json(host: Served) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_without_a_body_the_query_is_bound(host: Served, method: str) -> None:
-    query = "n=5&when=2026-02-03&mode=b&mode=a&forceFunctionRegion=any"
+    query = "n=5&when=2026-02-03&mode=a&forceFunctionRegion=any"
     answer = host.call(f"inputs/typed?{query}", method=method)
     assert answer.json() == {"n": 5, "when": "2026-02-03", "mode": "a"}
+
+
+@pytest.mark.parametrize(
+    ("query", "given"),
+    [
+        ("listed?rating=2", [2, [], [], [], None, ""]),
+        (
+            "listed?rating=2&tags=a&tags=&tags=a&numbers=3&numbers=1",
+            [2, ["a", "", "a"], [1, 3], [], None, ""],
+        ),
+        ("listed?rating=3&tags=a&picked=1&picked=a&either=a", [3, ["a"], [], [1, "a"], None, "a"]),
+        ("listed?rating=1&filter=%7B%22x%22%3A1%7D&either=a&either=b", [1, [], [], [], {"x": 1}, ["a", "b"]]),
+        ("modelled?eachOf=1&eachOf=2", [1, 2]),
+        ("modelled?each=1&each=2", [1, 2]),
+        ("open_ended?a=1&a=2&b=1", {"a": ["1", "2"], "b": "1"}),
+        ("anything?value=1&value=2", {"value": ["1", "2"]}),
+    ],
+)
+def test_lists_and_choices_are_bound_by_a_query(host: Served, query: str, given: Any) -> None:
+    answer = host.call(f"inputs/{query}", method="GET")
+    assert (answer.status_code, answer.json()) == (200, given)
+
+
+def test_what_is_given_several_times_and_is_no_list_is_refused(host: Served) -> None:
+    answer = host.call("inputs/typed?n=1&mode=b&mode=a&n=2", method="GET")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_input")
+    assert [each["loc"] for each in problem["errors"]] == [["n"], ["mode"]]
 
 
 def test_a_query_that_does_not_fit_is_refused(host: Served) -> None:

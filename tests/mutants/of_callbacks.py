@@ -8,7 +8,19 @@ PAGE = "http/test_callbacks_page.py::"
 ANEW = "http/test_callbacks_anew.py::"
 OF_ANOTHER = "store/test_conformance.py::test_links_and_answers_of_another_question_count_for_none"
 
+FORMS = "http/test_callbacks_forms.py::"
+
 MUTANTS = (
+    Mutant(
+        "empty-fields-are-texts",
+        "A field that is left empty is nothing where a text doesn't fit",
+        FORMS + "test_a_model_is_sent_as_it_is_shown",
+    ),
+    Mutant(
+        "what-was-typed-is-gone",
+        "Who is refused by the page of a callback keeps what was typed",
+        FORMS + "test_what_was_typed_is_still_there_where_it_does_not_fit",
+    ),
     Mutant(
         "callbacks-spelled-otherwise",
         "A token has one spelling",

@@ -14,11 +14,12 @@ import json
 import re
 import typing
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Annotated, Any, NotRequired, Required
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from outlast.core.bounds import check_numbers, check_size
@@ -26,7 +27,9 @@ from outlast.core.codec import resolved_annotations, why_not
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError, with_reasons
 from outlast.core.sameness import difference
 from outlast.core.storable import check_json
+from outlast.sdk.forms import Fields
 from outlast.sdk.requests import Request
+from outlast.sdk.texts import Shape, read_members
 
 ERRORS_MAX = 100
 _NEXT_ITEM = re.compile(r"[\s,]*")
@@ -92,6 +95,17 @@ class Inputs:
         arguments = self.bind_json(body)
         check_json(body if isinstance(body, str) else body.decode(), "the input")
         return arguments
+
+    def json_of_query(self, query: Fields[str]) -> str:
+        """The body that stands for a query. What is given several times is a list."""
+        texts = {name: query.getlist(name) for name in query}
+        return to_json(read_members(self._members, texts)).decode()
+
+    @cached_property
+    def _members(self) -> dict[str, Shape]:
+        """What fits each parameter, or member of the one that is all of the body: by name and by alias."""
+        named = Shape.of(self._adapter, by_alias=False).members
+        return {**named, **Shape.of(self._adapter).members}
 
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
         """Arguments from JSON, stored or new. Raises InvalidJson and InvalidInput."""

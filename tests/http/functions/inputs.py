@@ -25,6 +25,27 @@ async def typed(n: int, when: date = date(2026, 1, 1), mode: Literal["a", "b"] =
 
 
 @workflow
+async def listed(
+    rating: Literal[1, 2, 3],
+    tags: list[str] | None = None,
+    numbers: set[int] | None = None,
+    picked: tuple[Literal["a", 1], ...] = (),
+    filter: dict[str, int] | None = None,
+    either: str | list[str] = "",
+) -> Any:
+    return [rating, tags or [], sorted(numbers or ()), picked, filter, either]
+
+
+class Listed(BaseModel):
+    each: list[int] = Field(alias="eachOf")
+
+
+@workflow
+async def modelled(given: Listed) -> Any:
+    return given.each
+
+
+@workflow
 async def order(order: Order) -> dict[str, Any]:
     return order.model_dump()
 

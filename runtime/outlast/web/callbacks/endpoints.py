@@ -20,8 +20,8 @@ from outlast.core.observations import CallbackUnreadable
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.store.workflows import PostgresWorkflows
-from outlast.web.callbacks.pages import asks, confirm_page, refusal_page, sent_page
-from outlast.web.callbacks.sent import is_form, read_sent
+from outlast.web.callbacks.pages import asks, confirm_page, filled_form, refusal_page, sent_page
+from outlast.web.callbacks.sent import FormRefused, is_form, read_sent
 from outlast.web.callers.admission import STRANGER, Admitted
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
@@ -101,7 +101,9 @@ class CallbackRoutes:
             problem = expected_problem(error)
             if problem is None:
                 raise
-            return _refuse(call, problem)
+            # guard: what-was-typed-is-gone = ""
+            form = filled_form(error.of, error.texts) if isinstance(error, FormRefused) else ""
+            return _refuse(call, problem, form)
         return sent_page() if asks(call) else json_answer({"sent": True}, 202)
 
     async def _find(self, call: Call, token: str) -> _Found:
@@ -170,5 +172,5 @@ def _check_live(found: _Found) -> None:
         raise ProblemError(_OVER)
 
 
-def _refuse(call: Call, problem: Problem) -> Answer:
-    return refusal_page(problem) if asks(call) else problem.answer()
+def _refuse(call: Call, problem: Problem, form: str = "") -> Answer:
+    return refusal_page(problem, form) if asks(call) else problem.answer()

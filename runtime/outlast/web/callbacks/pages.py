@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from outlast.sdk.texts import Shape
 from outlast.web.http.answers import NO_STORE, Answer
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem
@@ -20,7 +22,8 @@ FIELDS_MAX = 20
 CHOICES_MAX = 12
 _STYLE = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}"
-    "button,input,select{font:inherit;padding:.4rem .8rem;margin:.2rem .4rem .2rem 0}label{display:block}"
+    "button,input,select,textarea{font:inherit;padding:.4rem .8rem;margin:.2rem .4rem .2rem 0}"
+    "label{display:block}"
 )
 _POLICY = (
     "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -44,7 +47,7 @@ def asks(call: Call) -> bool:
 
 def confirm_page(of: Any) -> Answer:
     """The page whose button sends: with a button for each choice, or a field for each member of the type."""
-    return _page(200, "Please confirm", f'<form method="post">{_fields(of)}</form>')
+    return _page(200, "Please confirm", _form(of))
 
 
 def sent_page() -> Answer:
@@ -52,12 +55,17 @@ def sent_page() -> Answer:
     return _page(200, "Sent", "<p>Thank you. You may close this page.</p>")
 
 
-def refusal_page(problem: Problem) -> Answer:
-    """Why it can't be."""
-    answer = _page(problem.status, "This can't be sent", f"<p>{escape(problem.detail)}</p>")
+def refusal_page(problem: Problem, form: str = "") -> Answer:
+    """Why it can't be; with the form, where it can be sent otherwise."""
+    answer = _page(problem.status, "This can't be sent", f"<p>{escape(problem.detail)}</p>{form}")
     answer.headers.append((b"sb-error-code", problem.code.encode()))
     answer.headers += [(name.encode(), value.encode()) for name, value in problem.headers]
     return answer
+
+
+def filled_form(of: Any, texts: Mapping[str, Sequence[str]]) -> str:
+    """The form with what was typed."""
+    return _form(of, texts)
 
 
 def _page(status: int, title: str, content: str) -> Answer:
@@ -69,45 +77,64 @@ def _page(status: int, title: str, content: str) -> Answer:
     return Answer(status, text.encode(), list(_HEADERS))
 
 
-def _fields(of: Any) -> str:
+def _form(of: Any, texts: Mapping[str, Sequence[str]] | None = None) -> str:
+    return f'<form method="post">{_fields(of, texts)}</form>'
+
+
+def _fields(of: Any, texts: Mapping[str, Sequence[str]] | None) -> str:
     if of is Any:
         return "<button>Confirm</button>"
-    schema = TypeAdapter(of).json_schema()
-    kinds = schema.get("$defs", {})
-    if choices := _choices(schema, kinds):
-        return "".join(_button(each) for each in choices)
-    members = _resolve(schema, kinds).get("properties", {})
-    if 0 < len(members) <= FIELDS_MAX:
-        needed = set(schema.get("required", ()))
-        inputs = [_input(name, each, kinds, name in needed) for name, each in members.items()]
-        return f"{''.join(inputs)}<button>Send</button>"
-    return f'<label><input name="{ALONE}"></label><button>Send</button>'
+    shape = Shape.of(TypeAdapter(of))
+    choices = shape.choices
+    if 0 < len(choices) <= CHOICES_MAX:
+        return "".join(_button(text, each) for text, each in choices.items())
+    members = shape.members
+    if not 0 < len(members) <= FIELDS_MAX:
+        members, needed = {ALONE: shape}, set()
+    else:
+        needed = set() if shape.may_be_null else shape.required
+    inputs = [
+        _input(name, each, name in needed, each.texts_of_default() if texts is None else texts.get(name, ()))
+        for name, each in members.items()
+    ]
+    return f"{''.join(inputs)}<button>Send</button>"
 
 
-def _resolve(schema: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    found: dict[str, Any] = kinds.get(name, schema)
-    return found
+def _button(text: str, choice: Any) -> str:
+    return f'<button name="{ALONE}" value="{escape(text)}">{escape(_said(choice))}</button>'
 
 
-def _choices(schema: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
-    """The texts that are all that fits, if these are few."""
-    schema = _resolve(schema, kinds)
-    if schema.get("type") == "boolean":
-        return ["true", "false"]
-    choices = [schema["const"]] if "const" in schema else schema.get("enum", [])
-    return [str(each) for each in choices] if len(choices) <= CHOICES_MAX else []
+def _said(choice: Any) -> str:
+    """A choice as people read it."""
+    if isinstance(choice, bool):
+        return "Yes" if choice else "No"
+    return str(choice)
 
 
-def _button(choice: str) -> str:
-    said = {"true": "Yes", "false": "No"}.get(choice, choice)
-    return f'<button name="{ALONE}" value="{escape(choice)}">{escape(said)}</button>'
+def _input(name: str, shape: Shape, needed: bool, texts: Sequence[str]) -> str:
+    needed = needed and not shape.may_be_null and shape.items is None
+    title = shape.schema.get("title", "" if name == ALONE else name)
+    label = f"{escape(str(title))} " if title else ""
+    begins = f'name="{escape(name)}"{" required" if needed else ""}'
+    if choices := (shape.items or shape).choices:
+        return f"<label>{label}{_select(begins, shape, choices, needed, texts)}</label>"
+    if shape.takes_json or shape.items is not None:
+        told = "JSON" if shape.takes_json else "one a line"
+        # A browser leaves out the first line break.
+        content = escape("\n".join(texts))
+        return f'<label>{label}<textarea {begins} placeholder="{told}">\n{content}</textarea></label>'
+    value = f' value="{escape(texts[0])}"' if texts and not shape.schema.get("writeOnly") else ""
+    return f"<label>{label}<input {begins}{value}></label>"
 
 
-def _input(name: str, schema: dict[str, Any], kinds: dict[str, Any], required: bool) -> str:
-    label = escape(str(schema.get("title", name)))
-    needed = " required" if required else ""
-    if choices := _choices(schema, kinds):
-        options = "".join(f"<option>{escape(each)}</option>" for each in choices)
-        return f'<label>{label} <select name="{escape(name)}"{needed}>{options}</select></label>'
-    return f'<label>{label} <input name="{escape(name)}"{needed}></label>'
+def _select(begins: str, shape: Shape, choices: Mapping[str, Any], needed: bool, texts: Sequence[str]) -> str:
+    options = "".join(
+        f'<option value="{escape(text)}"{" selected" if text in texts else ""}>{escape(_said(each))}</option>'
+        for text, each in choices.items()
+        if each is not None or shape.items is not None
+    )
+    if shape.items is not None:
+        # Of none that is chosen a browser sends nothing.
+        return f'<input type="hidden" {begins} value=""><select {begins} multiple>{options}</select>'
+    may_be_empty = shape.may_be_null or not (needed or "default" in shape.schema)
+    return f"<select {begins}>{'<option></option>' if may_be_empty else ''}{options}</select>"

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pydantic_core import to_json
 from starlette.types import Send
 
 from outlast.core.clock import monotonic
@@ -29,6 +28,7 @@ from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.forms import Fields
 from outlast.sdk.requests import record_request
 from outlast.web.callers.admission import ANONYMOUS, Admitted
 from outlast.web.callers.shares import Shares
@@ -309,7 +309,8 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
         except UnicodeDecodeError as error:
             raise InvalidJson(f"the body is no JSON: it is not UTF-8 ({error.reason})") from None
     else:
-        text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        text = definition.inputs.json_of_query(Fields(pairs))
     try:
         # guard: input-not-validated = (text, None)
         return text, definition.inputs.take_json(body or text)

@@ -50,7 +50,7 @@ class Schemas:
         """Name, whether it is required, and schema of those properties that a query can carry."""
         root = self.resolve(schema)
         for name, each in root.get("properties", {}).items():
-            if self._is_scalar(each):
+            if self._fits_query(each):
                 yield name, name in root.get("required", ()), each
 
     def fits_query(self, schema: Schema) -> bool:
@@ -58,18 +58,18 @@ class Schemas:
         required = set(self.resolve(schema).get("required", ()))
         return required <= {name for name, _, _ in self.query_properties(schema)}
 
-    def _is_scalar(self, schema: Any, depth: int = 0) -> bool:
+    def _fits_query(self, schema: Any, depth: int = 0) -> bool:
+        """Whether texts stand for it: one, or of a list each."""
         if not isinstance(schema, dict) or depth > _DEPTH_MAX:
             return False
         schema = self.resolve(schema)
         choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
         if choices:
-            return any(self._is_scalar(each, depth + 1) for each in choices)
-        # A query only has texts: "404" is not the number 404 of a Literal.
-        listed = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
-        if listed:
-            return any(isinstance(each, str) for each in listed)
-        return "type" not in schema or schema["type"] in _SCALARS
+            return any(self._fits_query(each, depth + 1) for each in choices)
+        if schema.get("type") == "array":
+            each = schema.get("items", {})
+            return self._fits_query(each, depth + 1) and self.resolve(each).get("type") != "array"
+        return not isinstance(schema.get("type"), str) or schema["type"] in _SCALARS
 
     def _reserve(self, name: str) -> str:
         """A component name that is free; OpenAPI allows few characters in one."""
