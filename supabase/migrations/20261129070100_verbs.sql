@@ -298,12 +298,13 @@ $$;
 comment on function outlast.cancel_workflow(text, text, text, text) is
   'Cancel a workflow: undo lets its sagas undo first, kill ends it and what it has started at once.';
 
-create or replace function outlast.live_among(ids text[])
+create or replace function outlast.reader_among(ids text[], own text[])
 returns text
 language sql
 stable
 as $$
-  -- A live one of these workflows and of their forks, which read what children of the first one returned; null: there is none.
+  -- One of these workflows and of their forks, which read what children of the first one returned, that is live, or may go on by a
+  -- retry and then read that; null: there is none. `own` are those that would go themselves.
   with recursive line (id) as (
     select i.id from unnest(ids) as i (id)
     union
@@ -311,6 +312,11 @@ as $$
   )
   select w.workflow_id from line l join outlast.workflow_status w on w.workflow_id = l.id
   where w.status in ('ENQUEUED', 'PENDING')
+    -- guard: removed-before-a-retry = or false and (
+    or (w.status <> 'SUCCESS' and w.workflow_id <> all(own) and exists (
+      select from outlast.operation_outputs o
+      where o.workflow_id = w.workflow_id and o.kind in ('start', 'start_all', 'map')))
+  order by w.status in ('ENQUEUED', 'PENDING') desc
   limit 1
 $$;
 
@@ -326,7 +332,7 @@ declare
   most constant integer not null default 10000;
   w outlast.workflow_status;
   family text[];
-  live text;
+  reader text;
 begin
   perform outlast.check_text(verb, 'why', why, 1000);
   w := outlast.lock_workflow(verb, delete_workflow.workflow_id);
@@ -350,13 +356,19 @@ begin
       using errcode = '55000', hint = 'delete those first: list workflows with parent=' || w.workflow_id;
   end if;
   -- Whoever may still read what it returned. What items returned their map's parent reads.
-  live := outlast.live_among(family || w.parent || array(
-    -- guard: items-deleted-under-the-living = select null::text where false));
-    select m.parent from outlast.workflow_status m where m.workflow_id = w.parent and m.map is not null));
+  reader := outlast.reader_among(family || w.parent || array(
+    -- guard: items-deleted-under-the-living = select null::text where false), family);
+    select m.parent from outlast.workflow_status m where m.workflow_id = w.parent and m.map is not null), family);
   -- guard: deleted-under-the-living = if false then
-  if live is not null then
-    raise exception 'outlast.%: % is live, and belongs to it or may still read it', verb, live
-      using errcode = '55000', hint = 'cancel that first, or let it end';
+  if reader is not null then
+    if exists (
+      select from outlast.workflow_status x where x.workflow_id = reader and x.status in ('ENQUEUED', 'PENDING')
+    ) then
+      raise exception 'outlast.%: % is live, and belongs to it or may still read it', verb, reader
+        using errcode = '55000', hint = 'cancel that first, or let it end';
+    end if;
+    raise exception 'outlast.%: % has failed, and reads it if it is retried', verb, reader
+      using errcode = '55000', hint = 'delete that first';
   end if;
   -- Who did what to it stays: nobody takes away what he did by deleting it too. Retention takes it along with its row.
   -- guard: acts-deleted-too
@@ -372,7 +384,7 @@ comment on function outlast.delete_workflow(text, text, text) is
 
 select outlast.take_rights(
   '20261129070100',
-  functions => array['refuse_ended', 'step_to_settle', 'cancel_many', 'live_among'],
+  functions => array['refuse_ended', 'step_to_settle', 'cancel_many', 'reader_among'],
   of_service => array[
     'pause_workflow', 'resume_workflow', 'settle_workflow', 'cancel_workflow', 'delete_workflow']);
 

@@ -78,10 +78,10 @@ as $$
       -- Whoever is to be told of its end has not been told yet.
       -- guard: removed-before-it-was-told
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
-      -- Forks that live read what its children returned.
+      -- Forks that live, or are retried, read what its children returned.
       -- guard: removed-under-its-forks = and case when false
       and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
-        then outlast.live_among(array[w.workflow_id]) is null else true end
+        then outlast.reader_among(array[w.workflow_id], array[w.workflow_id]) is null else true end
       -- guard: batches-removed-before-their-members
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
     for update of w skip locked
@@ -315,7 +315,7 @@ as $$
       and not exists (select from outlast.waits x where x.target = w.workflow_id and x.event = '')
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
       and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
-        then outlast.live_among(array[w.workflow_id]) is null else true end
+        then outlast.reader_among(array[w.workflow_id], array[w.workflow_id]) is null else true end
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
       as goes
     from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k

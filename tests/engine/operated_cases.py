@@ -21,6 +21,7 @@ from outlast import (
     WorkflowNotFound,
     WrongState,
     context,
+    map_,
     now,
     receive,
     saga,
@@ -413,6 +414,40 @@ def operator_in_a_thread() -> list[Any]:
         forked["fork"] == f"{handle.workflow_id}~2",
         handle.delete(),
     ]
+
+
+@workflow
+async def ten_times(n: int) -> int:
+    return 10 * n
+
+
+@workflow
+async def ships(mapped: bool) -> list[int]:
+    """A child's result may be read after the failure, too."""
+    if mapped:
+        got = await map_(ten_times, [1, 2])
+        await do("b")
+        return list(got)
+    child = await start(ten_times, 1)
+    await do("b")
+    return [await child.result()]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+async def test_what_a_failed_fork_reads_is_there_when_it_is_retried(database: str, mapped: bool) -> None:
+    async with engine_on(database, ships, ten_times) as bench:
+        source = await bench.start(ships, mapped)
+        await bench.failure(source)
+        fork = (await act(bench, FORK, source, **{"from": "failed"}))["fork"]
+        await bench.failure(fork)
+        with pytest.raises(WrongState, match=f"{fork} has failed, and reads it if it is retried"):
+            await act(bench, DELETE, source)
+        with pytest.raises(WrongState, match=f"{source} has failed, and reads it if it is retried"):
+            await act(bench, DELETE, f"{source}/map.1" if mapped else f"{source}/1")
+        field.broken.clear()
+        await act(bench, RETRY, fork)
+        assert await bench.result(fork) == ([10, 20] if mapped else [10])
+        await act(bench, DELETE, source)
 
 
 @step

@@ -36,6 +36,17 @@ MUTANTS = (
         "store/test_retention.py::test_what_a_fork_may_still_read_stays",
     ),
     Mutant(
+        "removed-before-a-retry",
+        "What a failed fork or parent reads if it is retried is not removed",
+        "store/test_retention.py::test_what_a_fork_reads_if_it_is_retried_stays",
+        "engine/test_operated_on_postgres.py::test_what_a_failed_fork_reads_is_there_when_it_is_retried",
+    ),
+    Mutant(
+        "memory-removed-before-a-retry",
+        "In memory what a failed fork or parent reads if it is retried is not removed",
+        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
+    ),
+    Mutant(
         "removed-under-its-forks-in-memory",
         "In memory nothing is removed that a live fork may still read",
         "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",

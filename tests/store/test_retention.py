@@ -130,6 +130,27 @@ async def test_what_a_fork_may_still_read_stays(bench: Bench) -> None:
     assert await bench.prune() == 3
 
 
+@pytest.mark.parametrize("kind", ["start", "start_all", "map", "step"])
+async def test_what_a_fork_reads_if_it_is_retried_stays(bench: Bench, kind: str) -> None:
+    bench.add("w", 40)
+    bench.add("w/1", 41, "w")
+    bench.add("w~2", 40, forked_from="w")
+    bench.add("w~3", 1, forked_from="w~2", status="ERROR")
+    bench.sql(
+        "insert into outlast.operation_outputs (workflow_id, step_id, name, kind, completion_order)"
+        " values ('w~3', '1', 'x', %s, 1)",
+        kind,
+    )
+    if kind == "step":
+        assert await bench.prune() == 3
+        return
+    assert await bench.prune() == 0
+    # Once that has succeeded it reads nothing more.
+    bench.sql("update outlast.workflow_status set status = 'SUCCESS' where workflow_id = 'w~3'")
+    assert await bench.prune() == 3
+    assert bench.left() == ["w~3"]
+
+
 @pytest.mark.parametrize("most", [1, 3, 500])
 async def test_children_go_with_their_parents_in_batches_of_any_size(bench: Bench, most: int) -> None:
     for tree in ("a", "b", "c"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+from outlast.core import kinds
 from outlast.core.ports import Place
-from outlast.core.records import NewWorkflow
+from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
 from outlast.testing.database import Database
-from outlast.testing.rows import Limits, Workflow
+from outlast.testing.rows import Limits, Record, Workflow
 from outlast.testing.statements.retention import RetentionStatements
 
 
@@ -42,6 +43,9 @@ def test_nothing_goes_that_is_needed() -> None:
     rows.add("forked", 899)
     rows.add("forked~2", 899, forked_from="forked")
     rows.add("forked~3", 899, status=Status.PENDING, forked_from="forked~2")
+    rows.add("reused", 899)
+    rows.add("reused~2", 950, forked_from="reused", status=Status.ERROR)
+    rows.database.records["reused~2", "1"] = Record(StepRecord("1", "x", kind=kinds.MAP), 0, 899.0)
     rows.add("old", 899)
     rows.add("old/1", 950, "old")
     rows.add("gone", 899)
@@ -59,6 +63,8 @@ def test_nothing_goes_that_is_needed() -> None:
         "forked~3",
         "old",
         "old/1",
+        "reused",
+        "reused~2",
         "untold",
         "waited",
     ]

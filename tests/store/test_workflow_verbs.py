@@ -494,6 +494,26 @@ def test_what_somebody_may_still_read_is_not_deleted(sql: Connection[Any], live:
     assert one(sql, "select outlast.delete_workflow('w')") == 2
 
 
+@pytest.mark.parametrize("kind", ["start", "start_all", "map"])
+@pytest.mark.parametrize("reader", ["p", "w~2"])
+@pytest.mark.parametrize("status", ["ERROR", "CANCELLED", "EXHAUSTED"])
+def test_what_is_read_after_a_retry_is_not_deleted(
+    sql: Connection[Any], reader: str, status: str, kind: str
+) -> None:
+    for each in ("p", "w~2"):
+        insert(sql, each, status if each == reader else "SUCCESS")
+        sql.execute(
+            "insert into outlast.operation_outputs (workflow_id, step_id, name, kind, completion_order)"
+            " values (%s, '1', 'x', %s, 1)",
+            (each, kind),
+        )
+    insert(sql, "w", "SUCCESS", parent="p")
+    sql.execute("update outlast.workflow_status set forked_from = 'w' where workflow_id = 'w~2'")
+    with pytest.raises(Refused, match=f"{reader} has failed, and reads it if it is retried"):
+        sql.execute("select outlast.delete_workflow('w')")
+    assert one(sql, "select outlast.delete_workflow(%s)", reader) >= 1
+
+
 @pytest.mark.parametrize("live", ["p", "p~2", "p~3"])
 def test_what_a_map_or_a_parents_fork_may_still_read_is_not_deleted(sql: Connection[Any], live: str) -> None:
     for each in ("p", "p~2", "p~3"):

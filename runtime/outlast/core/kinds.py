@@ -36,5 +36,8 @@ ACT = "act"
 TIMED = frozenset({TIMER, RECEIVE, EVENT, WAIT_ANY})
 """Kinds that end when their time is over, too: with nothing that the record would call a failure."""
 
+STARTING = frozenset({START, START_ALL, MAP})
+"""Kinds whose records name children, of which a fork that keeps them reads what they returned."""
+
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

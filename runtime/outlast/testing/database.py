@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from outlast.core import kinds
 from outlast.core.events import event_of
 from outlast.core.ports import HeldUp
 from outlast.core.records import NewWorkflow, Wait
-from outlast.core.status import LIVE, Status
+from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.rows import (
     ActRow,
@@ -290,14 +291,24 @@ class Database:
             if row.owner is None:
                 row.claimable_at = self.now()
 
-    def live_among(self, ids: Iterable[str]) -> str | None:
-        """`outlast.live_among`."""
+    def reader_among(self, ids: Iterable[str], own: Collection[str]) -> str | None:
+        """`outlast.reader_among`."""
         line, found = set(ids), set(ids)
         while found:
             found = {each for each, row in self.workflows.items() if row.forked_from in line} - line
             line |= found
-        live = [each for each in line if each in self.workflows and self.workflows[each].status in LIVE]
-        return min(live, default=None)
+        there = {each: self.workflows[each].status for each in sorted(line) if each in self.workflows}
+        live = [each for each, status in there.items() if status in LIVE]
+        # guard: memory-removed-before-a-retry = []
+        failed = [
+            each
+            for each, status in there.items()
+            if status in FAILED and each not in own and self._has_started(each)
+        ]
+        return next(iter(live + failed), None)
+
+    def _has_started(self, workflow_id: str) -> bool:
+        return any(each.step.kind in kinds.STARTING for each in self.records_of(workflow_id).values())
 
     def records_of(self, workflow_id: str) -> dict[str, Record]:
         """The records of one workflow, by their step ids."""

@@ -76,7 +76,7 @@ class RetentionStatements:
             return False
         # It is one of them itself.
         # guard: removed-under-its-forks-in-memory
-        if self._db.live_among([workflow_id]) is not None:
+        if self._db.reader_among([workflow_id], [workflow_id]) is not None:
             return False
         return not self._is_held(workflow_id)
 

@@ -264,15 +264,7 @@ class WorkflowVerbs:
             # guard: shared-ones-deleted-in-memory
             found = {each for each in found if rows[each].new.idempotency_key is None}
             family |= found
-        readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
-        if parent is not None:
-            readers.add(parent.new.workflow_id)
-            if parent.map is not None:
-                readers.add(str(parent.new.parent))
-        if live := self._db.live_among(readers):
-            raise NotNow(
-                f"{live} is live, and belongs to it or may still read it; cancel that first, or let it end"
-            )
+        self._check_unread(workflow_id, family)
         for each in family:
             self._db.check_writable(each)
         for each in family:
@@ -286,6 +278,23 @@ class WorkflowVerbs:
                 letter.visible = False  # ids are places in the list
         self._note(DELETE, workflow_id, given, by)
         return {"deleted": len(family)}
+
+    def _check_unread(self, workflow_id: str, family: set[str]) -> None:
+        """Raises NotNow where somebody may still read what goes."""
+        rows = self._db.workflows
+        readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
+        if parent is not None:
+            readers.add(parent.new.workflow_id)
+            if parent.map is not None:
+                readers.add(str(parent.new.parent))
+        reader = self._db.reader_among(readers, family)
+        if reader is None:
+            return
+        if rows[reader].status in LIVE:
+            told = "is live, and belongs to it or may still read it; cancel that first, or let it end"
+        else:
+            told = "has failed, and reads it if it is retried; delete that first"
+        raise NotNow(f"{reader} {told}")
 
     def _set(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         row = self._db.workflows[workflow_id]
