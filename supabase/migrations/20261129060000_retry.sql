@@ -292,6 +292,27 @@ begin
     where o.workflow_id = f.workflow_id
       and not exists (select from kept k where k.workflow_id = o.workflow_id and k.step_id = o.step_id)
     returning o.workflow_id, o.step_id, o.completion_order, o.kind
+  ), received as (
+    select o.workflow_id, substr(o.name, 9) as topic, (o.output ->> 'number')::bigint as number, k.step_id is not null as stays
+    from first f
+    join outlast.operation_outputs o on o.workflow_id = f.workflow_id and o.kind = 'receive' and o.completion_order is not null
+      and o.error is null and json_typeof(o.output) = 'object'
+    left join kept k on k.workflow_id = o.workflow_id and k.step_id = o.step_id
+  ), passed as (
+    -- Topics of which a message comes again though a later one stays received. Who receives reads on after the last one.
+    select r.workflow_id, r.topic, max(r.number) filter (where r.stays) as last
+    from received r group by r.workflow_id, r.topic
+    having min(r.number) filter (where not r.stays) < max(r.number) filter (where r.stays)
+  ), again as (
+    select m.message_id, m.workflow_id, row_number() over (partition by m.workflow_id order by m.number) as place
+    from passed p join outlast.messages m on m.workflow_id = p.workflow_id and m.topic = p.topic
+    where m.number > p.last or m.number in (
+      select r.number from received r where r.workflow_id = m.workflow_id and not r.stays)
+  ), numbered as (
+    -- guard: messages-lost-below-others = update outlast.messages m set number = m.number
+    update outlast.messages m set number = x.mail + a.place
+    from again a join outlast.workflow_status x on x.workflow_id = a.workflow_id
+    where m.message_id = a.message_id
   ), went as (
     -- What stopped it is no step that anybody has seen.
     select g.workflow_id, array_agg(g.step_id order by g.completion_order) filter (where g.kind is distinct from 'stop') as step_ids,
@@ -331,6 +352,7 @@ begin
       -- Streams have given the number after the last one to the result.
       -- guard: retry-gives-the-results-number-again = last_place = greatest(x.last_place, f.last),
       last_place = coalesce(greatest(x.last_place, f.last), 0) + 1,
+      mail = x.mail + (select count(*) from again a where a.workflow_id = f.workflow_id),
       -- guard: second-end-untold = untold = x.untold,
       untold = true,
       nonce = floor(random() * 9007199254740992)::bigint, updated_at = now()

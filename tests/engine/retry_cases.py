@@ -138,6 +138,14 @@ async def asks() -> Any:
     return await receive("answer", timeout=5)
 
 
+@workflow
+async def hears_several() -> list[Any]:
+    """Three receives beside each other, one of another topic, and one that comes later."""
+    first = await asyncio.gather(*(receive("t", timeout=60) for _ in range(3)), receive("u", timeout=60))
+    await work("a")
+    return [*first, await receive("t", timeout=60)]
+
+
 @workflow(timeout=3600)
 async def with_timeout() -> str:
     await work("a")
@@ -251,6 +259,7 @@ async def chooses() -> str:
 
 
 EVERY = (
+    hears_several,
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
     with_timeout, child, parent, lets_go, child_with_a_saga, has_such_a_child,
     many, twice, generated, one_item, trip, queued, tells,
@@ -397,6 +406,30 @@ async def test_a_receive_waits_again_and_what_came_meanwhile_is_received(bench: 
     await bench.engine.host.send(workflow_id, '"yes"', "answer", None)
     assert await bench.result(workflow_id) == "yes"
     assert ran == {"a": 1}
+
+
+@pytest.mark.parametrize("meanwhile", [True, False])
+async def test_messages_of_one_of_several_receives_come_again_in_their_order(
+    bench: Bench, meanwhile: bool
+) -> None:
+    async def send(*bodies: str) -> None:
+        for each in bodies:
+            await bench.engine.host.send(workflow_id, f'"{each}"', each[0], None)
+
+    broken.add("a")
+    workflow_id = await bench.start(hears_several)
+    await send("t1", "t2", "u1", "t3", *(["t4"] if meanwhile else []))
+    await fails(bench, workflow_id)
+    for branch in ("1.1", "2.1", "1.1"):
+        assert branch in (await rewound(bench, workflow_id, branch))["dropped"]
+        await fails(bench, workflow_id)
+    broken.clear()
+    assert "4.1" in (await rewound(bench, workflow_id, "4.1"))["dropped"]
+    if not meanwhile:
+        await send("t4")
+    await send("t5")
+    assert await bench.result(workflow_id) == ["t1", "t2", "t3", "u1", "t4"]
+    assert len(await bench.steps(workflow_id)) == 6
 
 
 async def test_a_cancelled_one_goes_on_where_it_was(bench: Bench) -> None:

@@ -19,6 +19,16 @@ CUT_SHORT_ON_POSTGRES = "engine/test_cut_short_on_postgres.py::"
 
 MUTANTS = (
     Mutant(
+        "messages-lost-below-others",
+        "A message that comes again does so though a later one stays received",
+        POSTGRES + "test_messages_of_one_of_several_receives_come_again_in_their_order",
+    ),
+    Mutant(
+        "memory-messages-lost-below-others",
+        "In memory a message that comes again does so though a later one stays received",
+        CASES + "test_messages_of_one_of_several_receives_come_again_in_their_order",
+    ),
+    Mutant(
         "drains-wait-for-the-next-attempt",
         "A shutdown waits for no pause between attempts",
         "engine/test_edges.py::test_who_waits_for_its_next_attempt_is_handed_over_at_once",

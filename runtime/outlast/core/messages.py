@@ -35,7 +35,7 @@ def last_received(receives: Iterable[StepRecord]) -> dict[str, int]:
     """By topic, the number of the last message that these records of receives name.
 
     Of one topic they are received in their order, and written in the order in which they are received: so all
-    before the last one were received, and none after it.
+    before the last one were received, and none after it. What comes again after a retry has a new number.
     """
     last: dict[str, int] = {}
     for record in receives:

@@ -8,6 +8,7 @@ from typing import Any
 
 from outlast.core import kinds
 from outlast.core.maps import NewMap
+from outlast.core.messages import message_in
 from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, LIVE, Status
@@ -197,6 +198,7 @@ class Retrying:
         places = [each.step.completion_order or 0 for each in self._db.records_of(workflow_id).values()]
         dropped = self._gone(workflow_id, steps)
         stays = self._stop_that_stays(workflow_id, row, dropped, rewinds=verb == REWIND.name)
+        self._come_again(workflow_id, row, dropped)
         for each in dropped:
             del self._db.records[workflow_id, each]
         for record in self._db.records_of(workflow_id).values():
@@ -223,6 +225,29 @@ class Retrying:
         row.retried_at, row.last_place = now, max([row.last_place, *places]) + 1
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
+
+    def _come_again(self, workflow_id: str, row: Workflow, dropped: list[str]) -> None:
+        """Messages that come again though a later one of their topic stays received get new numbers."""
+        kept, free = set[int](), set[int]()
+        for step_id, record in self._db.records_of(workflow_id).items():
+            message = message_in(record.step.output) if record.step.kind == kinds.RECEIVE else None
+            if message is not None and record.step.completion_order is not None:
+                (free if step_id in dropped else kept).add(message.number)
+        letters = sorted(
+            (each for each in self._db.letters if each.workflow_id == workflow_id and each.number),
+            key=lambda each: each.number or 0,
+        )
+        last = {each.topic: each.number or 0 for each in letters if each.number in kept}
+        passed = {
+            each.topic for each in letters if each.number in free and each.number < last.get(each.topic, 0)
+        }
+        for letter in letters:
+            # guard: memory-messages-lost-below-others = False
+            if letter.topic in passed and (
+                letter.number in free or (letter.number or 0) > last[letter.topic]
+            ):
+                row.mail += 1
+                letter.number = row.mail
 
     def _stop_that_stays(
         self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool
