@@ -24,6 +24,7 @@ from outlast import (
     workflow,
 )
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.records import Ending
 from outlast.core.status import FAILED, Status
 from outlast.core.verbs import RETRY, REWIND
 from outlast.sdk import sagas
@@ -442,6 +443,78 @@ async def test_a_cancelled_one_goes_on_where_it_was(bench: Bench) -> None:
     await retried(bench, workflow_id)
     assert await bench.result(workflow_id) == "ABC"
     assert ran == {"a": 1, "b": 2, "c": 1}
+
+
+async def test_who_waits_after_a_retry_is_told_of_no_former_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by a look that was sent before the retry, and whose answer comes late."""
+    broken.add("a")
+    workflow_id = await bench.start(three)
+    await fails(bench, workflow_id)
+    store = bench.engine._waits._store
+    looked, arrives = asyncio.Event(), asyncio.Event()
+    for name in ("ended", "states"):
+        monkeypatch.setattr(store, name, _late(getattr(store, name), looked, arrives))
+    before = asyncio.create_task(bench.engine.wait(workflow_id, WAIT_S))
+    await asyncio.wait_for(looked.wait(), WAIT_S)
+    broken.clear()
+    gates["a"] = asyncio.Event()
+    await retried(bench, workflow_id)
+    await bench.until(lambda: ran["a"] == 2)
+    since = asyncio.create_task(bench.engine.wait(workflow_id, WAIT_S))
+    await asyncio.sleep(0)
+    arrives.set()
+    state = await before
+    assert state is not None
+    assert state.status is Status.ERROR
+    gates["a"].set()
+    state = await since
+    assert state is not None
+    assert state.status is Status.SUCCESS
+
+
+async def test_who_waits_after_a_retry_is_not_told_of_an_end_that_was_written_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end is there, and the answer of its commit comes late: it was retried by then."""
+    broken.add("a")
+    written, arrives = asyncio.Event(), asyncio.Event()
+    journal = bench.engine._executor._services.journal
+    write = journal.write
+
+    end = _late(write, written, arrives)
+    monkeypatch.setattr(
+        journal, "write", lambda *given: (end if isinstance(given[-1], Ending) else write)(*given)
+    )
+    workflow_id = await bench.start(three)
+    before = asyncio.create_task(bench.engine.wait(workflow_id, WAIT_S))
+    await asyncio.wait_for(written.wait(), WAIT_S)
+    broken.clear()
+    gates["a"] = asyncio.Event()
+    await retried(bench, workflow_id)
+    since = asyncio.create_task(bench.engine.wait(workflow_id, WAIT_S))
+    await bench.until(lambda: ran["a"] == 2)
+    arrives.set()
+    state = await before
+    assert state is not None
+    assert state.status is Status.ERROR
+    gates["a"].set()
+    state = await since
+    assert state is not None
+    assert state.status is Status.SUCCESS
+
+
+def _late(ask: Any, asked: asyncio.Event, arrives: asyncio.Event) -> Any:
+    """The same, whose answer is on its way until it arrives."""
+
+    async def late(*given: Any) -> Any:
+        answer = await ask(*given)
+        asked.set()
+        await arrives.wait()
+        return answer
+
+    return late
 
 
 async def test_a_failed_child_is_retried_with_its_parent(bench: Bench) -> None:

@@ -19,6 +19,12 @@ CUT_SHORT_ON_POSTGRES = "engine/test_cut_short_on_postgres.py::"
 
 MUTANTS = (
     Mutant(
+        "told-of-former-ends",
+        "Who waits after a retry is told of no end before it",
+        CASES + "test_who_waits_after_a_retry_is_told_of_no_former_end",
+        POSTGRES + "test_who_waits_after_a_retry_is_not_told_of_an_end_that_was_written_before",
+    ),
+    Mutant(
         "messages-lost-below-others",
         "A message that comes again does so though a later one stays received",
         POSTGRES + "test_messages_of_one_of_several_receives_come_again_in_their_order",

@@ -198,10 +198,11 @@ class Executor:
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> None:
         """A workflow's life on this instance: run the body, write how it ended, tell who waits."""
-        began = monotonic()
+        began, waited = monotonic(), 0
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
+            waited = self._waits.begun
             if isinstance(ending, Hold):
                 await self._write_hold(execution, ending)
             elif isinstance(ending, Ending):
@@ -229,7 +230,7 @@ class Executor:
             if context is not None and context.clients is not None:
                 await context.clients.close()
         if isinstance(ending, Ending):
-            self._tell(execution, claimed, ending, cause, monotonic() - began)
+            self._tell(execution, claimed, ending, cause, monotonic() - began, waited)
         else:
             self._tell_stopped(execution, monotonic() - began)
 
@@ -410,6 +411,7 @@ class Executor:
         ending: Ending,
         cause: str | None,
         duration_s: float,
+        waited: int,
     ) -> None:
         self._waits.ended(
             WorkflowState(
@@ -422,7 +424,8 @@ class Executor:
                 error=ending.error,
                 response=ending.response,
                 generation=claimed.generation,
-            )
+            ),
+            waited,
         )
         for each in claimed.members:
             self._waits.moved(each)

@@ -81,7 +81,9 @@ class Waits:
     def __init__(self, store: WorkflowStore, runs_here: Callable[[str], bool], observe: Observer) -> None:
         self._store = store
         self._runs_here = runs_here
-        self._waiters: defaultdict[str, set[asyncio.Future[WorkflowState | None]]] = defaultdict(set)
+        self._waiters: defaultdict[str, dict[asyncio.Future[WorkflowState | None], int]] = defaultdict(dict)
+        """Each with its place among all that ever began to wait."""
+        self._begun = 0
         self._told_of_holds: set[asyncio.Future[WorkflowState | None]] = set()
         """Those of them who are also told that it is held."""
         self._patience = Patience()
@@ -108,7 +110,8 @@ class Waits:
         """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[WorkflowState | None] = loop.create_future()
-        self._waiters[workflow_id].add(waiter)
+        self._begun += 1
+        self._waiters[workflow_id][waiter] = self._begun
         if or_held:
             self._told_of_holds.add(waiter)
         self._elsewhere.begin(workflow_id, monotonic())
@@ -125,7 +128,7 @@ class Waits:
             self._told_of_holds.discard(waiter)
             waiters = self._waiters.get(workflow_id)
             if waiters is not None:
-                waiters.discard(waiter)
+                waiters.pop(waiter, None)
                 if not waiters:
                     del self._waiters[workflow_id]
                     self._elsewhere.forget(workflow_id)
@@ -138,29 +141,44 @@ class Waits:
             self._looking.wake()
         return await asyncio.shield(look)
 
-    def ended(self, state: WorkflowState) -> None:
-        """A workflow's end is durable: tell who waits for it here."""
-        for waiter in self._waiters.get(state.workflow_id, ()):
-            if not waiter.done():
+    @property
+    def begun(self) -> int:
+        """The place of the last one that has begun to wait, of whatever."""
+        return self._begun
+
+    def ended(self, state: WorkflowState, begun: int) -> None:
+        """A workflow's end is durable: tell who waited for it here when `begun` was taken, before that.
+
+        It may have been retried since, so who came later may wait for another end, and it is polled for them.
+        """
+        for waiter in self._that_waited(state.workflow_id, begun):
+            waiter.set_result(state)
+        self.moved(state.workflow_id)
+
+    def _held(self, state: WorkflowState, begun: int) -> None:
+        """No code fits it, or somebody has paused it: who wants to know needn't wait."""
+        for waiter in self._that_waited(state.workflow_id, begun):
+            if waiter in self._told_of_holds:
                 waiter.set_result(state)
 
-    def _held(self, state: WorkflowState) -> None:
-        """No code fits it, or somebody has paused it: who wants to know needn't wait."""
-        for waiter in self._waiters.get(state.workflow_id, ()):
-            if waiter in self._told_of_holds and not waiter.done():
-                waiter.set_result(state)
+    def _that_waited(self, workflow_id: str, begun: int) -> list[asyncio.Future[WorkflowState | None]]:
+        waiters = self._waiters.get(workflow_id, {})
+        # guard: told-of-former-ends = [each for each in waiters if not each.done()]
+        return [each for each, place in waiters.items() if place <= begun and not each.done()]
 
     def moved(self, workflow_id: str) -> None:
-        """A workflow runs here no more and has not ended: poll for it."""
-        if workflow_id in self._waiters:
+        """A workflow runs here no more and has not ended: poll for it, if somebody waits."""
+        if not all(each.done() for each in self._waiters.get(workflow_id, ())):
             self._elsewhere.begin(workflow_id, monotonic())
             self._polling.wake()
 
     def fail(self, workflow_id: str, error: OutlastError) -> None:
         """Tell those who wait for a workflow that this instance won't see its end."""
-        for waiter in self._waiters.get(workflow_id, ()):
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._fail(workflow_id, error, self._begun)
+
+    def _fail(self, workflow_id: str, error: OutlastError, begun: int) -> None:
+        for waiter in self._that_waited(workflow_id, begun):
+            waiter.set_exception(error)
 
     def fail_elsewhere(self, error: OutlastError) -> None:
         """As `fail`, for all that don't run here."""
@@ -185,23 +203,24 @@ class Waits:
 
     async def _ask(self, due: list[str]) -> None:
         """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
-        now_s = monotonic()
+        now_s, begun = monotonic(), self._begun
         whole = now_s >= self._exist_at_s
         if whole:
             self._exist_at_s = now_s + EXISTS_S
         found, cut = await (self._store.states(due) if whole else self._store.ended(due))
         for state in found.values():
             if state.status.ended:
-                self.ended(state)
+                self.ended(state, begun)
             elif state.held is not None:
-                self._held(state)
+                self._held(state, begun)
         missing = [each for each in due if each not in found]
         if cut:
             self._elsewhere.again(missing)
             self._polling.wake()
         elif whole:
             for workflow_id in missing:
-                self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
+                gone = WorkflowNotFound(f"there is no workflow {workflow_id!r} any more")
+                self._fail(workflow_id, gone, begun)
 
     async def _look_all(self) -> None:
         looks, self._looks = self._looks, {}
