@@ -21,7 +21,8 @@ as $$
     select min(d.completion_order) as place from outlast.operation_outputs d
     where d.workflow_id = records_kept.workflow_id and d.step_id = any(steps)
   ) as first
-  where o.workflow_id = records_kept.workflow_id and o.step_id <> all(steps)
+  -- Not by `<> all`: of a large saga these are thousands, and would be gone through for each record.
+  where o.workflow_id = records_kept.workflow_id and not exists (select from unnest(steps) as s (id) where s.id = o.step_id)
     and (first.place is null
       or o.completion_order < first.place
       -- guard: kept-what-depends = or true)

@@ -209,7 +209,20 @@ async def item(_: int) -> str:
     return await trip()
 
 
+@workflow
+async def after_a_saga() -> str:
+    """The first saga is over, with a step of the same name as in the one that is undone."""
+    async with saga() as s:
+        await s.do(work, "a", undo=undo)
+    await work("mid")
+    async with saga() as s:
+        await s.do(work, "b", undo=undo)
+        await work("fails")
+    return "done"
+
+
 EVERY = (
+    after_a_saga,
     trip, plain_trip, by_itself, two_sagas, beside, parent, mapped, item, tells_what_stands, says_no, nested,
     grouped, plain_nested, pays_after_its_saga, pays_beside_what_fails,
 )  # fmt: skip
@@ -486,6 +499,30 @@ async def test_what_is_beside_a_failure_is_not_done_if_it_was_undone(bench: Benc
     assert await bench.result(workflow_id) == "ship"
     assert "x" in trail
     assert "unx" not in trail
+
+
+@pytest.mark.parametrize(
+    ("verb", "where", "again"),
+    [
+        (FORK, "from", ["mid", "b", "fails"]),
+        (REWIND, "to", ["mid", "b", "fails"]),
+        (FORK, None, ["b", "fails"]),
+        (RETRY, None, ["b", "fails"]),
+    ],
+)
+async def test_a_saga_that_is_over_counts_as_done(
+    bench: Bench, verb: Any, where: str | None, again: list[str]
+) -> None:
+    broken.add("fails")
+    workflow_id = await bench.start(after_a_saga)
+    assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
+    broken.clear()
+    trail.clear()
+    mid = [each["step_id"] for each in await bench.steps(workflow_id) if each["name"] == "work"][1]
+    given = {"from": "failed"} if verb is FORK and where is None else {} if where is None else {where: mid}
+    done = await act(bench, verb, workflow_id, **given)
+    assert await bench.result(done.get("fork", workflow_id)) == "done"
+    assert trail == again
 
 
 async def _recorded(bench: Bench, workflow_id: str, name: str, *, failed: bool) -> bool:
