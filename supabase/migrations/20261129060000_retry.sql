@@ -634,6 +634,10 @@ begin
     order by x.workflow_id collate "C" limit most
     for no key update);
   perform from outlast.go_on(failed, 'retry', 'workflow ' || p.workflow_id, 'the workflow of its map was retried');
+  -- They have to end by when their map does. An own timeout counts from when they go on.
+  -- guard: items-retried-until-long-ago = update outlast.workflow_status x set deadline = x.deadline
+  update outlast.workflow_status x set deadline = p.deadline
+  where x.workflow_id = any(failed) and x.deadline is distinct from p.deadline;
   if cardinality(failed) < most then
     update outlast.workflow_status x set map = x.map::jsonb - 'reopening' where x.workflow_id = m.workflow_id;
     -- Those of before may all have ended by now.

@@ -634,7 +634,8 @@ async def test_what_came_of_what_stood_is_not_done_again(bench: Bench, flow: Any
     assert trail == ["unb"]
     trail.clear()
     await act(bench, RETRY, workflow_id)
-    await bench.engine.host.send(workflow_id, "1", "go", None)
+    if flow is grouped:  # the others end without
+        await bench.engine.host.send(workflow_id, "1", "go", None)
     assert await bench.result(workflow_id) == "ship"
     assert trail[-5:] == ["a", "b", "c", "pay", "ship"]
 

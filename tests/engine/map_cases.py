@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from outlast import MapFailed, Queue, UsageError, map_, step, workflow
+from outlast import MapFailed, Queue, UsageError, map_, sleep, step, workflow
+from outlast.core.verbs import RETRY
 from outlast.engine.operations import gathering
 from tests.engine.harness import Bench, engine_on
 
@@ -54,6 +55,20 @@ async def work(number: int) -> int:
 @workflow
 async def item(number: int) -> int:
     return await work(number)
+
+
+@workflow(timeout=4)
+async def timed_item(seconds: float) -> float:
+    await sleep(seconds)
+    if ran[0] == 0 and seconds:
+        await work(-1)
+    return seconds
+
+
+@workflow(timeout=3600)
+async def one_after_the_other(seconds: list[float]) -> list[Any]:
+    result = await map_(timed_item, seconds, concurrency=1, tolerate=len(seconds) - 1)
+    return [list(result.ok), [type(error).__name__ for _, error in result.failed]]
 
 
 @workflow(queue=narrow)
@@ -377,3 +392,25 @@ async def test_misuse_is_told(database: str, how: str, told: str) -> None:
         assert error["failure"]["type"] == kind
         assert told in error["failure"]["message"]
         assert not ran
+
+
+async def test_an_items_own_timeout_counts_from_when_it_begins(database: str) -> None:
+    ran[0] = 1
+    async with engine_on(database, one_after_the_other, timed_item) as bench:
+        ok, failed = await bench.run(one_after_the_other, [1.5, 1.5, 60.0, 1.5, 1.5])
+        assert [value for _, value in ok] == [1.5, 1.5, 1.5, 1.5]
+        assert failed == ["WorkflowTimeout"]
+
+
+async def test_an_items_timeout_counts_anew_from_when_it_goes_on(database: str) -> None:
+    async with engine_on(database, one_after_the_other, timed_item) as bench:
+        workflow_id = await bench.start(one_after_the_other, [1.5, 1.6, 1.7])
+        await bench.failure(workflow_id)
+        ran[0] = 1
+        await bench.store.workflows.act(RETRY, workflow_id, {}, "me")
+        bench.engine.look()
+        ok, failed = await bench.result(workflow_id)
+        assert ([value for _, value in ok], failed) == ([1.5, 1.6, 1.7], [])
+        deadline = (await bench.row(workflow_id))["deadline"]
+        for place in range(3):
+            assert (await bench.row(f"{workflow_id}/map.1/{place}"))["deadline"] == deadline

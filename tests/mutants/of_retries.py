@@ -19,6 +19,21 @@ CUT_SHORT_ON_POSTGRES = "engine/test_cut_short_on_postgres.py::"
 
 MUTANTS = (
     Mutant(
+        "items-retried-until-long-ago",
+        "Retried items have to end by when their map does",
+        "engine/test_maps_on_postgres.py::test_an_items_timeout_counts_anew_from_when_it_goes_on",
+    ),
+    Mutant(
+        "memory-items-retried-until-long-ago",
+        "In memory retried items have to end by when their map does",
+        "engine/test_maps.py::test_an_items_timeout_counts_anew_from_when_it_goes_on",
+    ),
+    Mutant(
+        "waiting-uses-up-an-items-timeout",
+        "An item's own timeout counts from when it begins",
+        "engine/test_maps.py::test_an_items_own_timeout_counts_from_when_it_begins",
+    ),
+    Mutant(
         "told-of-former-ends",
         "Who waits after a retry is told of no end before it",
         CASES + "test_who_waits_after_a_retry_is_told_of_no_former_end",

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from pydantic_core import from_json
+
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.claims import ClaimedWorkflow
@@ -20,6 +22,7 @@ from outlast.core.clock import monotonic
 from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import forget_traceback
 from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
+from outlast.core.maps import is_map
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
 from outlast.core.origins import comes_from_record, mark_standing, mark_undone, standing_of
@@ -139,8 +142,7 @@ class Executor:
         `arguments`: its validated input, if known. `unserved`: it is of a version that isn't served here, and
         `definition` of another one.
         """
-        if claimed.version is None or claimed.retried_s is not None or definition.version is not None:
-            _give_deadline(claimed, definition)
+        _give_deadline(claimed, definition)
         execution = Execution(claimed, definition, self._services, term, self._operations)
         if self._services.tracing is not None:
             self._trace(execution, claimed)
@@ -513,8 +515,21 @@ def _all_of(stood: list[CompensationFailed]) -> CompensationFailed:
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
-    """Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then."""
-    if claimed.deadline_s is None and claimed.created_s is not None and definition.timeout_s is not None:
+    """Its own timeout, where its row doesn't have that.
+
+    Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then.
+    That of an item counts from when it begins: it waits for others. Its row says by when its map has to end.
+    """
+    if definition.timeout_s is None:
+        return
+    # guard: waiting-uses-up-an-items-timeout
+    if claimed.parent is not None and is_map(claimed.parent):
+        born = from_json(claimed.born or "{}")
+        ends_by_s = born.get("goes_on_s", claimed.began_s or claimed.created_s) + definition.timeout_s
+        claimed.deadline_s = min(ends_by_s, claimed.deadline_s or ends_by_s)
+        return
+    by_sql = claimed.version is None or claimed.retried_s is not None or definition.version is not None
+    if by_sql and claimed.deadline_s is None and claimed.created_s is not None:
         claimed.deadline_s = (claimed.retried_s or claimed.created_s) + definition.timeout_s
 
 

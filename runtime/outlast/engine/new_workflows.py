@@ -7,6 +7,7 @@ from typing import Any
 
 from outlast.core.budget import weigh
 from outlast.core.errors import QueueKeyMissing, UsageError
+from outlast.core.maps import is_map
 from outlast.core.names import fingerprint_of
 from outlast.core.placement import USUAL, Placement
 from outlast.core.queues import KEY_CHARS_MAX, has_door, key_at, key_text
@@ -40,7 +41,8 @@ def new_workflow(
     workflow has to end by `ends_by_s`, or by its own timeout where that is earlier. Raises QueueKeyMissing,
     and UsageError for a priority without a queue.
     """
-    if definition.timeout_s is not None:
+    # That of an item counts from when it begins, which is known then.
+    if definition.timeout_s is not None and not (parent is not None and is_map(parent)):
         # guard: delays-use-up-timeouts = now_s + definition.timeout_s
         own_s = now_s + placement.delay_s + definition.timeout_s
         ends_by_s = own_s if ends_by_s is None else min(own_s, ends_by_s)

@@ -96,6 +96,8 @@ class Retrying:
         for each, item in failed[:REOPENED_AT_ONCE]:
             steps = self.failed_steps(each, item)
             self.go_on(each, item, "retry", steps, actor_of(parent.new.workflow_id), None)
+            # guard: memory-items-retried-until-long-ago
+            item.new = item.new._replace(deadline_s=parent.new.deadline_s)
         if len(failed) < REOPENED_AT_ONCE:
             del row.map["reopening"]
             self._db.maps.look(map_id)
