@@ -262,6 +262,9 @@ begin
   w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   status := w.status;
   if status = 'CANCELLED' then
+    if mode = 'kill' then
+      perform from outlast.cancel_workflows(array[w.workflow_id], 'the workflow was cancelled', kill => true);
+    end if;
     return;
   end if;
   perform outlast.refuse_ended(verb, w);
