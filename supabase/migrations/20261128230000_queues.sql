@@ -416,6 +416,18 @@ begin
 end
 $$;
 
+create or replace function outlast.open_members(most integer)
+returns setof text
+language sql
+stable
+as $$
+  -- The functions of members of batches that have begun, which nobody owns and nothing is to wake: `most` of them.
+  select w.function from outlast.workflow_status w
+  -- guard: members-of-batches-uncounted = where false
+  where w.status = 'PENDING' and w.batch is not null and w.owner is null and w.claimable_at is null and w.held is null
+  order by w.batch limit most
+$$;
+
 create or replace function outlast.ended_batches()
 returns text[]
 language sql
@@ -1688,7 +1700,7 @@ select outlast.take_rights(
   '20261128230000',
   functions => array[
     'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
-    'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'ended_batches', 'end_member_rows', 'end_members',
+    'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
     'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
     'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],

@@ -144,6 +144,8 @@ declare
   q outlast.queues;
   changed jsonb;
   option text;
+  value jsonb;
+  wait_s numeric;
 begin
   perform outlast.check_text('set_queue', 'why', why, 1000);
   perform outlast.check_queue_settings(settings);
@@ -152,14 +154,21 @@ begin
   if settings = '{}' and not reset then
     perform outlast.refuse_argument('set_queue', 'settings', 'must name an option, unless all are reset');
   end if;
-  for option in select e.key from jsonb_each(settings) e where e.value <> 'null' loop
+  wait_s := coalesce((q.base::jsonb #>> '{batch,wait}')::numeric, 0);
+  for option, value in select e.key, e.value from jsonb_each(settings) e where e.value <> 'null' loop
     -- As code is told at load.
     if q.name like 'step:%' and option not in ('concurrency', 'rate') then
       perform outlast.refuse_argument('set_queue', option, 'is nothing that a limit of steps has; use concurrency or rate');
     elsif option in ('per_key', 'rate_per_key', 'weight') and not q.base::jsonb ? 'key' then
-      perform outlast.refuse_argument('set_queue', option, 'needs a key: it says what the limit is for');
+      perform outlast.refuse_argument('set_queue', option, 'needs key: it says what the limit is for');
     elsif option = 'rate' and q.base::jsonb ? 'drop' then
       perform outlast.refuse_argument('set_queue', option, 'and drop don''t go together: one lets calls wait, the other turns them away');
+    elsif option = 'weight' and value <> '{}' and q.base::jsonb ? 'batch' then
+      perform outlast.refuse_argument('set_queue', option, 'and batch don''t go together: a key has one batch in its turn, however large');
+    -- All would expire while it waits for others to be in its batch.
+    -- guard: start-within-a-batchs-wait = elsif false then
+    elsif option = 'start_within' and q.base::jsonb ? 'batch' and (value #>> '{}')::numeric <= wait_s then
+      perform outlast.refuse_argument('set_queue', option, 'must be longer than the wait of batch, ' || wait_s || ' s');
     end if;
   end loop;
   changed := case when reset then '{}' else coalesce(q.override::jsonb, '{}') end || settings;

@@ -10,6 +10,7 @@ from outlast import Queue, workflow
 from outlast.core import records
 from outlast.core.errors import DatabaseUnavailable
 from outlast.core.observations import LoopFailed, QueueUndecided
+from outlast.core.resources import CATALOG
 from outlast.core.status import Status
 from outlast.engine.instances import membership
 from tests.engine import queue_cases
@@ -38,6 +39,21 @@ async def test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_i
             ended = [(await bench.row(each))["completed_at"] is not None for each in ids]
             assert ended == [bool(epoch)] * 3
         queue_cases.batches.gate.set()
+
+
+async def test_members_of_a_batch_that_runs_are_counted_as_open(database: str) -> None:
+    job = batched()
+    queue_cases.batches.gate.clear()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "abc"]
+        await bench.until(lambda: queue_cases.batches.got)
+        opened = (await bench.store.measures.read()).open
+        assert sorted((state, count) for _, state, count in opened) == [("running", 1), ("waiting", 3)]
+        (found,) = (await bench.store.workflows.listing(CATALOG, {})).rows
+        assert (found["running"], found["waiting"]) == (1, 3)
+        queue_cases.batches.gate.set()
+        await queue_cases.all_of(bench, ids)
+        assert (await bench.store.measures.read()).open == []
 
 
 async def test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown(database: str) -> None:

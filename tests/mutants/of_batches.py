@@ -8,6 +8,11 @@ POSTGRES = "engine/test_queues_on_postgres.py::"
 
 MUTANTS = (
     Mutant(
+        "members-of-batches-uncounted",
+        "Members of a batch that runs are counted as open",
+        "engine/test_queues_on_postgres.py::test_members_of_a_batch_that_runs_are_counted_as_open",
+    ),
+    Mutant(
         "batch-of-what",
         "A function that gets batches takes a list",
         "functions/test_queues.py::test_what_a_function_with_batches_can_not_be",

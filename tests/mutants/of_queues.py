@@ -11,6 +11,11 @@ DEPLOYED = (
 
 MUTANTS = (
     Mutant(
+        "start-within-a-batchs-wait",
+        "No operator sets what would let all of a batch's members expire",
+        "store/test_queue_verbs.py::test_what_code_may_not_declare_together_cannot_be_set",
+    ),
+    Mutant(
         "queue-decided-by-two",
         "One instance at a time decides what of a queue begins",
         "store/test_queue_decisions.py::test_one_decides_at_a_time",

@@ -722,7 +722,7 @@ async def test_what_operators_do_to_queues(both: Both) -> None:
         with pytest.raises(Unacceptable, match=named) as raised:
             await store.act(SET_QUEUE, "mail", changes, "me")
         assert raised.value.argument == named
-    with pytest.raises(Unacceptable, match="per_key needs a key"):
+    with pytest.raises(Unacceptable, match="per_key needs key"):
         await store.act(SET_QUEUE, "plain", {"per_key": 1}, "me")
     for verb in (SET_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, DRAIN_QUEUE):
         with pytest.raises(NoSuchRow):

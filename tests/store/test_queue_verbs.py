@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, errors
 
-from outlast.core.queues import OPTIONS, check_option
+from outlast.core.queues import OPTIONS, check_option, check_together
 from outlast.core.resources import COUNTED_MAX, QUEUES
 from outlast.core.verbs import SET_QUEUE
 from outlast.store.queries import load
@@ -117,7 +117,7 @@ def test_who_does_it_is_known_without_being_told(connection: Connection[Any]) ->
         ("mail", None, "settings must be a JSON object"),
         ("mail", {"weight": {"k" * 70_000: 1}}, "at most 64 KiB"),
         ("step:api", {"max_backlog": 1}, "max_backlog is nothing that a limit of steps has"),
-        ("plain", {"per_key": 1}, "per_key needs a key"),
+        ("plain", {"per_key": 1}, "per_key needs key"),
         ("plain", {"rate": {"n": 1, "per": 1}}, "rate and drop don't go together"),
     ],
 )
@@ -130,6 +130,40 @@ def test_what_is_out_of_range_changes_nothing(
         change(connection, changes, name)
     assert f"outlast.set_queue: {said}" in str(raised.value) or said in str(raised.value)
     assert queue(connection, name) == before
+
+
+BASES: tuple[dict[str, Any], ...] = (
+    {},
+    {"key": "a"},
+    {"key": "a", "exclusive": True, "on_busy": "skip"},
+    {"drop": {"n": 1, "per": 1}},
+    {"debounce": 1, "key": "a"},
+    {"batch": {"n": 2, "wait": 1.5}},
+    {"batch": {"n": 2}, "key": "a"},
+    {"batch": {"n": 2, "wait": 10}, "key": "a"},
+)
+SET: tuple[dict[str, Any], ...] = (
+    {"concurrency": 1}, {"per_key": 1}, {"per_instance": 1}, {"rate": {"n": 1, "per": 1}},
+    {"rate_per_key": {"n": 1, "per": 1}}, {"weight": {}}, {"weight": {"a": 2}}, {"max_backlog": 1},
+    {"start_within": 1}, {"start_within": 1.5}, {"start_within": 2.0}, {"start_within": 1e-6},
+    {"start_within": 60},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("base", BASES, ids=json.dumps)
+def test_what_code_may_not_declare_together_cannot_be_set(
+    base: dict[str, Any], connection: Connection[Any]
+) -> None:
+    check_together(base)
+    connection.execute("update outlast.queues set base = %s where name = 'mail'", (json.dumps(base),))
+    for each in SET:
+        try:
+            check_together({**base, **each})
+        except ValueError:
+            with pytest.raises(errors.InvalidParameterValue, match=next(iter(each))):
+                change(connection, each)
+        else:
+            change(connection, each)
 
 
 @pytest.mark.parametrize("per", ["1e-400", "1e400", "1e-20", "-1"])

@@ -34,6 +34,9 @@ with queues as (
     select function, started_at from outlast.workflow_status
     where owner is null and claimable_at is not null and queue is not null
     order by queue limit 20000) as e
+  union all
+  -- Members of a batch that has begun wait for it.
+  select function, 'waiting' from outlast.open_members(20000) as m (function)
 )
 select
   (select coalesce(json_agg(json_build_array(name, depth, oldest_s)), '[]') from (

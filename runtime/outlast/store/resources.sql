@@ -181,7 +181,11 @@ with recursive named as (
       where w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null limit 5000)
     union all
     (select w.function from outlast.workflow_status w
-      where w.owner is null and w.claimable_at is not null and w.queue is not null limit 5000)) as d
+      where w.owner is null and w.claimable_at is not null and w.queue is not null limit 5000)
+    union all
+    -- Members of a batch that has begun wait for it.
+    select m.function from outlast.open_members(5000) as m (function)
+  ) as d
   group by 1
 ), holds as (
   select h.function, count(*) as n from (

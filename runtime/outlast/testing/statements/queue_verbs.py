@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlast.core.ports import NoSuchRow, Unacceptable
-from outlast.core.queues import check_option
+from outlast.core.queues import check_option, check_together
 from outlast.core.status import Status
 from outlast.core.verbs import DRAIN_QUEUE, PAUSE_QUEUE, SET_QUEUE, Verb
 from outlast.testing.database import Database
@@ -14,7 +14,6 @@ from outlast.testing.rows import QueueRow
 from outlast.testing.statements.queues import end_waiting
 
 _DRAINED_MAX = 10_000
-_NEED_A_KEY = ("per_key", "rate_per_key", "weight")
 
 
 class QueueVerbs:
@@ -73,10 +72,10 @@ def _set(queue: QueueRow, settings: Mapping[str, Any], noted: Mapping[str, Any],
     if not settings and not reset:
         raise Unacceptable("settings must name an option, unless all are reset", "settings")
     for name, value in settings.items():
-        if value is not None and name in _NEED_A_KEY and "key" not in queue.base:
-            raise Unacceptable(f"{name} needs a key: it says what the limit is for", name)
-        if value is not None and name == "rate" and "drop" in queue.base:
-            raise Unacceptable(f"{name} and drop don't go together", name)
+        try:
+            check_together(queue.base if value is None else {**queue.base, name: value})
+        except ValueError as error:
+            raise Unacceptable(str(error), name) from None
     changed = {**({} if reset else queue.override), **settings}
     queue.override = {name: value for name, value in changed.items() if value is not None}
     queue.overridden = dict(noted) if queue.override else None
