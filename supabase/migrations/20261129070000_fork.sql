@@ -181,9 +181,9 @@ begin
     perform outlast.refuse_argument(verb, 'input', 'goes with from start only: records of another input don''t fit');
   end if;
   w := outlast.lock_workflow(verb, fork_workflow.workflow_id);
-  if w.map is not null or w.batch is not null or w.workflow_id like '%/batch' or w.function like 'outlast.%' then
-    raise exception 'outlast.%: the workflow is part of a map, a batch or a bulk', verb
-      using errcode = '55000', hint = 'fork the workflow that started it';
+  if w.map is not null or w.workflow_id like '%/batch' or w.function like 'outlast.%' then
+    raise exception 'outlast.%: the workflow is a map, a batch or a bulk', verb
+      using errcode = '55000', hint = 'fork the workflow that started the map, or those that are in the batch';
   end if;
   -- Asked for again under the same key it is the same one; what is asked for must be the same, too.
   if fork_workflow.idempotency_key is not null then

@@ -37,8 +37,9 @@ from outlast import (
 )
 from outlast.core.callers import Caller
 from outlast.core.placement import USUAL, Placement
+from outlast.core.ports import NotNow, Unacceptable
 from outlast.core.records import NewWorkflow, WorkflowState
-from outlast.core.verbs import DELETE, RETRY
+from outlast.core.verbs import DELETE, FORK, RETRY
 from tests.engine.harness import Bench, engine_on
 
 SECRET = Caller("secret").record()
@@ -694,6 +695,26 @@ async def test_members_that_are_retried_or_called_again_come_into_another_batch(
         called += [await started(bench, job, each) for each in "de"]
         assert await all_of(bench, called) == ["a!", "d!", "e!"]
         assert (await state_of(bench, f"{ids[0]}/again-3/batch")).status == "SUCCESS"
+
+
+async def test_a_member_of_a_batch_is_forked_into_another_one_and_a_batch_is_not(database: str) -> None:
+    job = batched(n=2)
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in ("a", "fail")]
+        for each in ids:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+        with pytest.raises(NotNow, match="is a map, a batch or a bulk"):
+            await bench.store.workflows.act(FORK, f"{ids[0]}/batch", {}, "me")
+        with pytest.raises(Unacceptable, match="names no recorded step"):
+            await bench.store.workflows.act(FORK, ids[0], {"from": "ask"}, "me")
+        forks = [
+            str((await bench.store.workflows.act(FORK, ids[0], {"from": place}, "me"))["fork"])
+            for place in ("start", "failed")
+        ]
+        bench.engine.look()
+        assert await all_of(bench, forks) == ["a!", "a!"]
+        assert (await state_of(bench, f"{forks[0]}/batch")).status == "SUCCESS"
 
 
 async def test_a_list_of_another_length_is_a_failure_that_says_so(database: str) -> None:

@@ -127,9 +127,10 @@ class WorkflowVerbs:
             raise Unacceptable("children is reuse or new", "children")
         if given.get("input") is not None and place != "start":
             raise Unacceptable("input goes with from start only: records of another input don't fit", "input")
-        if source.map is not None or source.batch is not None or workflow_id.endswith("/batch"):
+        if source.map is not None or workflow_id.endswith("/batch"):
             raise NotNow(
-                "the workflow is part of a map, a batch or a bulk; fork the workflow that started it"
+                "the workflow is a map, a batch or a bulk; "
+                "fork the workflow that started the map, or those that are in the batch"
             )
         kept = self._kept_by_fork(workflow_id, source, place, children)
         check_undone(records, kept)
