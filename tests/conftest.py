@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from outlast.host.embedded import EmbeddedPostgres
+from tests import forked
 from tests.databases import (
     EMPTY,
     SUPABASE_TEMPLATE,
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         scratch = ExitStack()
         config.stash[_scratch] = scratch.enter_context(scratch_folder())
         config.add_cleanup(scratch.close)
+    config.add_cleanup(forked.close)
     # One for each process: Hypothesis removes a folder from under another process that writes there.
     home = config.stash[_scratch] / f"hypothesis-{os.getpid()}"
     set_hypothesis_home_dir(home)

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from outlast.host.hash_seed import seed_of
+from tests.forked import start
 
 LIMIT_S = 20.0
 SECRET = "sb_secret_of_the_tests_0123456789"
@@ -53,10 +54,7 @@ class Host:
     def __init__(self, command: list[str], env: dict[str, str], cwd: Path, log: Path) -> None:
         self.log = log
         with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
-            )  # fmt: skip
+            self.process = start(command, env, cwd, output)
         self.url = ""
 
     @property
@@ -123,7 +121,8 @@ class Host:
 
     def kill(self) -> None:
         """SIGKILL to all its processes, as when a container ends, and wait until it is gone."""
-        os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.process.wait(LIMIT_S)
 
     def ended(self, limit_s: float = LIMIT_S) -> int:
