@@ -11,12 +11,14 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Protocol
 
 COMMAND = [sys.executable, "-m", "outlast"]
@@ -48,12 +50,48 @@ def start(command: list[str], env: Mapping[str, str], cwd: Path, output: IO[byte
     )  # fmt: skip
 
 
+def run(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str | None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with these arguments to its end: a fork, where that is alike."""
+    command = [*COMMAND, *arguments]
+    if not can_fork(command, env):
+        return run_anew(arguments, cwd, env, stdin, timeout)
+    with TemporaryFile() as read, TemporaryFile() as output, TemporaryFile() as errors:
+        read.write((stdin or "").encode())
+        read.seek(0)
+        process = _parent().fork(command, env, cwd, read, output, errors)
+        try:
+            status = process.wait(timeout)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        for each in (output, errors):
+            each.seek(0)
+        return subprocess.CompletedProcess(command, status, output.read().decode(), errors.read().decode())
+
+
+def run_anew(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str | None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run the command itself with these arguments to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
 def can_fork(command: list[str], env: Mapping[str, str]) -> bool:
     """Whether it is a command of ours, in an environment in which Python would start as the parent did."""
     return (
         sys.platform == "linux"
         and command[: len(COMMAND)] == COMMAND
-        and (command[len(COMMAND)] != "serve" or env.get("PYTHONHASHSEED", "random") != "random")
+        and ("serve" not in command or env.get("PYTHONHASHSEED", "random") != "random")
         and _early(env) == _early(_parent().env)
     )
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import select
 import socket
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 LOADED = (
-    "outlast.__main__", "outlast.cli.main", "outlast.cli.serve", "outlast.host.exits",
-    "outlast.host.instance", "outlast.host.serve", "outlast.host.server", "outlast.observe.listeners",
-    "outlast.observe.log", "outlast.store.address",
+    "outlast.__main__", "outlast.cli.check", "outlast.cli.db", "outlast.cli.doctor", "outlast.cli.invoke",
+    "outlast.cli.listing", "outlast.cli.main", "outlast.cli.remote", "outlast.cli.serve",
+    "outlast.cli.tables", "outlast.cli.workflows", "outlast.host.exits", "outlast.host.instance",
+    "outlast.host.serve", "outlast.host.server", "outlast.observe.listeners", "outlast.observe.log",
+    "outlast.store.address",
 )  # fmt: skip
 _REQUEST_BYTES = 256 * 1024
 
@@ -70,9 +73,24 @@ def _become(asked: dict[str, Any], *streams: int) -> None:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
+    for name, fd in ("stdin", 0), ("stdout", 1), ("stderr", 2):
+        setattr(sys, name, _as_python_opens(fd, getattr(sys, name)))
     sys.path[0] = asked["cwd"]
     sys.argv[1:] = asked["arguments"]
     sys.orig_argv[1:] = ["-m", "outlast", *asked["arguments"]]
+
+
+def _as_python_opens(fd: int, before: TextIO) -> TextIO:
+    """The stream of this descriptor, as of a process that has started with it."""
+    at_once = "PYTHONUNBUFFERED" in os.environ
+    return io.TextIOWrapper(
+        open(fd, "wb" if fd else "rb", -1 if fd == 0 or not at_once else 0, closefd=False),
+        before.encoding,
+        before.errors,
+        None if fd == 0 else "\n",
+        line_buffering=fd == 2 or os.isatty(fd),
+        write_through=at_once,
+    )
 
 
 if __name__ == "__main__":

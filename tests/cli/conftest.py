@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from outlast.cli.main import main
+from tests import forked
 from tests.cli.stand_in import StandIn, standing_in
 
 RUN_TIMEOUT_S = 45.0
@@ -46,19 +45,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def outlast(project: Path) -> Runs:
-    """The command as a process of its own."""
+    """The command as a process of its own, forked from one that has loaded it."""
 
     def run(*arguments: str, stdin: str | None = None, **environment: str) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "outlast", *arguments],
-            cwd=project,
-            env=os.environ | environment,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=RUN_TIMEOUT_S,
-        )
+        done = forked.run(arguments, project, os.environ | environment, stdin, RUN_TIMEOUT_S)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def outlast_anew(project: Path) -> Runs:
+    """The command as whoever types it starts it."""
+
+    def run(*arguments: str, stdin: str | None = None, **environment: str) -> Ran:
+        done = forked.run_anew(arguments, project, os.environ | environment, stdin, RUN_TIMEOUT_S)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
+
+from tests.forked import COMMAND, start
 
 TIMEOUT_S = 45.0
 
@@ -19,22 +20,17 @@ def seen_on_terminal(project: Path, *arguments: str, columns: int = 100, **envir
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "outlast", *arguments],
-        cwd=project,
-        env=env | {"TERM": "xterm-256color"} | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=slave,
-        stderr=slave,
-    )
-    os.close(slave)
+    with os.fdopen(slave, "wb", buffering=0) as screen:
+        process = start(
+            [*COMMAND, *arguments], env | {"TERM": "xterm-256color"} | environment, project, screen
+        )  # fmt: skip
     shown = b""
     try:
         while chunk := _read(master):
             shown += chunk
         process.wait(TIMEOUT_S)
     finally:
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
         os.close(master)
     return shown.decode().replace("\r\n", "\n")

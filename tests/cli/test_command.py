@@ -19,12 +19,12 @@ from tests.cli.stand_in import Reply, StandIn
 HEAVY = ("httpx", "pydantic_settings", "psycopg", "starlette", "uvicorn", "supabase", "watchfiles")
 
 
-def test_help_and_version(outlast: Runs) -> None:
-    ran = outlast("--help")
+def test_help_and_version(outlast_anew: Runs) -> None:
+    ran = outlast_anew("--help")
     assert ran.status == 0
     for command in ("serve", "new", "list", "invoke", "workflows", "db", "completion"):
         assert f"\n  {command} " in ran.out
-    assert outlast("--version").out == f"outlast {version('outlast')}\n"
+    assert outlast_anew("--version").out == f"outlast {version('outlast')}\n"
 
 
 def test_help_loads_neither_server_nor_driver(project: Path) -> None:
@@ -89,8 +89,8 @@ def test_no_command_shows_help_as_wrong_usage(call: Runs) -> None:
     assert "Commands:" in ran.err
 
 
-def test_a_bad_setting_is_one_line(outlast: Runs) -> None:
-    ran = outlast("list", "--json", OUTLAST_TICK_S="banana")
+def test_a_bad_setting_is_one_line(outlast_anew: Runs) -> None:
+    ran = outlast_anew("list", "--json", OUTLAST_TICK_S="banana")
     message = "OUTLAST_TICK_S=banana: set a number from 0.01 to 60"
     assert (ran.status, ran.err) == (1, f"error: {message}\n")
     assert json.loads(ran.out) == {"error": {"code": "bad_setting", "message": message}}
@@ -113,9 +113,9 @@ def test_tracebacks_are_for_who_asks(call: Runs) -> None:
 
 
 def test_a_functions_folder_that_is_absent_is_told_before_anything_is_made(
-    outlast: Runs, project: Path
+    outlast_anew: Runs, project: Path
 ) -> None:
-    ran = outlast("serve", "--port", "0")
+    ran = outlast_anew("serve", "--port", "0")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.startswith(
         f"error: the functions folder {project / 'functions'} can't be read (No such file"
@@ -153,9 +153,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(host: StandIn, project: Path)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_output_that_the_terminal_cannot_show_is_escaped(outlast: Runs, host: StandIn) -> None:
+def test_output_that_the_terminal_cannot_show_is_escaped(outlast_anew: Runs, host: StandIn) -> None:
     host.on("GET", "/workflows/v1", Reply(document={"workflows": [workflow("hello:日")]}))
-    ran = outlast("workflows", "list", PYTHONIOENCODING="latin-1")
+    ran = outlast_anew("workflows", "list", PYTHONIOENCODING="latin-1")
     assert ran.out.startswith("hello:\\u65e5\t")
 
 
