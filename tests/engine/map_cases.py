@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from outlast import MapFailed, Queue, UsageError, map_, sleep, step, workflow
+from outlast.core.claims import Room
 from outlast.core.verbs import RETRY
 from outlast.engine.operations import gathering
 from tests.engine.harness import Bench, engine_on
@@ -355,7 +356,7 @@ async def test_cancelling_the_parent_cancels_its_items(database: str) -> None:
 
 
 async def _has_nothing_to_decide(bench: Bench) -> bool:
-    return not (await bench.store.instances.claim(["item"], 10, 1)).queued
+    return not (await bench.store.instances.claim(Room(["item"], 10, 1))).queued
 
 
 async def _status(bench: Bench, workflow_id: str, status: str) -> bool:
@@ -367,7 +368,7 @@ async def test_the_queue_of_a_map_goes_with_it(database: str) -> None:
         parent_id = await bench.start(doubled, [1, 2])
         await bench.result(parent_id)
         assert await bench.store.maps.look(f"{parent_id}/map.1") is not None
-        claims = await bench.store.instances.claim(["item"], 10, 1)
+        claims = await bench.store.instances.claim(Room(["item"], 10, 1))
         assert not claims.queued
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from outlast import WorkflowHandle, start, step, workflow
 from outlast.core.budget import weigh
+from outlast.core.claims import Room, Space
 from outlast.core.clock import monotonic
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp, LoopFailed, WorkflowsClaimed
@@ -111,16 +112,16 @@ async def test_small_ones_pass_a_large_one_until_it_has_waited_long(database: st
         store = bench.store.instances
         await bench.rows(DUE, "large", "reads", 800 * KIB, 5, 1)
         await bench.rows(DUE, "small", "reads", 100 * KIB, 1, 3)
-        claimed = (await store.claim(["reads"], 10, 0, 250 * KIB, alone=False)).workflows
+        claimed = (await store.claim(Room(["reads"], 10, 0, Space(250 * KIB, alone=False)))).workflows
         assert [each.workflow_id[:5] for each in claimed] == ["small", "small"]
         await bench.rows(
             "update outlast.workflow_status set claimable_at = now() - interval '1 min' where owner is null"
             " and workflow_id like 'large%%'"
         )
-        assert (await store.claim(["reads"], 10, 0, 250 * KIB, alone=False)).workflows == []
-        passing = await store.claim(["reads"], 10, 0, 250 * KIB, alone=False, strict=False)
+        assert (await store.claim(Room(["reads"], 10, 0, Space(250 * KIB, alone=False)))).workflows == []
+        passing = await store.claim(Room(["reads"], 10, 0, Space(250 * KIB, alone=False)), strict=False)
         assert [each.workflow_id[:5] for each in passing.workflows] == ["small"]
-        (large,) = (await store.claim(["reads"], 10, 0, 250 * KIB, alone=True)).workflows
+        (large,) = (await store.claim(Room(["reads"], 10, 0, Space(250 * KIB, alone=True)))).workflows
         assert (large.workflow_id, large.input) == ("large1", None)
         assert large.load_bytes > 800 * KIB
 
@@ -401,10 +402,10 @@ async def test_what_is_given_back_has_waited_as_long_as_before(database: str) ->
         await bench.rows(DUE, "v", "reads", 10, 1800, 1)
         due = "select claimable_at from outlast.workflow_status where workflow_id = 'w1'"
         before = await bench.rows(due)
-        (claimed,) = (await store.claim(["reads"], 1, 0)).workflows
+        (claimed,) = (await store.claim(Room(["reads"], 1, 0))).workflows
         await store.release({"w1": claimed.epoch}, {"w1": 5000}, {"w1": claimed.due_s})
         assert await bench.rows(due) == before
-        (again,) = (await store.claim(["reads"], 1, 0)).workflows
+        (again,) = (await store.claim(Room(["reads"], 1, 0))).workflows
         assert (again.workflow_id, again.load_bytes) == ("w1", 5000)
 
 
@@ -414,10 +415,10 @@ async def test_large_ones_that_do_not_fit_leave_their_places_to_those_behind(dat
         await bench.rows(DUE, "large", "reads", 300 * KIB, 3600, 20)
         await bench.rows("update outlast.workflow_status set load_bytes = 300 * 1024")
         await bench.rows(DUE, "small", "reads", 10, 1, 3)
-        claim = await store.claim(["reads"], 3, 0, 100 * KIB, alone=False, strict=False)
+        claim = await store.claim(Room(["reads"], 3, 0, Space(100 * KIB, alone=False)), strict=False)
         assert {each.workflow_id[:5] for each in claim.workflows} == {"small"}
-        held = (100 * KIB, False)
-        claim = await store.claim(["reads"], 3, 0, 10_000 * KIB, alone=True, strict=False, large=held)
+        held = Space(100 * KIB, alone=False)
+        claim = await store.claim(Room(["reads"], 3, 0, Space(10_000 * KIB, alone=True), held), strict=False)
         assert claim.workflows == []
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from outlast import workflow
-from outlast.core.claims import LostInstance
+from outlast.core.claims import LostInstance, Room
 from outlast.core.ports import NoSuchRow, NotNow
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, Suspension
 from outlast.core.resources import WORKFLOWS
@@ -84,7 +84,7 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
         with contextlib.suppress(psycopg.Error):  # the key is used
             await connection.execute("select outlast.start('f', '{}', 'w')")
     elif change is Change.CLAIM:
-        await store.instances.claim(["f"], 5, 5)
+        await store.instances.claim(Room(["f"], 5, 5))
     elif change is Change.RELEASE:
         await store.instances.release({ID: 1})
     elif change in (Change.CANCEL, Change.KILL):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from outlast.core.claims import ClaimedWorkflow, LostInstance
+from outlast.core.claims import ClaimedWorkflow, LostInstance, Room
 from outlast.core.records import (
     Batch,
     Committed,
@@ -65,7 +65,7 @@ async def write(
 
 
 async def claim(store: Any, room: int = 10, suspects: int = 10) -> list[ClaimedWorkflow]:
-    return (await store.instances.claim(["f"], room, suspects)).workflows
+    return (await store.instances.claim(Room(["f"], room, suspects))).workflows
 
 
 async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
@@ -77,7 +77,7 @@ async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
 async def lose(both: Both, *, ttl_s: float = -1.0) -> LostInstance:
     """Let the lease of `a` be over; how `b` sees that."""
     await both.a.instances.beat(ttl_s)
-    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    (lost,) = (await both.b.instances.claim(Room(["f"], 10, 10))).lost
     return lost
 
 

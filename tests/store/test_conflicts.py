@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from outlast.core.claims import Room
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, FencedWrite, Suspension
 from tests.store.harness import rows, start, store_of
@@ -45,7 +46,7 @@ async def test_a_claim_and_a_cancel_that_conflict_are_done(database: str, code: 
         await start(store, "w", "v")
         await store.journal.commit(Batch(2, [], [FencedWrite("w", 1, [], Suspension(None))]))
         await refuse(database, "workflow_status", 1, code)
-        (claimed,) = (await store.instances.claim(["f"], 5, 5)).workflows
+        (claimed,) = (await store.instances.claim(Room(["f"], 5, 5))).workflows
         assert claimed.workflow_id == "w"
         await rows(database, "select setval('public.tries', 1, false)")
         assert await store.workflows.cancel("v", "me")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from outlast.core.callbacks import Link
-from outlast.core.claims import ClaimedWorkflow, LostInstance
+from outlast.core.claims import ClaimedWorkflow, LostInstance, Room
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacceptable
@@ -198,7 +198,7 @@ async def test_claims_keep_to_functions_and_room(both: Both) -> None:
     await start(both.a, "u", "v", "w")
     for each in "uvw":
         assert await write(both.a, end=Suspension(None), of=each)
-    assert (await both.b.instances.claim(["g"], 10, 10)).workflows == []
+    assert (await both.b.instances.claim(Room(["g"], 10, 10))).workflows == []
     assert len(await claim(both.b, room=2)) == 2
     assert len(await claim(both.a)) == 1
     assert await claim(both.a) == []
@@ -207,7 +207,7 @@ async def test_claims_keep_to_functions_and_room(both: Both) -> None:
 async def test_a_living_instance_is_not_lost(both: Both) -> None:
     await both.a.instances.beat(60.0)
     await start(both.a, "w")
-    assert (await both.b.instances.claim(["f"], 10, 10)).lost == []
+    assert (await both.b.instances.claim(Room(["f"], 10, 10))).lost == []
     lease = LostInstance("a", 0.0, expired=True)
     assert await both.b.instances.recover([lease]) == []
     assert await write(both.a, step("1"))
@@ -233,7 +233,7 @@ async def test_an_instance_that_left_is_lost_at_once(both: Both) -> None:
     await both.a.instances.beat(60.0)
     await start(both.a, "w")
     await both.a.instances.leave()
-    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    (lost,) = (await both.b.instances.claim(Room(["f"], 10, 10))).lost
     assert (lost.instance_id, lost.expired) == ("a", True)
     assert await both.b.instances.recover([lost]) == [("w", "PENDING")]
 
@@ -250,7 +250,7 @@ async def test_attempts_are_counted_until_they_are_exhausted(both: Both) -> None
     claimed = await taken_over(both)
     assert claimed.recovery_attempts == 1
     await both.b.instances.beat(-1.0)
-    (lost,) = (await both.a.instances.claim(["f"], 10, 10)).lost
+    (lost,) = (await both.a.instances.claim(Room(["f"], 10, 10))).lost
     assert await both.a.instances.recover([lost]) == [("w", "PENDING")]
     assert await claim(both.a) == []  # it is backed off
 
@@ -259,7 +259,7 @@ async def test_progress_starts_the_count_anew(both: Both) -> None:
     claimed = await taken_over(both)
     assert await write(both.b, step("1"), epoch=claimed.epoch)
     await both.b.instances.beat(-1.0)
-    (lost,) = (await both.a.instances.claim(["f"], 10, 10)).lost
+    (lost,) = (await both.a.instances.claim(Room(["f"], 10, 10))).lost
     await both.a.instances.recover([lost])
     (again,) = await claim(both.a)
     assert again.recovery_attempts == 1
@@ -267,9 +267,9 @@ async def test_progress_starts_the_count_anew(both: Both) -> None:
 
 async def test_rows_of_nobody_are_found(both: Both) -> None:
     await start(both.a, "w")
-    assert (await both.b.instances.claim(["f"], 10, 10)).lost == []
+    assert (await both.b.instances.claim(Room(["f"], 10, 10))).lost == []
     await both.b.instances.tidy()
-    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    (lost,) = (await both.b.instances.claim(Room(["f"], 10, 10))).lost
     assert lost.instance_id == "a"
 
 
@@ -278,16 +278,16 @@ async def test_rows_of_nobody_are_found(both: Both) -> None:
 
 async def test_messages_are_numbered_once_in_their_order_and_read_by_topic(both: Both) -> None:
     await start(both.a, "w", "v")
-    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is False
+    assert (await both.a.instances.claim(Room(["f"], 0, 0))).undelivered is False
     ids = [await both.a.messages.send("w", body, "t", body) for body in ("1", "2")]
     assert ids == sorted(set(ids))
     await both.b.messages.send("v", "3", "t", "3")
     await both.b.messages.send("w", "4", "", "4")
-    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is True
+    assert (await both.a.instances.claim(Room(["f"], 0, 0))).undelivered is True
     assert await read(both.a, InboxQuery("w", "t", 0, 0)) == {}
     while (await both.b.messages.deliver()).left:
         pass
-    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is False
+    assert (await both.a.instances.claim(Room(["f"], 0, 0))).undelivered is False
     # As many as a look may bring in memory: then only what it brought is known.
     (seen, messages) = (await read(both.a, InboxQuery("w", "t", 0, -1)))[0]
     assert messages == [(1, "1"), (2, "2")]
@@ -636,10 +636,10 @@ async def test_what_a_workflow_waits_on(both: Both) -> None:
         "receives by then": "a message (a, b), until T",
     }
     assert await reasons() == {**waiting, "due": "room on an instance, since T"}
-    await claims.claim(["g"], 0, 0)
+    await claims.claim(Room(["g"], 0, 0))
     await claims.beat(60.0)
     assert await reasons() == {**waiting, "due": "no instance serves f"}
-    await claims.claim(["f", "g"], 0, 0)
+    await claims.claim(Room(["f", "g"], 0, 0))
     await claims.beat(60.0)
     assert (await reasons())["due"] == "room on an instance, since T"
     await claims.leave()
@@ -911,7 +911,9 @@ async def test_what_is_retried_goes_on_from_its_next_claim(both: Both, queue: st
 
     async def claimed(store: Any) -> tuple[ClaimedWorkflow, dict[str, Any]]:
         found = await (
-            store.instances.claim_queued(["f"], 1, 1) if queue else store.instances.claim(["f"], 1, 1)
+            store.instances.claim_queued(Room(["f"], 1, 1))
+            if queue
+            else store.instances.claim(Room(["f"], 1, 1))
         )
         (one,) = found.workflows
         assert [each async for each in store.workflows.load([one], lambda _: False)] == [one]

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from outlast.core.claims import Room
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.store.postgres import PostgresStore
 from tests.callers import as_user, one
@@ -48,8 +49,8 @@ async def claimed(url: str) -> set[str]:
     """What an instance gets, outside queues and in them."""
     async with store_of(url) as store:
         await store.instances.beat(10.0)
-        plain = await store.instances.claim(["f"], 10, 10)
-        queued = await store.instances.claim_queued(["f"], 10, 10)
+        plain = await store.instances.claim(Room(["f"], 10, 10))
+        queued = await store.instances.claim_queued(Room(["f"], 10, 10))
         return {each.workflow_id for each in [*plain.workflows, *queued.workflows]}
 
 
@@ -146,7 +147,7 @@ async def hold(store: PostgresStore, version: str, epoch: int = 1) -> dict[str, 
 
 
 async def gets(store: PostgresStore) -> list[str]:
-    return [each.workflow_id for each in (await store.instances.claim(["f"], 10, 10)).workflows]
+    return [each.workflow_id for each in (await store.instances.claim(Room(["f"], 10, 10))).workflows]
 
 
 def held(connection: Connection[Any]) -> Any:
@@ -197,10 +198,10 @@ async def test_in_a_queue_too_only_what_fits_claims_it(
 ) -> None:
     add(connection, "w", held=None, misfits=json.dumps({"2": DETAIL}), **PLACES["queued"])
     async with instance(supabase_database, "new", "2") as new, instance(supabase_database, "old", "1") as old:
-        assert (await new.instances.claim_queued(["f"], 10, 10)).workflows == []
-        assert [each.workflow_id for each in (await old.instances.claim_queued(["f"], 10, 10)).workflows] == [
-            "w"
-        ]
+        assert (await new.instances.claim_queued(Room(["f"], 10, 10))).workflows == []
+        assert [
+            each.workflow_id for each in (await old.instances.claim_queued(Room(["f"], 10, 10))).workflows
+        ] == ["w"]
 
 
 async def test_what_nobody_can_run_is_held_after_a_while(

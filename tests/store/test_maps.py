@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from outlast.core.claims import Room
 from outlast.core.maps import MapState, NewMap
 from outlast.core.ports import Fence, HeldUp
 from outlast.core.records import Batch, Ending, NewWorkflow
@@ -46,7 +47,7 @@ async def opened(store: Any, total: int, **options: Any) -> None:
 
 
 async def begun(store: Any, room: int = 10) -> list[str]:
-    claims = await store.instances.claim_queued(["f"], room, 10)
+    claims = await store.instances.claim_queued(Room(["f"], room, 10))
     return sorted(each.workflow_id for each in claims.workflows)
 
 
@@ -197,10 +198,10 @@ async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both
 async def test_the_queue_of_a_map_that_is_cancelled_before_its_first_item_goes(both: Both) -> None:
     await opened(both.a, 3)
     assert await both.a.workflows.cancel("w", "me")
-    assert (await both.a.instances.claim(["f"], 10, 1)).queued
+    assert (await both.a.instances.claim(Room(["f"], 10, 1))).queued
     assert await begun(both.a) == []
     await both.a.messages.tell()
-    assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+    assert not (await both.a.instances.claim(Room(["f"], 10, 1))).queued
 
 
 @pytest.mark.parametrize("late", ["w/map.1", "w/map.1/1"])
@@ -218,7 +219,7 @@ async def test_items_of_a_cancelled_workflow_are_cancelled_and_not_removed(both:
     ended = [await status_of(both.a, f"w/map.1{item}") for item in ("", "/0", "/1", "/2")]
     assert ended == [Status.CANCELLED] * 4
     await begun(both.b)
-    assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+    assert not (await both.a.instances.claim(Room(["f"], 10, 1))).queued
 
 
 async def test_who_maps_waits_for_a_map_whose_row_refuses(both: Both) -> None:
@@ -252,7 +253,7 @@ async def test_a_map_that_is_stopped_keeps_only_the_item_that_refuses(both: Both
     await both.refuse()
     assert await begun(both.b) == []
     assert await status_of(both.a, "w/map.1") is Status.ERROR
-    assert not (await both.a.instances.claim(["f"], 10, 1)).queued
+    assert not (await both.a.instances.claim(Room(["f"], 10, 1))).queued
 
 
 async def test_a_map_that_refuses_to_be_stopped_keeps_its_items(both: Both) -> None:
@@ -279,7 +280,7 @@ async def retried(both: Both) -> Fence:
     assert await status_of(both.a, "w/map.1") is Status.ERROR
     assert await write(both.a, end=FAILED, of="w")
     await both.a.workflows.act(RETRY, "w", {}, "me")
-    (claimed,) = (await both.a.instances.claim(["f"], 10, 10)).workflows
+    (claimed,) = (await both.a.instances.claim(Room(["f"], 10, 10))).workflows
     return Fence("w", claimed.epoch, "1", 8)
 
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from outlast.core.callbacks import Link
+from outlast.core.claims import Room
 from outlast.core.errors import WorkflowNotFound
 from outlast.core.records import Batch, FencedWrite, Suspension
 from outlast.store.messages import DELIVERED_MAX
@@ -88,8 +89,8 @@ async def test_a_message_that_commits_after_the_suspension_is_found(database: st
         async with under_way(database, SEND):
             assert await suspend(store)  # an open sender is in nobody's way
             assert (await store.messages.deliver()).left is False
-            assert (await store.instances.claim(["f"], 0, 0)).undelivered is False
-        assert (await store.instances.claim(["f"], 0, 0)).undelivered is True
+            assert (await store.instances.claim(Room(["f"], 0, 0))).undelivered is False
+        assert (await store.instances.claim(Room(["f"], 0, 0))).undelivered is True
         assert (await store.messages.deliver()).woken == 1
     assert await rows(database, DUE) == [(True, 1)]
 
@@ -169,7 +170,7 @@ async def test_an_open_sender_keeps_nobody_from_claiming(database: str, of: str)
             query = "update outlast.workflow_status set claimable_at = now(), recovery_attempts = %s"
             await rows(database, query, 5 if of == "a workflow that kills" else 0)
         async with under_way(database, SEND):
-            claims = await b.instances.claim(["f"], 1, 1)
+            claims = await b.instances.claim(Room(["f"], 1, 1))
             if of == "a lost instance":
                 assert await b.instances.recover(claims.lost) == [("w", "PENDING")]
             else:

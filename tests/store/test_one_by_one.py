@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from outlast.core.claims import LostInstance, QueueClaims
+from outlast.core.claims import LostInstance, QueueClaims, Room
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Delivered, Ending, FencedWrite, Suspension, Wait
 from outlast.core.status import Status
@@ -57,7 +57,7 @@ async def waiting(store: PostgresStore, database: str, *ids: str, attempts: int 
 
 async def claim(store: PostgresStore, room: int = 10, suspects: int = 1) -> list[str]:
     async with asyncio.timeout(10):
-        claims = await store.instances.claim(["f"], room, suspects)
+        claims = await store.instances.claim(Room(["f"], room, suspects))
     return [each.workflow_id for each in claims.workflows]
 
 
@@ -77,10 +77,10 @@ async def test_who_refuses_a_claim_is_passed_by(database: str) -> None:
     async with store_of(database) as store, store_of(database, "you") as you:
         await waiting(store, database, "a-poison", "ok1", "ok2")
         await refuse(database)
-        claims = await store.instances.claim(["f"], 10, 1)
+        claims = await store.instances.claim(Room(["f"], 10, 1))
         assert [each.workflow_id for each in claims.workflows] == ["ok1", "ok2"]
         assert claims.refused == ["a-poison"]
-        assert not (await store.instances.claim(["f"], 10, 1)).refused, "it is told of once"
+        assert not (await store.instances.claim(Room(["f"], 10, 1))).refused, "it is told of once"
         assert await claim(store) == []
         await rows(database, "drop trigger refuse on outlast.workflow_status")
         assert await claim(store) == [], "it is asked again after a while"
@@ -251,7 +251,7 @@ async def test_a_map_that_refuses_to_be_stopped_is_passed_by(database: str) -> N
             await a_map(database, each, 1, stopped=True)
         await refuse(database)
         async with asyncio.timeout(10):
-            assert not (await store.instances.claim_queued(["f"], 10, 1)).more
+            assert not (await store.instances.claim_queued(Room(["f"], 10, 1))).more
         assert await rows(
             database, "select workflow_id, status from outlast.workflow_status where map is not null"
         ) == [
@@ -291,7 +291,7 @@ async def test_the_items_of_a_map_that_somebody_holds_are_told_later(database: s
         async with asyncio.timeout(10):
             if told_by == "tell":
                 return await store.messages.tell()
-            return await store.instances.claim_queued(["f"], 10, 1)
+            return await store.instances.claim_queued(Room(["f"], 10, 1))
 
     async with store_of(database) as store:
         await store.instances.beat(60.0)
@@ -306,10 +306,10 @@ async def test_the_items_of_a_map_that_somebody_holds_are_told_later(database: s
             await tell(store)
             assert await rows(database, woken) == [(True,)]
             assert await rows(database, over) == [("PENDING",)]
-            assert (await store.instances.claim(["f"], 0, 0)).untold
+            assert (await store.instances.claim(Room(["f"], 0, 0))).untold
         await tell(store)
         assert await rows(database, over) == [("SUCCESS",)]
-        assert not (await store.instances.claim(["f"], 0, 0)).untold
+        assert not (await store.instances.claim(Room(["f"], 0, 0))).untold
 
 
 async def queue_up(database: str, *ids: str, ranked: bool = True, key: str = "k", **options: Any) -> None:
@@ -326,7 +326,7 @@ async def queue_up(database: str, *ids: str, ranked: bool = True, key: str = "k"
 
 async def begin(store: PostgresStore, room: int = 10) -> tuple[list[str], list[str]]:
     async with asyncio.timeout(10):
-        claims = await store.instances.claim_queued(["f"], room, 1)
+        claims = await store.instances.claim_queued(Room(["f"], room, 1))
     assert claims.faults == {}
     return [each.workflow_id for each in claims.workflows], sorted(claims.refused)
 
@@ -379,7 +379,7 @@ async def test_of_many_that_refuse_to_begin_a_look_asks_some_and_the_next_one_ot
         await refuse(database)
         looks: list[QueueClaims] = []
         while not looks or looks[-1].more:
-            looks.append(await store.instances.claim_queued(["f"], 60, 1))
+            looks.append(await store.instances.claim_queued(Room(["f"], 60, 1)))
         assert 1 < len(looks) < 8
         assert sorted(each for look in looks for each in look.refused) == many
         assert [each.workflow_id for look in looks for each in look.workflows] == ["b"]

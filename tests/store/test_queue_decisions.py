@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from outlast.core.claims import Room
 from outlast.core.records import Batch, DeclaredQueue, Ending, FencedWrite, NewWorkflow
 from outlast.core.resources import QUEUES
 from outlast.core.status import Status
@@ -324,17 +325,17 @@ async def test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_whi
         " values ('b', 'f', 'ENQUEUED', 'other', now(), now())"
     )
     async with store_of(database) as store:
-        first = await store.instances.claim_queued(["f"], 10, 1)
+        first = await store.instances.claim_queued(Room(["f"], 10, 1))
         assert [each.workflow_id for each in first.workflows] == ["b"]
         assert list(first.faults) == ["q"]
         assert "integer" in first.faults["q"]
         (shown,), _ = await store.workflows.listing(QUEUES, {"name": "q"}, None, 1)
         assert shown["fault"] == first.faults["q"]
-        assert (await store.instances.claim_queued(["f"], 10, 1)).faults == {}
+        assert (await store.instances.claim_queued(Room(["f"], 10, 1))).faults == {}
         q.set("queues set fault_at = fault_at - interval '11 s'")
-        assert list((await store.instances.claim_queued(["f"], 10, 1)).faults) == ["q"]
+        assert list((await store.instances.claim_queued(Room(["f"], 10, 1))).faults) == ["q"]
         q.set("queues set base = '{}', fault_at = fault_at - interval '11 s'")
-        mended = await store.instances.claim_queued(["f"], 10, 1)
+        mended = await store.instances.claim_queued(Room(["f"], 10, 1))
         assert [each.workflow_id for each in mended.workflows] == ["a"]
     assert q.connection.execute("select fault, fault_at from outlast.queues where name = 'q'").fetchall() == [
         (None, None)
@@ -346,7 +347,7 @@ async def test_claims_of_all_else_ask_nothing_of_a_queue_that_cannot_be_read(
 ) -> None:
     q.declare(max_backlog="x")
     async with store_of(database) as store:
-        assert (await store.instances.claim(["f"], 10, 1)).full_queues == frozenset()
+        assert (await store.instances.claim(Room(["f"], 10, 1))).full_queues == frozenset()
 
 
 async def test_who_declares_a_queue_as_it_is_waits_for_nobody(database: str) -> None:
@@ -405,10 +406,10 @@ async def test_a_member_of_a_batch_that_somebody_holds_stops_no_queue(q: Decisio
         async with under_way(
             database, "select from outlast.workflow_status where workflow_id = 'm2' for update"
         ):
-            claimed = await store.instances.claim_queued(["f"], 10, 1)
+            claimed = await store.instances.claim_queued(Room(["f"], 10, 1))
             assert [each.workflow_id for each in claimed.workflows] == ["a"]
             assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "PENDING")]
-        await store.instances.claim_queued(["f"], 10, 1)
+        await store.instances.claim_queued(Room(["f"], 10, 1))
         assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "CANCELLED")]
 
 
@@ -427,7 +428,7 @@ async def test_a_member_of_a_batch_that_a_trigger_refuses_stops_no_queue_and_no_
     q.connection.execute(BATCH)
     q.connection.execute(KEEPS)
     async with store_of(database) as store:
-        claimed = await store.instances.claim_queued(["f"], 10, 1)
+        claimed = await store.instances.claim_queued(Room(["f"], 10, 1))
         assert [each.workflow_id for each in claimed.workflows] == ["a"]
         assert q.connection.execute(MEMBERS).fetchall() == [("m1", "CANCELLED"), ("m2", "PENDING")]
 
@@ -444,7 +445,7 @@ async def test_a_batch_ends_though_a_trigger_refuses_one_of_its_members(q: Decis
         assert (await store.journal.commit(Batch(2, [], [end]))).accepted == {"b/batch"}
         assert q.connection.execute(got).fetchall() == [("m1", "x"), ("m2", None)]
         q.connection.execute("drop trigger keep on outlast.workflow_status")
-        await store.instances.claim_queued(["f"], 10, 1)
+        await store.instances.claim_queued(Room(["f"], 10, 1))
         assert q.connection.execute(got).fetchall() == [("m1", "x"), ("m2", "y")]
 
 

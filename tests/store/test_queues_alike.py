@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from outlast.core.claims import Room
 from outlast.core.records import Batch, DeclaredQueue, Ending, FencedWrite, NewWorkflow
 from outlast.core.status import Status
 from outlast.testing.database import Database
@@ -64,7 +65,7 @@ async def story(stores: tuple[Any, Any], seed: int, nobody_asked: Callable[[], A
             # Places are left to others for a moment only, which depends on how long the test takes.
             await nobody_asked()
             # One by one: of several at once only how many they are is defined, not whose turn it is.
-            claims = await store.instances.claim_queued(["f"], 1, 1)
+            claims = await store.instances.claim_queued(Room(["f"], 1, 1))
             owned += [(store, each) for each in claims.workflows]
             told.append(("begins", [(each.workflow_id, each.epoch) for each in claims.workflows]))
         elif owned:
@@ -102,7 +103,7 @@ async def sharing(one: Any, two: Any, let_pass: Callable[[float], Awaitable[None
     held: dict[int, list[Any]] = {id(one): [], id(two): []}
 
     async def asks(store: Any, function: str = "f") -> None:
-        claims = await store.instances.claim_queued([function], 9, 1)
+        claims = await store.instances.claim_queued(Room([function], 9, 1))
         held[id(store)] += claims.workflows
         told.append((len(claims.workflows), claims.again_s is not None))
 

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from outlast.core.claims import LostInstance
+from outlast.core.claims import LostInstance, Room
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, FencedWrite, RunningStep, Suspension
 from outlast.store.postgres import PostgresStore
@@ -31,13 +31,13 @@ async def started(store: PostgresStore, *ids: str, expired: bool = False) -> Non
 async def claim(store: PostgresStore, room: int = 10, suspects: int = 1) -> set[str]:
     """The ids that a claim brought, within a bound: it must wait for nobody."""
     async with asyncio.timeout(10):
-        claims = await store.instances.claim(["f"], room, suspects)
+        claims = await store.instances.claim(Room(["f"], room, suspects))
     return {each.workflow_id for each in claims.workflows}
 
 
 async def lost(store: PostgresStore) -> list[tuple[str, bool]]:
     """Whom a claim finds lost."""
-    claims = await store.instances.claim(["f"], 0, 0)
+    claims = await store.instances.claim(Room(["f"], 0, 0))
     return [(each.instance_id, each.expired) for each in claims.lost]
 
 
@@ -123,7 +123,7 @@ async def test_suspects_are_looked_for_among_themselves(database: str) -> None:
         read = "select seq_tup_read + idx_tup_fetch from pg_stat_all_tables where relname = 'workflow_status'"
         await rows(database, "select pg_stat_reset()")
         for _ in range(15):  # the driver prepares it by then, and Postgres plans for any parameters
-            await store.instances.claim(["f"], 1, 1)
+            await store.instances.claim(Room(["f"], 1, 1))
         await store.instances.close()  # a session's figures are known at its end
 
         async def told() -> bool:
@@ -223,7 +223,7 @@ async def test_a_session_from_before_a_crash_within_the_server_went_with_all_oth
                 database,
                 f"update outlast.instances set backend_started = ({begun}) - interval '{ago}'",
             )
-            claims = await you.instances.claim(["f"], 0, 0)
+            claims = await you.instances.claim(Room(["f"], 0, 0))
             assert [(each.instance_id, each.restarted) for each in claims.lost] == [("me", restarted)]
 
 
@@ -281,7 +281,7 @@ async def test_what_has_waited_longest_is_claimed_first_by_who_can_run_it(databa
         await start(me, "new", "old")
         writes = [FencedWrite(each, 1, [], Suspension(at)) for each, at in (("new", 2.0), ("old", 1.0))]
         await me.journal.commit(Batch(2, [], writes))
-        assert (await me.instances.claim(["another"], 10, 1)).workflows == []
+        assert (await me.instances.claim(Room(["another"], 10, 1))).workflows == []
         assert await claim(me, room=1) == {"old"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from outlast.core.claims import Room
 from outlast.core.ports import BadData, NotNow
 from outlast.core.records import (
     Batch,
@@ -64,9 +65,9 @@ async def test_who_refuses_a_claim_is_passed_by_and_asked_again_later(both: Both
     for each in "uvw":
         assert await write(both.a, end=Suspension(None), of=each)
     await both.refuse("u", "v")
-    claims = await both.b.instances.claim(["f"], 2, 10)
+    claims = await both.b.instances.claim(Room(["f"], 2, 10))
     assert (claims.workflows, sorted(claims.refused)) == ([], ["u", "v"])
-    claims = await both.b.instances.claim(["f"], 2, 10)
+    claims = await both.b.instances.claim(Room(["f"], 2, 10))
     assert ([each.workflow_id for each in claims.workflows], list(claims.refused)) == (["w"], [])
     await both.refuse()
     assert await claim(both.b) == []
@@ -136,12 +137,12 @@ async def test_who_refuses_to_be_woken_is_passed_by_and_woken_later(both: Both) 
     await both.refuse("u")
     assert await write(both.a, end=SUCCESS, of="c", nonce=3)
     assert [each.workflow_id for each in await claim(both.b)] == ["w"]
-    assert (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert (await both.b.instances.claim(Room(["f"], 0, 0))).untold
     assert (await both.b.messages.tell()).woken == 0
     await both.refuse()
     assert (await both.b.messages.tell()).woken == 1
     assert [each.workflow_id for each in await claim(both.b)] == ["u"]
-    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert not (await both.b.instances.claim(Room(["f"], 0, 0))).untold
 
 
 async def test_who_leaves_the_memory_for_one_that_refuses_looks_again_at_once(both: Both) -> None:
@@ -182,12 +183,12 @@ async def test_a_child_that_refuses_to_be_cancelled_is_cancelled_later(both: Bot
     await both.refuse("u")
     assert await both.b.workflows.cancel("w", "me")
     assert [await status_of(both.a, each) for each in "uvw"] == ["PENDING", "CANCELLED", "CANCELLED"]
-    assert (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert (await both.b.instances.claim(Room(["f"], 0, 0))).untold
     assert await both.b.messages.tell() == Delivered(0, False)
     await both.refuse()
     await both.b.messages.tell()
     assert await status_of(both.a, "u") is Status.CANCELLED
-    assert not (await both.b.instances.claim(["f"], 0, 0)).untold
+    assert not (await both.b.instances.claim(Room(["f"], 0, 0))).untold
 
 
 async def test_a_row_that_refuses_takes_records_but_no_end(both: Both) -> None:
@@ -217,7 +218,7 @@ async def queued(both: Both, *ids: str, key: str = "k", delay_s: float = 0.0, **
 
 async def begin(store: Any, room: int = 10) -> tuple[list[str], list[str]]:
     """What a look at queues lets begin there, and what it tells of those that refuse it."""
-    claims = await store.instances.claim_queued(["f"], room, 10)
+    claims = await store.instances.claim_queued(Room(["f"], room, 10))
     assert claims.faults == {}
     return [each.workflow_id for each in claims.workflows], sorted(claims.refused)
 
@@ -265,7 +266,7 @@ async def test_others_of_an_exclusive_key_keep_their_order(both: Both) -> None:
 async def test_batches_are_made_of_those_that_let_them(both: Both) -> None:
     await queued(both, *"uvwxyz", batch={"n": 2, "wait": 0})
     await both.refuse("u", "w", "x")
-    claims = await both.b.instances.claim_queued(["f"], 10, 10)
+    claims = await both.b.instances.claim_queued(Room(["f"], 10, 10))
     assert [list(each.members) for each in claims.workflows] == [["v"], ["y", "z"]]
     assert sorted(claims.refused) == ["u", "w", "x"]
     assert [await status_of(both.a, each) for each in "uvwxyz"] == [
@@ -277,7 +278,7 @@ async def test_batches_are_made_of_those_that_let_them(both: Both) -> None:
     states = [(await both.a.workflows.states([each])).found[each] for each in "yz"]
     assert [each.output for each in states] == ['"of y"', '"of z"']
     await let_go(both)
-    claims = await both.b.instances.claim_queued(["f"], 10, 10)
+    claims = await both.b.instances.claim_queued(Room(["f"], 10, 10))
     assert [list(each.members) for each in claims.workflows] == [["u", "w"], ["x"]]
 
 

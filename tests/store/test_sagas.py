@@ -11,6 +11,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from outlast.core import kinds
+from outlast.core.claims import Room
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.core.status import Status
 from tests.store.harness import rows, start, store_of, under_way, waits_for_a_lock
@@ -44,10 +45,10 @@ async def test_a_cancel_of_one_that_runs_leaves_it_to_its_owner(database: str, h
             ((status, owner, epoch, saga, message, _),) = await rows(database, ROW)
             assert (status, owner, epoch, saga) == ("PENDING", "me", 1, "stopping")
             assert message == ("the workflow was cancelled" if how == "sql" else "why")
-        stops = (await store.instances.claim([], 0, 0)).stops
+        stops = (await store.instances.claim(Room([], 0, 0))).stops
         assert json.loads(stops["w"])["code"] == "workflow_cancelled"
         assert (await store.journal.commit(noted(STOP, nonce=3))).accepted == {"w"}
-        assert (await store.instances.claim([], 0, 0)).stops == {}
+        assert (await store.instances.claim(Room([], 0, 0))).stops == {}
         assert [each[3] for each in await rows(database, ROW)] == ["undoing"]
         await rows(database, CANCELS[how])
         assert [each[3] for each in await rows(database, ROW)] == ["undoing"], "another changes nothing"
@@ -69,7 +70,7 @@ async def test_one_that_sleeps_is_due_and_its_claim_brings_the_stop(database: st
         await start(store, "w")
         await store.journal.commit(noted(UNDO, end=Suspension(4e9)))
         assert await store.workflows.cancel("w", "me") is Status.PENDING
-        (claimed,) = (await store.instances.claim(["f"], 1, 0)).workflows
+        (claimed,) = (await store.instances.claim(Room(["f"], 1, 0))).workflows
         async for loaded in store.workflows.load([claimed], lambda _: False):
             assert json.loads(loaded.stop or "null")["message"] == "the workflow was cancelled"
             assert [each.kind for each in loaded.history.records.values()] == [kinds.UNDO]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
+from outlast.core.claims import Room
 from outlast.core.records import Batch, FencedWrite
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
@@ -81,14 +82,14 @@ async def test_every_end_wakes_in_its_own_commit(
                 "update outlast.workflow_status set recovery_attempts = 3 where workflow_id = 'c'"
             )
             await store.instances.beat(-1.0)
-            lost = (await other.instances.claim([], 0, 0)).lost
+            lost = (await other.instances.claim(Room([], 0, 0))).lost
             assert await other.instances.recover(lost) == [("c", "EXHAUSTED")]
         case "expired":
             await sql.execute(
                 "update outlast.workflow_status set claimable_at = now() - interval '9 s'"
                 " where workflow_id = 'c'"
             )
-            await store.instances.claim_queued(["f"], 10, 10)
+            await store.instances.claim_queued(Room(["f"], 10, 10))
         case _:
             await sql.execute(ENDS[how] or "")
     assert not await far(sql)
@@ -99,7 +100,7 @@ async def test_a_target_that_is_removed_wakes(store: PostgresStore, sql: AsyncCo
     await start(store, "c", "d", "w")
     assert await write(store, end=waiting_for("c", "d"))
     await sql.execute("delete from outlast.workflow_status where workflow_id in ('c', 'd')")
-    assert (await store.instances.claim(["f"], 10, 10)).untold
+    assert (await store.instances.claim(Room(["f"], 10, 10))).untold
     assert (await store.messages.tell()).woken == 1
     assert await woken(store) == ["w"]
     assert await rows(sql, "select count(*) from outlast.waits") == [(0,)]
@@ -124,11 +125,11 @@ async def test_what_nobody_told_of_is_told_by_the_next_claim(
     await family(store, "c")
     assert await write(store, end=waiting_for("c"))
     await sql.execute(end)
-    claims = await store.instances.claim(["f"], 10, 10)
+    claims = await store.instances.claim(Room(["f"], 10, 10))
     assert (claims.workflows, claims.untold) == ([], True)
     assert (await store.messages.tell()).woken == 1
     assert await woken(store) == ["w"]
-    assert not (await store.instances.claim(["f"], 10, 10)).untold
+    assert not (await store.instances.claim(Room(["f"], 10, 10))).untold
 
 
 async def test_a_waiter_that_is_locked_is_woken_by_the_next_claim(
@@ -140,7 +141,7 @@ async def test_a_waiter_that_is_locked_is_woken_by_the_next_claim(
         await sql.execute("select from outlast.workflow_status where workflow_id = 'w' for update")
         # The end waits for nobody.
         assert await asyncio.wait_for(write(store, end=SUCCESS, of="c"), 10)
-    assert (await store.instances.claim(["f"], 10, 10)).untold
+    assert (await store.instances.claim(Room(["f"], 10, 10))).untold
     assert (await store.messages.tell()).woken == 1
     assert await woken(store) == ["w"]
 
@@ -201,7 +202,7 @@ async def test_a_cancel_of_many_goes_on_by_the_next_claims(
     live = "select count(*) from outlast.workflow_status where status in ('ENQUEUED', 'PENDING')"
     assert await rows(sql, live) == [(7000,)]
     looks = 0
-    while (await store.instances.claim(["f"], 10, 10)).untold:
+    while (await store.instances.claim(Room(["f"], 10, 10))).untold:
         looks += 1
         await store.messages.tell()
     assert await rows(sql, live) == [(0,)]
@@ -256,7 +257,7 @@ async def test_in_a_storm_of_ends_and_waits_nobody_sleeps_on_and_nothing_stands_
             await asyncio.wait_for(
                 asyncio.gather(*(act(*each) for each in zip(stores, owned, seeds, strict=True))), 60
             )
-            while (await stores[0].instances.claim([], 0, 0)).untold:
+            while (await stores[0].instances.claim(Room([], 0, 0))).untold:
                 await stores[0].messages.tell()
             asleep = (
                 "select workflow_id from outlast.workflow_status"

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from outlast.core.budget import FACTOR, VALUE_BYTES, weigh
+from outlast.core.claims import Room, Space
 from outlast.core.records import Batch, NewWorkflow
 from outlast.store.migrations import migrations
 from tests.store.harness import store_of
@@ -51,7 +52,7 @@ async def test_who_starts_says_it_and_a_claim_goes_by_it(database: str) -> None:
                 [DENSE[0]],
             )
         await store.instances.beat(30, None)
-        claimed = (await store.instances.claim(["f"], 10, 0, 10**9, alone=False)).workflows
+        claimed = (await store.instances.claim(Room(["f"], 10, 0, Space(10**9, alone=False)))).workflows
         assert {each.workflow_id: each.load_bytes for each in claimed} == {
             "told": 77, "untold": weigh(DENSE[0])
         }  # fmt: skip

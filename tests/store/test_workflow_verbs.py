@@ -12,6 +12,7 @@ import pytest
 from psycopg import Connection, errors
 from psycopg.types.json import Jsonb
 
+from outlast.core.claims import Room
 from outlast.core.records import Batch, Ending, FencedWrite
 from outlast.core.status import Status
 from tests.store.harness import rows, start, step, store_of, under_way, waits_for_a_lock
@@ -83,7 +84,7 @@ async def test_a_pause_takes_a_workflow_from_its_owner(database: str) -> None:
         assert await rows(database, ROW) == [("PENDING", None, 2, "paused", True)]
         late = await store.journal.commit(Batch(2, [], [FencedWrite("w", 1, [step(1)])]))
         assert late.accepted == frozenset()
-        claims = await store.instances.claim(["f"], 10, 10)
+        claims = await store.instances.claim(Room(["f"], 10, 10))
         assert claims.workflows == []
         assert json.loads(claims.stops["w"])["code"] == "paused"
         ((told,),) = await rows(database, "select outlast.waiting_on('w')")
@@ -91,7 +92,7 @@ async def test_a_pause_takes_a_workflow_from_its_owner(database: str) -> None:
         assert "look first" in told
         await rows(database, "select * from outlast.pause_workflow('w', 'again')")
         await rows(database, "select * from outlast.resume_workflow('w', by => 'bob')")
-        claims = await store.instances.claim(["f"], 10, 10)
+        claims = await store.instances.claim(Room(["f"], 10, 10))
         assert [(each.workflow_id, each.epoch) for each in claims.workflows] == [("w", 3)]
         assert "w" not in claims.stops
         done = await store.journal.commit(

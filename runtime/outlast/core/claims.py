@@ -1,12 +1,31 @@
-"""What a claim gives: workflows that this instance may run, and instances that are gone."""
+"""What a claim asks for, and gives: workflows that this instance may run, and instances that are gone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from outlast.core.callers import CallerToken
 from outlast.core.replay import History
+
+
+class Space(NamedTuple):
+    """Bytes that what is claimed may take to load, together; with `alone` the first one may be larger."""
+
+    bytes_left: int = 2**62
+    alone: bool = True
+
+
+class Room(NamedTuple):
+    """What there is room for: workflows of these functions, and `suspects` of those that were lost often."""
+
+    functions: Sequence[str]
+    workflows: int
+    suspects: int
+    space: Space = Space()
+    large: Space | None = None
+    """In place of `space`, for large ones that no workflow has started (core.budget.SMALL_BYTES)."""
 
 
 @dataclass(slots=True)

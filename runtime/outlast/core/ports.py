@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from outlast.core.callbacks import Link
 from outlast.core.callers import Caller
-from outlast.core.claims import ClaimedWorkflow, Claims, Consumed, LostInstance, QueueClaims
+from outlast.core.claims import ClaimedWorkflow, Claims, Consumed, LostInstance, QueueClaims, Room
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
@@ -34,9 +34,6 @@ from outlast.core.records import (
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
 from outlast.core.status import Status
 from outlast.core.verbs import UNDO, Verb
-
-UNBOUNDED = 2**62
-"""No limit of bytes."""
 
 
 class Unreachable(Exception):
@@ -162,37 +159,14 @@ class InstanceStore(Protocol):
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """Renew the lease. `running` is what other instances show of this one's steps; None: no change."""
 
-    async def claim(
-        self,
-        functions: Sequence[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
-        *,
-        alone: bool = True,
-        strict: bool = True,
-        large: tuple[int, bool] | None = None,
-        limit_s: float | None = None,
-    ) -> Claims:
-        """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often.
+    async def claim(self, room: Room, *, strict: bool = True, limit_s: float | None = None) -> Claims:
+        """Claim what is due, as far as there is room.
 
-        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. `large`
-        is what holds in place of both for large ones that no workflow has started (core.budget.SMALL_BYTES).
         With `strict` nothing passes what is larger and has waited for 10 s. Nothing of them is read yet:
         see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
 
-    async def claim_queued(
-        self,
-        functions: Sequence[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
-        *,
-        alone: bool = True,
-        large: tuple[int, bool] | None = None,
-        limit_s: float | None = None,
-    ) -> QueueClaims:
+    async def claim_queued(self, room: Room, *, limit_s: float | None = None) -> QueueClaims:
         """Claim what queues let begin, within their limits. As `claim`."""
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
@@ -288,7 +262,7 @@ class WorkflowStore(Protocol):
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
     ) -> Mapping[str, Any]:
-        """Do a verb to the workflow `key`; the row that its function returns. `by` says who does it.
+        """Do a verb to what `key` names; the row that its function returns. `by` says who does it.
 
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
@@ -505,14 +479,6 @@ class ScheduleStore(Protocol):
         """Start these ticks of the past, and note what is left; how many were started.
 
         None if the schedule has changed. Raises Unreachable.
-        """
-
-    async def act(
-        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
-    ) -> Mapping[str, Any]:
-        """Do a verb; what its function returns. `by` says who does it.
-
-        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
 
     async def declare(

@@ -147,11 +147,10 @@ class Engine:
             catalog,
             store.messages,
             services,
-            store.schedules,
+            store.workflows,
             self._schedules_changed,
             self.cancel,
             self.act,
-            store.workflows.attributes,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance

@@ -33,15 +33,15 @@ from outlast.core.ports import (
     MessageStore,
     NoSuchRow,
     NotNow,
-    ScheduleStore,
     TransactionWork,
     Unacceptable,
+    WorkflowStore,
 )
 from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
 from outlast.core.verbs import FORK, KEY, PAUSE, UNDO, Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
-from outlast.engine.execution.services import Child, Children, Services
+from outlast.engine.execution.services import Child, Children, ExecutionHost, Services
 from outlast.engine.executor import Executor
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
@@ -58,7 +58,7 @@ ENCODED_AT_ONCE = 100
 """So many inputs are made before others have a turn."""
 
 
-class FunctionHost:
+class FunctionHost(ExecutionHost):
     """It is `sdk.running.Host` for functions, and starts the children of executions."""
 
     def __init__(
@@ -71,11 +71,10 @@ class FunctionHost:
         catalog: Catalog,
         messages: MessageStore,
         services: Services,
-        schedules: ScheduleStore,
+        workflows: WorkflowStore,
         changed: Callable[[], None],
         cancel: Callable[[str, str, str | None, str], Coroutine[Any, Any, object]],
         act: Callable[[Verb, str, Mapping[str, Any], str], Coroutine[Any, Any, Mapping[str, Any]]],
-        attributes: Callable[[str], Coroutine[Any, Any, str | None]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -86,11 +85,10 @@ class FunctionHost:
         self._catalog = catalog
         self._messages = messages
         self._services = services
-        self._schedules = schedules
+        self._workflows = workflows
         self._changed = changed
         self._cancel = cancel
         self._act = act
-        self._attributes = attributes
 
     async def start(
         self,
@@ -100,13 +98,11 @@ class FunctionHost:
         key: str | None,
         placement: Placement = USUAL,
     ) -> str:
-        """See `sdk.running.Host`."""
         return await self._start(workflow, args, kwargs, key, None, placement)
 
     async def start_child(
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
-        """See ExecutionHost."""
         return await self._start(workflow, args, kwargs, child.key, child, child.placement)
 
     async def _start(
@@ -146,7 +142,6 @@ class FunctionHost:
     async def start_all(
         self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
     ) -> list[str]:
-        """See `sdk.running.Host`."""
         inputs = await self.inputs_of(workflow, items)
         ids: list[str] = []
         for first in range(0, len(inputs), BLOCK):
@@ -157,11 +152,9 @@ class FunctionHost:
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
     ) -> list[str | None]:
-        """See ExecutionHost."""
         return await self._start_block(children, workflow, first, inputs, children.placement)
 
     async def those_of(self, workflow_ids: Sequence[str]) -> list[str]:
-        """See ExecutionHost."""
         states = await asyncio.gather(*map(self._starts.look, workflow_ids))
         return [each for each, state in zip(workflow_ids, states, strict=True) if state is not None][::-1]
 
@@ -198,7 +191,6 @@ class FunctionHost:
         return found.workflow_id
 
     def new_map(self, operation: Map, children: Children, fingerprint: str) -> NewMap:
-        """See ExecutionHost."""
         caller, _ = current_caller()
         return NewMap(
             children.prefix,
@@ -217,7 +209,6 @@ class FunctionHost:
     def new_items(
         self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
     ) -> list[NewWorkflow]:
-        """See ExecutionHost."""
         of = children._replace(parent=children.prefix)
         return [
             self._new(f"{children.prefix}/{key}", workflow, text, of, USUAL)._replace(queue=children.prefix)
@@ -225,22 +216,18 @@ class FunctionHost:
         ]
 
     async def ended(self, workflow_id: str) -> None:
-        """See ExecutionHost."""
         with self._executor.awaiting_here():
             await self._wait(workflow_id, None)
 
     def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
-        """See `sdk.running.Host`."""
         with reaching():
             return self._services.maps.ends(map_id, ids, first, limit)
 
     def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """See `sdk.running.Host`."""
         with reaching():
             return self._services.maps.failures(map_id, after, limit)
 
     def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
-        """See `sdk.running.Host`."""
         state = WorkflowState(
             end.workflow_id, workflow.name, end.status, None, None, end.output, end.error, None
         )
@@ -251,7 +238,6 @@ class FunctionHost:
         raise AssertionError(end)
 
     async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
-        """See ExecutionHost."""
         inputs: list[str] = []
         for place, item in enumerate(items):
             try:
@@ -306,7 +292,6 @@ class FunctionHost:
         return {each.name for each in self._catalog.queues()}
 
     async def result(self, workflow_id: str, awaiting: AbstractContextManager[None] | None = None) -> Any:
-        """See ExecutionHost."""
         self._entrance.check()
         state = await self._ended_state(workflow_id)
         if state is None:
@@ -318,7 +303,6 @@ class FunctionHost:
         return result_of(state, {} if workflow is None else globals_of(workflow.fn))
 
     def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
-        """See `sdk.running.Host`."""
         cursor = Cursor(workflow_id, event, after, newest=newest)
 
         async def next_event(timeout_s: float | None = None) -> Taken:
@@ -345,7 +329,6 @@ class FunctionHost:
         timeout_s: float | None,
         awaiting: AbstractContextManager[None] | None = None,
     ) -> str | None:
-        """See ExecutionHost."""
         self._entrance.check()
         for workflow_id, state in zip(
             workflow_ids, await asyncio.gather(*map(self._ended_state, workflow_ids)), strict=True
@@ -367,7 +350,6 @@ class FunctionHost:
     async def cancel(
         self, workflow_id: str, by: str | None = None, mode: str = UNDO, why: str | None = None
     ) -> None:
-        """See `sdk.running.Host`."""
         self._entrance.check()
         try:
             await self._cancel(workflow_id, by or who_acts(), why, mode)
@@ -377,7 +359,6 @@ class FunctionHost:
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None
     ) -> Mapping[str, Any]:
-        """See `sdk.running.Host`."""
         self._entrance.check()
         by = by or who_acts()
         _check_itself(verb, workflow_id, by)
@@ -393,13 +374,11 @@ class FunctionHost:
                 raise (KeyReused if error.argument == KEY else UsageError)(f"{verb.name}: {error}") from None
 
     async def attributes(self, workflow_id: str) -> str | None:
-        """See ExecutionHost."""
         self._entrance.check()
         with reaching():
-            return await self._attributes(workflow_id)
+            return await self._workflows.attributes(workflow_id)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
-        """See `sdk.running.Host`."""
         self._entrance.check()
         # With a key of its own a call whose answer is lost is made again.
         key = key or f"call-{secrets.token_hex(16)}"
@@ -411,7 +390,6 @@ class FunctionHost:
     async def send_again(
         self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
     ) -> int | None:
-        """See ExecutionHost."""
         self._entrance.check()
         with reaching("whether the message was sent is unknown: "):
             message_id = await self._messages.send_again(fence, workflow_id, body, topic, key, generation)
@@ -437,7 +415,6 @@ class FunctionHost:
         arguments: Mapping[str, Any],
         workflow: WorkflowDefinition | None = None,
     ) -> Mapping[str, Any]:
-        """See `sdk.running.Host`."""
         self._entrance.check()
         if workflow is not None:
             arguments = {**arguments, "function": self._name_served(workflow)}
@@ -445,7 +422,7 @@ class FunctionHost:
         by = "a function" if here is None else f"function {here.function}"
         try:
             with reaching():
-                row = await self._schedules.act(verb, name, arguments, by)
+                row = await self._workflows.act(verb, name, arguments, by)
         except NoSuchRow:
             raise ScheduleNotFound(f"there is no schedule {name!r}") from None
         except (NotNow, Unacceptable) as error:
@@ -454,7 +431,6 @@ class FunctionHost:
         return row
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
-        """See `sdk.running.Host`."""
         self._entrance.check()
         results: list[Any] = []
 
@@ -482,19 +458,15 @@ class FunctionHost:
         return results[0]
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """See `sdk.running.Host`."""
         return self.submit(call).result()
 
     def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """See `sdk.running.Host`."""
         return asyncio.run_coroutine_threadsafe(call, self._entrance.loop)
 
     def is_here(self) -> bool:
-        """See `sdk.running.Host`."""
         return self._entrance.is_here()
 
     def tell_unawaited(self, name: str, place: str) -> None:
-        """See `sdk.running.Host`."""
         self._services.observe(CallUnawaited("", "", name, place))
 
 

@@ -107,7 +107,6 @@ class LinesHandler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See logging.Handler."""
         name_workflow(record)
         workflow_id = getattr(record, "workflow_id", None)
         if not isinstance(workflow_id, str):

@@ -42,12 +42,10 @@ class DerivedIds(IdGenerator):
     """Gives spans of workflows the ids that follow from these, and others chance ones."""
 
     def generate_trace_id(self) -> int:
-        """See IdGenerator."""
         given = _ids.get()
         return _random.getrandbits(128) or 1 if given is None else given[0]
 
     def generate_span_id(self) -> int:
-        """See IdGenerator."""
         given = _ids.get()
         return _random.getrandbits(64) or 1 if given is None else given[1]
 

@@ -49,18 +49,15 @@ class Call(Coroutine[Any, Any, T]):
         raise TypeError(f"{self._name}(…) has no items before it is awaited: `await {self._name}(…)`")
 
     def send(self, value: Any) -> Any:
-        """See Coroutine."""
         return self.__await__().send(value)
 
     def throw(self, *error: Any) -> Any:
-        """See Coroutine."""
         if self._work is None:  # a task that is cancelled before it began makes no call
             self._closed = True
             self._work = _nothing()
         return self._work.throw(*error)
 
     def close(self) -> None:
-        """See Coroutine."""
         self._closed = True
         if self._work is not None:
             self._work.close()

@@ -141,11 +141,9 @@ class Started(SyncActs, WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]
         return super().event(event, timeout=timeout, default=default, of=of)
 
     def send(self, value: Any) -> Any:
-        """See Coroutine."""
         raise StopIteration(self)
 
     def throw(self, *error: Any) -> Any:
-        """See Coroutine."""
         raise error[0]
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from outlast.core.holds import HeldNow, Hold, HoldsSeen
+from outlast.core.ports import HoldStore
 from outlast.core.storable import clean_json
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -19,7 +20,7 @@ LIMIT = 1_000
 _SQL = load("holds.sql")
 
 
-class PostgresHolds:
+class PostgresHolds(HoldStore):
     """`HoldStore` for one instance."""
 
     def __init__(self, pool: Pool, instance_id: str) -> None:
@@ -27,7 +28,6 @@ class PostgresHolds:
         self._instance_id = instance_id
 
     async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
-        """See HoldStore."""
         parameters = {
             "ids": [workflow_id for workflow_id, _, _ in holds],
             "epochs": [epoch for _, epoch, _ in holds],
@@ -36,11 +36,9 @@ class PostgresHolds:
         return {row["workflow_id"]: row["held"] for row in await self._rows("hold", parameters)}
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
-        """See HoldStore."""
         return bool(await self._rows("pin", {"workflow": workflow_id, "epoch": epoch, "version": version}))
 
     async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
-        """See HoldStore."""
         (row,) = await self._rows(
             "look",
             {"versions": to_json(versions).decode(), "grace": grace_s, "days": days, "limit": LIMIT},

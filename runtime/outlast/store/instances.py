@@ -15,8 +15,8 @@ from pydantic_core import to_json
 
 from outlast.core import faults
 from outlast.core.budget import SMALL_BYTES
-from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
-from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims, Room
+from outlast.core.ports import InstanceStore, TookTooLong, Unreachable
 from outlast.core.records import Beat, RunningStep
 from outlast.core.storable import unstorable
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
@@ -40,7 +40,7 @@ class RecoveryLimits:
     batch: int = 1000
 
 
-class PostgresInstances:
+class PostgresInstances(InstanceStore):
     """`InstanceStore` for one instance."""
 
     def __init__(self, database: Database, instance_id: str, version: str, limits: RecoveryLimits) -> None:
@@ -53,15 +53,12 @@ class PostgresInstances:
         """Those it claims, as other instances are told."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """See InstanceStore."""
         self._leases.when_ended(call)
 
     def when_due(self, call: Callable[[], None]) -> None:
-        """See InstanceStore."""
         self._leases.when_notified(call)
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
-        """See InstanceStore."""
         parameters = {
             "instance": self._instance_id,
             "ttl": lease_ttl_s,
@@ -73,21 +70,8 @@ class PostgresInstances:
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
 
-    async def claim(
-        self,
-        functions: Sequence[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
-        *,
-        alone: bool = True,
-        strict: bool = True,
-        large: tuple[int, bool] | None = None,
-        limit_s: float | None = None,
-    ) -> Claims:
-        """See InstanceStore."""
-        parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        parameters |= {"strict": strict, "refused": self._refusals.now()}
+    async def claim(self, room: Room, *, strict: bool = True, limit_s: float | None = None) -> Claims:
+        parameters = {**self._claim_parameters(room), "strict": strict}
         ((claimed, refused, lost, undelivered, untold, queued, full, stops),) = await self._run(
             "claim", parameters, limit_s
         )
@@ -108,20 +92,8 @@ class PostgresInstances:
             refused=self._refusals.news(),
         )
 
-    async def claim_queued(
-        self,
-        functions: Sequence[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
-        *,
-        alone: bool = True,
-        large: tuple[int, bool] | None = None,
-        limit_s: float | None = None,
-    ) -> QueueClaims:
-        """See InstanceStore."""
-        parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        parameters |= {"refused": self._refusals.now()}
+    async def claim_queued(self, room: Room, *, limit_s: float | None = None) -> QueueClaims:
+        parameters = self._claim_parameters(room)
         try:
             rows = await self._run("claim_queued", {**parameters, "apart": False}, limit_s)
         # guard: one-queue-stops-all
@@ -134,32 +106,24 @@ class PostgresInstances:
             faults.reach("claim.after_commit")
         return QueueClaims(workflows, more, again_s, undecided, self._refusals.news())
 
-    def _claim_parameters(
-        self,
-        functions: Sequence[str],
-        room: int,
-        suspects: int,
-        bytes_left: int,
-        alone: bool,
-        large: tuple[int, bool] | None,
-    ) -> dict[str, Any]:
-        self._functions = sorted(functions)
-        large_bytes_left, large_alone = large or (bytes_left, alone)
+    def _claim_parameters(self, room: Room) -> dict[str, Any]:
+        self._functions = sorted(room.functions)
+        large = room.large or room.space
         return {
             "instance": self._instance_id,
-            "functions": list(functions),
-            "room": room,
-            "suspects": suspects,
+            "functions": list(room.functions),
+            "room": room.workflows,
+            "suspects": room.suspects,
             "suspect_after": self._limits.suspect_after,
-            "bytes": bytes_left,
-            "alone": alone,
+            "bytes": room.space.bytes_left,
+            "alone": room.space.alone,
             "small": SMALL_BYTES,
-            "large_bytes": large_bytes_left,
-            "large_alone": large_alone,
+            "large_bytes": large.bytes_left,
+            "large_alone": large.alone,
+            "refused": self._refusals.now(),
         }
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
-        """See InstanceStore."""
         limits = self._limits
         gone = [instance for instance in lost if not instance.expired]
         parameters = {
@@ -182,7 +146,6 @@ class PostgresInstances:
         load_bytes: Mapping[str, int] | None = None,
         due_s: Mapping[str, float | None] | None = None,
     ) -> None:
-        """See InstanceStore."""
         epochs = {each: epochs[each] for each in epochs.keys() - self._refusals.now()}
         parameters = {
             "instance": self._instance_id,
@@ -195,11 +158,9 @@ class PostgresInstances:
         self._refusals.note(refused)
 
     async def leave(self) -> None:
-        """See InstanceStore."""
         await self._run("leave", {"instance": self._instance_id})
 
     async def tidy(self) -> None:
-        """See InstanceStore."""
         await self._run("forget_old_instances", {})
         # guard: orphans-not-adopted
         await self._run("adopt_orphans", {})

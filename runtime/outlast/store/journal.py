@@ -14,7 +14,7 @@ from outlast.core.attributes import all_changes
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
-from outlast.core.ports import BadData, Conflicted, Locked, TableHeld, Unreachable
+from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, TableHeld, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
@@ -72,7 +72,7 @@ _HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_",
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
 
-class PostgresJournal:
+class PostgresJournal(JournalStore):
     """`JournalStore` over one connection of its own."""
 
     def __init__(self, database: Database, instance_id: str, broadcasts: Broadcasts | None = None) -> None:
@@ -84,7 +84,6 @@ class PostgresJournal:
         self._commits = 0
 
     async def commit(self, batch: Batch) -> Committed:
-        """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
         # Before it: a suspension in the same batch leaves the row nobody's.
         marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
@@ -101,7 +100,6 @@ class PostgresJournal:
         return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
-        """See JournalStore."""
         request = (_SQL["confirm_batch"], {"ids": texts(batch.workflow_ids), "nonce": str(batch.nonce)})
         (result,) = await self._run(batch, request)
         done = Counter(_ids(result))

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.maps import ITEMS_MAX, ItemEnd, MapCounts, MapState, NewMap, Query
-from outlast.core.ports import BadData, Fence, Unreachable
+from outlast.core.ports import BadData, Fence, MapStore, Unreachable
 from outlast.core.records import NewWorkflow
 from outlast.core.status import Status
 from outlast.store.arrays import literals, texts
@@ -40,7 +40,7 @@ ANALYZED_AT = 5_000
 _REFUSED = (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError, ValueError)
 
 
-class PostgresMaps:
+class PostgresMaps(MapStore):
     """`MapStore`."""
 
     def __init__(self, database: Database, pool: Pool, instance_id: str) -> None:
@@ -49,7 +49,6 @@ class PostgresMaps:
         self._reader = _Reader(database)
 
     async def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
-        """See MapStore."""
         parameters = {
             **self._fence(fence, ""),
             "ids": list(map_ids),
@@ -61,7 +60,6 @@ class PostgresMaps:
         return found
 
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
-        """See MapStore."""
 
         in_query = False
 
@@ -114,7 +112,6 @@ class PostgresMaps:
         return bool(row and row[0])
 
     async def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
-        """See MapStore."""
         parameters = {
             **self._fence(fence, new.map_id),
             "concurrency": new.concurrency,
@@ -125,28 +122,23 @@ class PostgresMaps:
         return await self.look(new.map_id) if row["open"] else None
 
     async def free(self, map_id: str) -> bool:
-        """See MapStore."""
         (row,) = await rows_of(self._pool, _SQL["free"], {"map_id": map_id})
         return bool(row["freed"])
 
     async def retry_child(self, fence: Fence, child: str) -> bool:
-        """See MapStore."""
         parameters = {**self._fence(fence, ""), "child": child}
         (row,) = await rows_of(self._pool, _SQL["retry_child"], parameters)
         return bool(row["retried"])
 
     async def look(self, map_id: str) -> MapState | None:
-        """See MapStore."""
         rows = await rows_of(self._pool, _SQL["look"], {"map_id": map_id})
         return MapState(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
     async def finish(self, map_id: str) -> MapState | None:
-        """See MapStore."""
         await rows_of(self._pool, _SQL["finish"], {"map_id": map_id})
         return await self.look(map_id)
 
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
-        """See MapStore."""
         try:
             parameters = {"first": first, "items": texts(items), **self._fence(fence, map_id)}
             return bool(await rows_of(self._pool, _SQL["keep"], parameters))
@@ -154,7 +146,6 @@ class PostgresMaps:
             raise BadData(str(error).strip().partition("\n")[0]) from error
 
     async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
-        """See MapStore."""
         parameters = {"total": total, "tolerate": tolerate, **self._fence(fence, map_id)}
         return bool(await rows_of(self._pool, _SQL["kept"], parameters))
 
@@ -167,7 +158,6 @@ class PostgresMaps:
         }
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
-        """See MapStore."""
         parameters = {"map_id": map_id, "after": after, "limit": limit}
         return [row["item"] for row in await rows_of(self._pool, _SQL["source"], parameters)]
 
@@ -210,22 +200,18 @@ class PostgresMaps:
                 await connection.execute(_SQL["analyze"])
 
     async def tell(self, map_id: str, number: int) -> None:
-        """See MapStore."""
         await rows_of(self._pool, _SQL["tell"], {"map_id": map_id, "number": number})
 
     async def counts(self, map_id: str) -> MapCounts:
-        """See MapStore."""
         (row,) = await rows_of(self._pool, _SQL["counts"], {"map_id": map_id})
         return MapCounts(**row)
 
     async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """See MapStore."""
         return _ends(
             await rows_of(self._pool, _SQL["failed"], {"map_id": map_id, "after": after, "limit": limit})
         )
 
     def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
-        """See MapStore."""
         if ids is not None:
             return _ends(self._reader.rows(_SQL["ends"], {"ids": list(ids)}))
         return _ends(
@@ -233,7 +219,6 @@ class PostgresMaps:
         )
 
     def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """See MapStore."""
         return _ends(self._reader.rows(_SQL["failed"], {"map_id": map_id, "after": after, "limit": limit}))
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from psycopg import errors
 from outlast.core import faults
 from outlast.core.callbacks import Link
 from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, WorkflowNotFound
-from outlast.core.ports import Fence
+from outlast.core.ports import Fence, MessageStore
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -33,7 +33,7 @@ _REFUSALS = {
 }
 
 
-class PostgresMessages:
+class PostgresMessages(MessageStore):
     """`MessageStore`."""
 
     def __init__(self, pool: Pool) -> None:
@@ -41,14 +41,12 @@ class PostgresMessages:
         self._refusals = Refusals()
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
-        """See MessageStore."""
         parameters = {"workflow_id": workflow_id, "message": body, "topic": topic, "key": key}
         return int((await self._send("send", parameters))["message_id"])
 
     async def send_again(
         self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
     ) -> int | None:
-        """See MessageStore."""
         parameters = {
             "workflow_id": workflow_id,
             "message": body,
@@ -62,7 +60,6 @@ class PostgresMessages:
         return message_id
 
     async def answer(self, link: Link, body: str, request: str) -> int | None:
-        """See MessageStore."""
         parameters = {**link._asdict(), "message": body, "request": request}
         message_id: int | None = (await self._send("answer", parameters))["message_id"]
         return message_id
@@ -80,7 +77,6 @@ class PostgresMessages:
         return row
 
     async def deliver(self) -> Delivered:
-        """See MessageStore."""
         parameters = {"limit": DELIVERED_MAX, "refused": self._refusals.now()}
         (row,) = await self._rows("deliver", parameters)
         self._refusals.note(row["refused"])
@@ -88,12 +84,10 @@ class PostgresMessages:
         return Delivered(row["woken"], row["left_over"], self._refusals.news())
 
     async def tell(self) -> Delivered:
-        """See MessageStore."""
         (row,) = await self._rows("tell", {})
         return Delivered(row["woken"], row["more"])
 
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
-        """See MessageStore."""
         workflows, topics, afters, seens = zip(*inboxes, strict=True) if inboxes else ((), (), (), ())
         parameters = {
             "workflows": list(workflows),

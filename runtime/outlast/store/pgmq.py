@@ -6,7 +6,7 @@ from psycopg import DatabaseError, errors
 
 from outlast.core import faults
 from outlast.core.claims import ClaimedWorkflow, Consumed
-from outlast.core.ports import QueueUnusable, Unreachable
+from outlast.core.ports import MessageQueueStore, QueueUnusable, Unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -28,7 +28,7 @@ _REMEDIES: dict[type[DatabaseError], str] = {
 """What to do about an error of one queue. Whatever the error is, the other queues go on."""
 
 
-class PostgresMessageQueues:
+class PostgresMessageQueues(MessageQueueStore):
     """`MessageQueueStore`."""
 
     def __init__(self, pool: Pool, instance_id: str) -> None:

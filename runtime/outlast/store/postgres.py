@@ -50,7 +50,7 @@ class PostgresStore:
         self.holds = PostgresHolds(self._pool, instance_id)
         self.queues = PostgresQueues(self._pool, instance_id)
         self.maps = PostgresMaps(database, self._pool, instance_id)
-        self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
+        self.schedules = PostgresSchedules(self._pool, instance_id)
         self.measures = PostgresMeasures(self._pool)
         self.bulks = PostgresBulks(self._pool)
         self.retention = PostgresRetention(self._pool)

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import errors
 from pydantic_core import to_json
 
-from outlast.core.ports import BadData
+from outlast.core.ports import BadData, QueueStore
 from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
 from outlast.store.arrays import literals
 from outlast.store.journal import NEW
@@ -19,7 +19,7 @@ from outlast.store.repeatable import rows_of
 _SQL = load("queues.sql")
 
 
-class PostgresQueues:
+class PostgresQueues(QueueStore):
     """`QueueStore`."""
 
     def __init__(self, pool: Pool, instance_id: str) -> None:
@@ -50,7 +50,6 @@ class PostgresQueues:
         return [entered.get(new.workflow_id, Entered("exists")) for new in news]
 
     async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
-        """See QueueStore."""
         parameters = {**use._asdict(), "options": to_json(options).decode()}
         (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters, f"limit {use.name!r}")
         wait_s: float | None = row["wait_s"]
@@ -59,14 +58,12 @@ class PostgresQueues:
     async def free_limits(
         self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
     ) -> LimitsFreed:
-        """See QueueStore."""
         uses = to_json([each._asdict() for each in given_up]).decode()
         parameters = {"me": instance_id, "given_up": uses, "names": list(names)}
         (row,) = await rows_of(self._pool, _SQL["free_limits"], parameters)
         return LimitsFreed(row["here"], row["due"])
 
     async def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
-        """See QueueStore."""
         (row,) = await rows_of(
             self._pool,
             _SQL["declare"],

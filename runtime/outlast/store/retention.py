@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from outlast.core.ports import Place, Pruned
+from outlast.core.ports import Place, Pruned, RetentionStore
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -15,14 +15,13 @@ BATCH_ROWS = 500
 _SQL = load("retention.sql")
 
 
-class PostgresRetention:
+class PostgresRetention(RetentionStore):
     """`RetentionStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
-        """See RetentionStore."""
         parameters = {"names": list(keeps), "keeps": list(keeps.values()), "served": list(served)}
         await rows_of(self._pool, _SQL["declare"], parameters)
 

@@ -12,7 +12,7 @@ from psycopg.errors import LockNotAvailable
 from pydantic_core import from_json, to_json
 
 from outlast.core import faults
-from outlast.core.ports import Locked, Unreachable
+from outlast.core.ports import Locked, ScheduleStore, Unreachable
 from outlast.core.schedules import (
     Backfill,
     Catchup,
@@ -31,7 +31,6 @@ from outlast.core.timetables import Timetable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
-from outlast.store.workflows import PostgresWorkflows
 
 _SQL = load("schedules.sql")
 DUE_MAX = 100
@@ -39,17 +38,14 @@ UNREADABLE = (ValueError, OverflowError)
 """What a row raises that no instance can read: BadTimetable, and times that only Postgres has."""
 
 
-class PostgresSchedules:
+class PostgresSchedules(ScheduleStore):
     """`ScheduleStore`."""
 
-    def __init__(self, pool: Pool, instance_id: str, workflows: PostgresWorkflows) -> None:
-        """`workflows` does verbs, to schedules as to all else."""
+    def __init__(self, pool: Pool, instance_id: str) -> None:
         self._pool = pool
-        self.act = workflows.act
         self._instance_id = instance_id
 
     async def due(self) -> ScheduleWork:
-        """See ScheduleStore."""
         (row,) = await rows_of(self._pool, _SQL["due"], {"limit": DUE_MAX})
         work = ScheduleWork([], [], [], row["next_s"])
         for each in from_json(row["schedules"]):
@@ -68,7 +64,6 @@ class PostgresSchedules:
         return work
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
-        """See ScheduleStore."""
         try:
             rows = await rows_of(self._pool, _SQL["tick"], {"orders": orders_json(orders)})
         except Unreachable as error:
@@ -81,13 +76,11 @@ class PostgresSchedules:
         return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]
 
     async def mark_unusable(self, schedule: Unusable) -> None:
-        """See ScheduleStore."""
         await rows_of(self._pool, _SQL["unusable"], schedule._asdict())
 
     async def backfill(
         self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
     ) -> int | None:
-        """See ScheduleStore."""
         parameters = {
             "name": schedule.name,
             "revision": schedule.revision,
@@ -101,7 +94,6 @@ class PostgresSchedules:
     async def declare(
         self, declared: Sequence[Declared], broken: Sequence[str]
     ) -> list[tuple[str, str]] | None:
-        """See ScheduleStore."""
         document = declared_json(declared)
         edition = hashlib.sha256(document.encode()).hexdigest()[:32]
         parameters = {"instance": self._instance_id, "edition": edition}

@@ -11,7 +11,7 @@ from psycopg.sql import SQL
 from outlast.core import faults
 from outlast.core.clock import age_s, monotonic
 from outlast.core.errors import UsageError
-from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
+from outlast.core.ports import Conflicted, Fence, TransactionStore, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.store.borrowed import ENDED_BY_BODY, lend
 from outlast.store.callers import as_caller, as_service, commit_as_caller, commit_as_service
@@ -28,7 +28,7 @@ _ISOLATION = {
 }
 
 
-class PostgresTransactions:
+class PostgresTransactions(TransactionStore):
     """`TransactionStore` over the instance's pool."""
 
     def __init__(self, pool: Pool, instance_id: str) -> None:
@@ -36,7 +36,6 @@ class PostgresTransactions:
         self._instance_id = instance_id
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
-        """See TransactionStore."""
         try:
             async with as_unreachable(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)

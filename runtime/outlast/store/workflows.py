@@ -14,7 +14,7 @@ from outlast.core.budget import weigh
 from outlast.core.callbacks import Link, message_key
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.listing import Page
-from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, WorkflowStore
 from outlast.core.records import (
     RECORD_BYTES,
     EventQuery,
@@ -55,7 +55,7 @@ SEARCH_S = 5.0
 """How long a page of workflows may be looked for: a text that no error holds is looked for in all of them."""
 
 
-class PostgresWorkflows:
+class PostgresWorkflows(WorkflowStore):
     """`WorkflowStore`, and what the management pages read."""
 
     def __init__(self, pool: Pool) -> None:
@@ -94,11 +94,9 @@ class PostgresWorkflows:
             yield whole
 
     async def states(self, ids: Sequence[str]) -> WorkflowStates:
-        """See WorkflowStore."""
         return await self._states(ids, ended=False)
 
     async def same_payload(self, new: NewWorkflow) -> bool:
-        """See WorkflowStore."""
         parameters = {"workflow_id": new.workflow_id, "input": new.input, "request": new.request}
         try:
             (row,) = await self._rows("same_payload", parameters)
@@ -107,21 +105,17 @@ class PostgresWorkflows:
         return bool(row["same"])
 
     async def attributes(self, workflow_id: str) -> str | None:
-        """See WorkflowStore."""
         rows = await self._rows("attributes", {"workflow_id": workflow_id})
         return rows[0]["attributes"] if rows else None
 
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
-        """See WorkflowStore."""
         rows = await self._rows("step_name", {"workflow_id": workflow_id, "step_id": step_id})
         return rows[0]["name"] if rows else None
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
-        """See WorkflowStore."""
         return await self._states(ids, ended=True)
 
     async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
-        """See WorkflowStore."""
         workflows, events, afters, newests = zip(*queries, strict=True)
         parameters = {
             "workflows": list(workflows),
@@ -147,7 +141,6 @@ class PostgresWorkflows:
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
     ) -> Status | None:
-        """See WorkflowStore."""
         return await self.change(CANCEL, workflow_id, {"why": why, "mode": mode}, by)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:

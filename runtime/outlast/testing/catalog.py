@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from outlast.core.failures import globals_of
+from outlast.core.ports import Catalog
 from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared
 from outlast.core.versions import FIRST, number_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 VERSION = "test"
 
 
-class GivenCatalog:
+class GivenCatalog(Catalog):
     """See functions.catalog.Catalog. A function is known from its first start or call on.
 
     What is defined in the project's folder of functions has the names that a host serves it under, and
@@ -56,16 +57,13 @@ class GivenCatalog:
             self._workflows[each] = versions[max(versions)]
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
-        """See Catalog."""
         return self._workflows.get(function)
 
     def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        """See Catalog."""
         versions = self._numbered.get(function, {})
         return self._workflows.get(function) if version is None else versions.get(number_of(version) or FIRST)
 
     def version(self, function: str) -> str:
-        """See Catalog."""
         return VERSION
 
     def name_of(self, definition: WorkflowDefinition) -> str:
@@ -78,11 +76,9 @@ class GivenCatalog:
         return name
 
     def workflow_names(self) -> list[str]:
-        """See Catalog."""
         return list(self._workflows)
 
     def versions(self) -> dict[str, str]:
-        """See Catalog."""
         return {name: self.version(name) for name in self._workflows}
 
     def message_queues(self) -> dict[str, list[str]]:
@@ -90,7 +86,6 @@ class GivenCatalog:
         return {}
 
     def queues(self) -> list[DeclaredQueue]:
-        """See Catalog."""
         named = {name: each for name, each in self._workflows.items() if name not in each.aliases}
         return list(declared_queues(named).values())
 
@@ -103,11 +98,9 @@ class GivenCatalog:
         self._ticking[self.name_of(definition)] = definition
 
     def retentions(self) -> dict[str, float | None]:
-        """See Catalog."""
         return declared_retentions(self._workflows)
 
     def broken_files(self) -> list[str]:
-        """See Catalog."""
         return []
 
     # --- over HTTP ----------------------------------------------------------------------------------------
@@ -129,16 +122,13 @@ class GivenCatalog:
         return self._routes.resolve(path)
 
     def files(self) -> list[FunctionFile]:
-        """See Catalog."""
         return list(self._files.values())
 
     def verify_jwt(self, function: str) -> bool | None:
-        """See Catalog."""
         declared = self.declared.get(function)
         return None if declared is None else declared.verify_jwt
 
     def visible_steps(self, function: str) -> frozenset[str] | None:
-        """See Catalog."""
         definition = self.workflow(function)
         return frozenset() if definition is None else visible_steps(definition)
 

@@ -124,7 +124,6 @@ class SharedTransactions(PostgresTransactions):
         self._world = world
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
-        """See TransactionStore."""
         try:
             async with as_unreachable(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)

@@ -12,7 +12,6 @@ class DaemonThreads(Executor):
     """A body of a killed process may wait for ever: nothing can end its thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See Executor."""
         future: Future[Any] = Future()
 
         def run() -> None:

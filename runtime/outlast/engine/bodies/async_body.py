@@ -14,12 +14,13 @@ from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
 from outlast.core.places import place_of_caller, place_of_wait, shown_place
 from outlast.core.stops import HandedOver, Stopped
-from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
+from outlast.engine.bodies.body import ExecutedBody
+from outlast.engine.bodies.loop import BodyFuture, BodyHost, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation, Timer
-from outlast.sdk.running import OpenSaga, StandingSaga, undo_here, undoes
+from outlast.sdk.running import StandingSaga, undo_here, undoes
 
 REFUSALS_MAX = 3
 """A body that was stopped, catches that and calls on and on, waits for ever at the next call."""
@@ -114,11 +115,11 @@ class _Strike:
     def give_up(self) -> None: ...
 
 
-class AsyncBody:
+class AsyncBody(ExecutedBody, BodyHost):
     """It is `sdk.running.Body` for its function, `Driven` for its execution, and `BodyHost` for its loop."""
 
     def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+        super().__init__(execution)
         self.loop = BodyLoop(self)  # type: ignore[abstract]  # what it lacks it refuses
         self.task: BodyTask | None = None
         self._refusals = 0
@@ -133,7 +134,6 @@ class AsyncBody:
         self._returned: tuple[Any] | None = None
 
     def leave(self, why: str) -> NoReturn:
-        """See sdk.running.Body."""
         self._execution.stop(HandedOver(why))
         raise self._execution.stopped or Stopped()
 
@@ -203,7 +203,6 @@ class AsyncBody:
     # --- Body ---------------------------------------------------------------------------------------------
 
     def call(self, operation: Operation) -> asyncio.Future[Any]:
-        """See Body."""
         kind = TransactionFuture if operation.kind == TRANSACTION else OperationFuture
         answer = kind(loop=self.loop)
         answer._execution = self._execution
@@ -216,41 +215,15 @@ class AsyncBody:
         return answer
 
     def block(self, operation: Operation) -> Any:
-        """See Body."""
         raise UsageError("an async def workflow awaits its calls")
 
-    def tell_unawaited(self, name: str, place: str) -> None:
-        """See Body."""
-        self._execution.tell_unawaited(name, place)
-
-    @property
-    def now_s(self) -> float:
-        """See Body."""
-        return self._execution.recording.now_s
-
-    @property
-    def goes_on(self) -> bool:
-        """See Body."""
-        return self._execution.stopped is None
-
-    def open_saga(self, saga: OpenSaga) -> None:
-        """See Body."""
-        self._execution.sagas[saga] = None
-
-    def close_saga(self, saga: OpenSaga) -> None:
-        """See Body."""
-        self._execution.sagas.pop(saga, None)
-
     def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
-        """See Body."""
         self._execution.stands(saga, error, again=again, unheard=self._leaves)
 
     def patched(self, name: str) -> bool:
-        """See Body."""
         return self._execution.patched(name)
 
     def draw(self) -> str:
-        """See Body."""
         return f"{self._execution.drawn_as} {self.loop.branch.next_draw()}"
 
     # --- Driven -------------------------------------------------------------------------------------------
@@ -290,20 +263,17 @@ class AsyncBody:
     # --- BodyHost -----------------------------------------------------------------------------------------
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None:
-        """See BodyHost."""
         if self._execution.refusal(timer._context) is not None:
             return  # it never strikes
         answer = _Strike(self.loop, timer)
         timer.call = self._execution.make(Timer(timer.when()), step_id, answer, timer._context)
 
     def drop_timer(self, timer: BodyTimer) -> None:
-        """See BodyHost."""
         call, timer.call = timer.call, None
         if call is not None and call.step_id in self._execution.calls:
             self._execution.give_up(call)
 
     def intruded(self, error: UsageError) -> None:
-        """See BodyHost."""
         if get_ident() == self._thread:
             self._fail(error)
         else:

@@ -14,12 +14,13 @@ from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_thread
 from outlast.core.stops import HandedOver, Stopped
+from outlast.engine.bodies.body import ExecutedBody
 from outlast.engine.bodies.watching import watched
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Line, OpenSaga, StandingSaga, enter_line, undo_here, undoes
+from outlast.sdk.running import Line, StandingSaga, enter_line, undo_here, undoes
 
 REFUSAL_MAX_S = 1.0
 REFUSALS_MAX = 8
@@ -34,11 +35,11 @@ class _Answer(Future[Any]):
         self.set_exception(self.stopped or Stopped())
 
 
-class SyncBody:
+class SyncBody(ExecutedBody):
     """It is `sdk.running.Body` for its function and `Driven` for its execution."""
 
     def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+        super().__init__(execution)
         self._branch = Branch()
         self._waiting: _Answer | None = None
         self._call: PendingCall | None = None
@@ -81,7 +82,6 @@ class SyncBody:
     # --- Body ---------------------------------------------------------------------------------------------
 
     def block(self, operation: Operation) -> Any:
-        """See Body."""
         answer = _Answer()
         self._execution.host.call_soon_threadsafe(
             self._make, operation, answer, copy_context(), context=Context()
@@ -95,15 +95,9 @@ class SyncBody:
             raise
 
     def call(self, operation: Operation) -> asyncio.Future[Any]:
-        """See Body."""
         raise UsageError("a def workflow can't await")
 
-    def tell_unawaited(self, name: str, place: str) -> None:
-        """See Body."""
-        self._execution.tell_unawaited(name, place)
-
     def leave(self, why: str) -> NoReturn:
-        """See Body."""
         reason = HandedOver(why)
         self._execution.host.call_soon_threadsafe(self._execution.stop, reason, context=Context())
         raise reason
@@ -119,26 +113,7 @@ class SyncBody:
             self._waiting = answer
             self._execution.schedule()
 
-    @property
-    def now_s(self) -> float:
-        """See Body."""
-        return self._execution.recording.now_s
-
-    @property
-    def goes_on(self) -> bool:
-        """See Body."""
-        return self._execution.stopped is None
-
-    def open_saga(self, saga: OpenSaga) -> None:
-        """See Body."""
-        self._execution.sagas[saga] = None
-
-    def close_saga(self, saga: OpenSaga) -> None:
-        """See Body."""
-        self._execution.sagas.pop(saga, None)
-
     def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
-        """See Body."""
         self._execution.stands(saga, error, again=again, unheard=False)
 
     def _undo_again(self) -> None:
@@ -167,7 +142,6 @@ class SyncBody:
         return answer.result()
 
     def draw(self) -> str:
-        """See Body."""
         return f"{self._execution.drawn_as} {self._branch.next_draw()}"
 
     # --- Driven -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from outlast.core.budget import SMALL_BYTES, Budget, Taken
-from outlast.core.claims import ClaimedWorkflow
+from outlast.core.claims import ClaimedWorkflow, Space
 from outlast.core.clock import monotonic
 
 LONE_EVERY_S = 10.0
@@ -27,14 +27,15 @@ class Allowance:
         """What counts as used for a newcomer that takes so much."""
         return taken.active + (taken.waiting if load_bytes > SMALL_BYTES else 0)
 
-    def room(self, taken: Taken) -> tuple[int, bool]:
-        """What may come yet; whether one of any size may."""
-        return self._budget.left(taken.active), self._budget.idle(taken.active)
+    def space(self, taken: Taken) -> Space:
+        """What may come yet."""
+        return Space(self._budget.left(taken.active), self._budget.idle(taken.active))
 
-    def room_for_large(self, taken: Taken) -> tuple[int, bool]:
+    def space_for_large(self, taken: Taken) -> Space:
         """The same for large newcomers."""
         lone = not self.held(taken) or monotonic() >= self._lone_at
-        return self._budget.left(taken.active + taken.waiting), lone and self._budget.idle(taken.active)
+        left = self._budget.left(taken.active + taken.waiting)
+        return Space(left, lone and self._budget.idle(taken.active))
 
     def held(self, taken: Taken) -> bool:
         """Whether those that wait hold all there is."""
@@ -43,7 +44,7 @@ class Allowance:
     def fits(self, taken: Taken, workflow: ClaimedWorkflow) -> bool:
         """Whether it may come, as large as it is known to be."""
         large = _is_large(workflow.load_bytes, workflow.parent)
-        left, alone = (self.room_for_large if large else self.room)(taken)
+        left, alone = (self.space_for_large if large else self.space)(taken)
         return workflow.load_bytes <= left or alone
 
     def took(self, workflow: ClaimedWorkflow) -> None:

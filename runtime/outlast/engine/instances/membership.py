@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json
 
 from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
-from outlast.core.claims import ClaimedWorkflow, LostInstance
+from outlast.core.claims import ClaimedWorkflow, LostInstance, Room
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
@@ -48,6 +49,7 @@ from outlast.engine.instances.suspicions import LOOK_AGAIN_S, Suspicions
 from outlast.engine.lease import Lease
 from outlast.engine.options import DECLARE_S
 
+T = TypeVar("T")
 JITTER = 0.05
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
@@ -361,24 +363,12 @@ class Membership:
             self._told_due = False
             self._claim_by(self._claimed_at + LOOK_ONCE_MORE_S)
         taken = self._taken()
-        bytes_left, alone_too = allowance.room(taken)
         room = self._room()
         rests = self._rests
         term = self._lease.term
-        try:
-            claims = await self._store.claim(
-                self._catalog.workflow_names(),
-                room,
-                self._suspects(room),
-                bytes_left,
-                alone=alone_too,
-                strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S and not allowance.held(taken),
-                large=allowance.room_for_large(taken),
-                limit_s=self._lease.ttl_s * CLAIM_PART,
-            )
-        except TookTooLong:
-            self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
-            self._claim_batch = max(1, self._claim_batch // 4)
+        strict = monotonic() % STRICT_EVERY_S < STRICT_FOR_S and not allowance.held(taken)
+        claims = await self._ask(room, taken, partial(self._store.claim, strict=strict))
+        if claims is None:
             return False
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.undelivered:
@@ -420,21 +410,8 @@ class Membership:
         if room == 0:
             self._executor.when_at_most(self._pace.claims_below, self._go_on)
             return math.inf
-        allowance = self._pace.allowance
-        bytes_left, alone = allowance.room(taken)
-        try:
-            claims = await self._store.claim_queued(
-                self._catalog.workflow_names(),
-                room,
-                self._suspects(room),
-                bytes_left,
-                alone=alone,
-                large=allowance.room_for_large(taken),
-                limit_s=self._lease.ttl_s * CLAIM_PART,
-            )
-        except TookTooLong:
-            self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
-            self._claim_batch = max(1, self._claim_batch // 4)
+        claims = await self._ask(room, taken, self._store.claim_queued)
+        if claims is None:
             return math.inf
         for queue, error in claims.faults.items():
             if self._undecided.get(queue) != error:
@@ -452,6 +429,18 @@ class Membership:
         if claims.more:
             return monotonic() + LOOKS_APART_S
         return math.inf if claims.again_s is None else monotonic() + max(LOOKS_APART_S, claims.again_s)
+
+    async def _ask(self, room: int, taken: Taken, claim: Callable[..., Awaitable[T]]) -> T | None:
+        """What `claim` gives, as far as there is room; None where it took too long."""
+        allowance, limit_s = self._pace.allowance, self._lease.ttl_s * CLAIM_PART
+        names, suspects = self._catalog.workflow_names(), self._suspects(room)
+        wanted = Room(names, room, suspects, allowance.space(taken), allowance.space_for_large(taken))
+        try:
+            return await claim(wanted, limit_s=limit_s)
+        except TookTooLong:
+            self._observe(ClaimGivenUp(limit_s, room))
+            self._claim_batch = max(1, self._claim_batch // 4)
+            return None
 
     @property
     def _rests(self) -> bool:

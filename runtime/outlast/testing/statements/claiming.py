@@ -6,8 +6,7 @@ import json
 from collections.abc import Collection
 
 from outlast.core.budget import SMALL_BYTES
-from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance
-from outlast.core.ports import UNBOUNDED
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, Room, Space
 from outlast.core.queues import BACKLOG_MAX
 from outlast.core.status import Status
 from outlast.core.stops import DISOWNED
@@ -26,20 +25,14 @@ class ClaimStatement:
 
     def claim(
         self,
-        functions: Collection[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
+        room: Room,
         *,
-        alone: bool = True,
         strict: bool = True,
-        large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
         refused: Collection[str] = (),
     ) -> Claims:
         """`claim`. What is `refused` is left out: it has refused it a moment ago."""
-        self.functions = frozenset(functions)
-        large = large or (bytes_left, alone)
+        self.functions = frozenset(room.functions)
         lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
         due = sorted(
             (
@@ -49,19 +42,16 @@ class ClaimStatement:
                 and row.new.queue is None
                 and row.claimable_at is not None
                 and row.claimable_at <= self._db.now()
-                and row.new.function in functions
+                and row.new.function in self.functions
                 and not self._db.is_locked(workflow_id)
             )
         )
-        due = [each for each in due if strict or self._may_fit(each[1], bytes_left, large, alone=alone)]
+        due = [each for each in due if strict or self._may_fit(each[1], room)]
         often = self._db.limits.suspect_after
-        ordinary = [each for _, each in due if self._db.workflows[each].recovery_attempts < often][:room]
-        suspicious = [each for _, each in due if self._db.workflows[each].recovery_attempts >= often][
-            :suspects
-        ]
-        chosen = self._fitting(
-            sorted([*ordinary, *suspicious], key=self._since), bytes_left, large, alone=alone, strict=strict
-        )
+        attempts = {each: self._db.workflows[each].recovery_attempts for _, each in due}
+        ordinary = [each for _, each in due if attempts[each] < often][: room.workflows]
+        suspicious = [each for _, each in due if attempts[each] >= often][: room.suspects]
+        chosen = self._fitting(sorted([*ordinary, *suspicious], key=self._since), room, strict=strict)
         claimed = [self.take(each) for each in chosen if each not in self._db.refusing]
         claimed.sort(key=lambda each: self._db.workflows[each.workflow_id].created_at)
         now = self._db.now()
@@ -121,21 +111,22 @@ class ClaimStatement:
         row = self._db.workflows[workflow_id]
         return row.new.parent is None and self.load_bytes(workflow_id) > SMALL_BYTES
 
-    def _may_fit(self, workflow_id: str, bytes_left: int, large: tuple[int, bool], *, alone: bool) -> bool:
-        size = self.load_bytes(workflow_id)
-        if self._is_large(workflow_id):
-            return large[1] or size <= large[0]
-        return alone or size <= max(bytes_left, SMALL_BYTES)
+    def _space(self, workflow_id: str, room: Room) -> Space:
+        """Its own."""
+        return (self._is_large(workflow_id) and room.large) or room.space
 
-    def _fitting(
-        self, found: list[str], bytes_left: int, large: tuple[int, bool], *, alone: bool, strict: bool
-    ) -> list[str]:
+    def _may_fit(self, workflow_id: str, room: Room) -> bool:
+        space = self._space(workflow_id, room)
+        bytes_left = space.bytes_left if self._is_large(workflow_id) else max(space.bytes_left, SMALL_BYTES)
+        return space.alone or self.load_bytes(workflow_id) <= bytes_left
+
+    def _fitting(self, found: list[str], room: Room, *, strict: bool) -> list[str]:
         """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
-        waiting = [self._since(each)[0] for each in found if self.load_bytes(each) > bytes_left]
+        waiting = [self._since(each)[0] for each in found if self.load_bytes(each) > room.space.bytes_left]
         in_turn = strict and bool(waiting) and min(waiting) < self._db.now() - 10.0
         fitting, in_all, place = [], 0, 0
         for each in found:
-            own_left, own_alone = large if self._is_large(each) else (bytes_left, alone)
+            own_left, own_alone = self._space(each, room)
             if self.load_bytes(each) > own_left and not (own_alone or in_turn):
                 continue
             in_all += self.load_bytes(each)

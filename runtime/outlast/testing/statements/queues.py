@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from outlast.core.callers import SERVICE_ROLE, Caller
-from outlast.core.claims import ClaimedWorkflow, QueueClaims
+from outlast.core.claims import ClaimedWorkflow, QueueClaims, Room
 from outlast.core.names import BATCH
-from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX, key_at
 from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
 from outlast.core.status import LIVE, Status
@@ -251,18 +250,10 @@ class QueueClaimStatement:
         self._claims = ClaimStatement(database, instance_id)
 
     def claim_queued(
-        self,
-        functions: Collection[str],
-        room: int,
-        suspects: int,
-        bytes_left: int = UNBOUNDED,
-        *,
-        alone: bool = True,
-        large: tuple[int, bool] | None = None,
-        limit_s: float | None = None,
-        passed: Collection[str] = (),
+        self, room: Room, *, limit_s: float | None = None, passed: Collection[str] = ()
     ) -> QueueClaims:
         """`claim_queued`, but for what is `passed` by: it has refused to begin a moment ago."""
+        bytes_left, alone = room.space
         claimed: list[ClaimedWorkflow] = []
         refusals = _Refusals(self._db, passed)
         waits: list[float] = []
@@ -272,8 +263,8 @@ class QueueClaimStatement:
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue
-            room_left = room - len(claimed)
-            for workflow_id in self._choose(name, queue, functions, room_left, suspects, waits, refusals):
+            room_left = room._replace(workflows=room.workflows - len(claimed))
+            for workflow_id in self._choose(name, queue, room_left, waits, refusals):
                 size = self._claims.load_bytes(workflow_id)
                 if size > bytes_left and not (alone and not claimed):
                     break
@@ -334,23 +325,16 @@ class QueueClaimStatement:
         )  # fmt: skip
 
     def _choose(
-        self,
-        name: str,
-        queue: QueueRow,
-        functions: Collection[str],
-        room: int,
-        suspects: int,
-        waits: list[float],
-        refusals: _Refusals,
+        self, name: str, queue: QueueRow, wanted: Room, waits: list[float], refusals: _Refusals
     ) -> Iterator[str]:
         """One after the other, each when those before it have begun."""
         options, now = queue.options, max(self._db.now(), queue.decided_at)
         self._expire(name, options, now, refusals)
-        room = self._places(name, queue, functions, room, waits)
+        room = self._places(name, queue, wanted.functions, wanted.workflows, waits)
         idle = True
         for stage in (Status.PENDING, Status.ENQUEUED):
             while room > 0:
-                ready = self._ready(name, functions, stage, suspects, now, refusals)
+                ready = self._ready(name, wanted.functions, stage, wanted.suspects, now, refusals)
                 keys = sorted({row.new.queue_key or "" for _, row in ready})
                 after = [key for key in keys if queue.last_key is not None and key > queue.last_key]
                 turns = after + [key for key in keys if key not in after]
