@@ -174,8 +174,8 @@ async def misuses(how: str) -> Any:
         "key": lambda: map_(item, [1], key=lambda number: "a/b"),
         "concurrency": lambda: map_(item, [1], concurrency=0),
         "share": lambda: map_(item, [1], tolerate=1.5),
-        "on_fail": lambda: map_(item, [1], on_fail="explode"),  # type: ignore[call-overload]
-        "plain": lambda: map_(len, [1]),  # type: ignore[call-overload]
+        "on_fail": lambda: map_(item, [1], on_fail="explode"),  # type: ignore[arg-type]
+        "plain": lambda: map_(len, [1]),  # type: ignore[arg-type]
         "fit": lambda: map_(item, [1, "two"]),
     }
     return len(await wrong[how]())

@@ -58,8 +58,8 @@ async def misuses(how: str) -> Any:
     wrong: dict[str, Any] = {
         "text": lambda: start_all(double, "abc"),
         "many": lambda: start_all(double, range(10_001)),
-        "plain": lambda: start_all(len, [1]),  # type: ignore[call-overload]
-        "detached": lambda: start_all(double, [1], detached="no"),  # type: ignore[call-overload]
+        "plain": lambda: start_all(len, [1]),  # type: ignore[arg-type]
+        "detached": lambda: start_all(double, [1], detached="no"),  # type: ignore[arg-type]
     }
     if how == "item":
         return len(await start_all(double, [1, "two", 3]))

@@ -96,7 +96,7 @@ def test_only_options_are_options() -> None:
     wrongs: list[Any] = ["A", True, {"secret": "A"}, standard_webhook, object()]
     for decorate, wrong in itertools.product((workflow, handler), wrongs):
         with pytest.raises(UsageError, match=r'standard_webhook\("NAME_OF_A_VARIABLE"\)') as raised:
-            decorate(webhook=wrong)  # type: ignore[operator]
+            decorate(webhook=wrong)
         assert "'A'" not in str(raised.value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -178,18 +178,6 @@ class Items(Iterable[tuple[int | str, T]], Generic[T]):
         return self._each()
 
 
-@overload
-def map_(
-    workflow: Workflow[..., Coroutine[Any, Any, R]],
-    items: Iterable[T] | AsyncIterable[T] | rows,
-    /,
-    *,
-    key: Callable[[Any], str | int] | None = None,
-    concurrency: int = 100,
-    tolerate: float = 0,
-    on_fail: Literal["drain", "cancel"] = "drain",
-) -> MapResult[R]: ...
-@overload
 def map_(
     workflow: Workflow[..., R],
     items: Iterable[T] | AsyncIterable[T] | rows,
@@ -199,17 +187,7 @@ def map_(
     concurrency: int = 100,
     tolerate: float = 0,
     on_fail: Literal["drain", "cancel"] = "drain",
-) -> MapResult[R]: ...
-def map_(
-    workflow: Callable[..., Any],
-    items: Any,
-    /,
-    *,
-    key: Callable[[Any], str | int] | None = None,
-    concurrency: int = 100,
-    tolerate: float = 0,
-    on_fail: Literal["drain", "cancel"] = "drain",
-) -> Any:
+) -> MapResult[R]:
     """Run `workflow` for each of `items`, its only argument, and wait for all of them.
 
     `await map_(…)` in an `async def` workflow, `map_(…)` in a `def` one. `items` is a list of at most 10,000,
@@ -249,7 +227,7 @@ def map_(
     def read(told: dict[str, Any]) -> MapResult[Any]:
         return MapResult(told["of"], definition, told["total"], told["failed"], known, kept=kept)
 
-    return ask(Map(definition, given, keys, concurrency, tolerate, on_fail), line, "map_", read)
+    return ask(Map(definition, given, keys, concurrency, tolerate, on_fail), line, "map_", read)  # type: ignore[no-any-return]
 
 
 def _check_options(key: Any, concurrency: Any, tolerate: Any, on_fail: Any) -> None:

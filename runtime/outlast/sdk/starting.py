@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -29,50 +29,20 @@ Item = TypeVar("Item")
 
 
 @overload
-def start(
-    workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
-) -> Started[R]: ...
-@overload
 def start(workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Started[R]: ...
-@overload
-def start(
-    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, detached: bool, **kwargs: Any
-) -> Started[R]: ...
 @overload
 def start(workflow: Workflow[..., R], /, *args: Any, detached: bool, **kwargs: Any) -> Started[R]: ...
 @overload
-def start(
-    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, queue: Queue | str, **kwargs: Any
-) -> Started[R]: ...
-@overload
 def start(workflow: Workflow[..., R], /, *args: Any, queue: Queue | str, **kwargs: Any) -> Started[R]: ...
-@overload
-def start(
-    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, priority: int, **kwargs: Any
-) -> Started[R]: ...
 @overload
 def start(workflow: Workflow[..., R], /, *args: Any, priority: int, **kwargs: Any) -> Started[R]: ...
 @overload
-def start(
-    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, delay: Duration, **kwargs: Any
-) -> Started[R]: ...
-@overload
 def start(workflow: Workflow[..., R], /, *args: Any, delay: Duration, **kwargs: Any) -> Started[R]: ...
-@overload
-def start(
-    workflow: Workflow[..., Coroutine[Any, Any, R]],
-    /,
-    *args: Any,
-    attributes: Mapping[str, Any],
-    **kwargs: Any,
-) -> Started[R]: ...
 @overload
 def start(
     workflow: Workflow[..., R], /, *args: Any, attributes: Mapping[str, Any], **kwargs: Any
 ) -> Started[R]: ...
 # Of a queue with batches: who calls gives one item, and gets its result. No type tells which these are.
-@overload
-def start(workflow: Workflow[[list[Item]], Coroutine[Any, Any, list[R]]], item: Item, /) -> Started[R]: ...
 @overload
 def start(workflow: Workflow[[list[Item]], list[R]], item: Item, /) -> Started[R]: ...
 def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -94,20 +64,14 @@ def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     return _start("start", workflow, None, args, kwargs)
 
 
-@overload
-def start_once(
-    key: str, workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any
-) -> Started[R]: ...
-@overload
-def start_once(key: str, workflow: Workflow[..., R], /, *args: Any, **kwargs: Any) -> Started[R]: ...
-def start_once(key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def start_once(key: str, workflow: Workflow[..., R], /, *args: Any, **kwargs: Any) -> Started[R]:
     """As `start`, under an idempotency key: the same key of one caller is the same workflow.
 
     As others may use it, too, it is always detached.
 
     Raises KeyReused too, for the same key with other arguments.
     """
-    return _start("start_once", workflow, key, args, kwargs)
+    return _start("start_once", workflow, key, args, kwargs)  # type: ignore[no-any-return]
 
 
 class StartedAll(list[Started[R]], Generic[R]):
@@ -118,19 +82,6 @@ class StartedAll(list[Started[R]], Generic[R]):
         return list(self)
 
 
-@overload
-def start_all(
-    workflow: Workflow[..., Coroutine[Any, Any, R]],
-    items: Iterable[Any],
-    /,
-    *,
-    queue: Queue | str | None = None,
-    priority: int = 0,
-    delay: Duration | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    detached: bool = False,
-) -> StartedAll[R]: ...
-@overload
 def start_all(
     workflow: Workflow[..., R],
     items: Iterable[Any],
@@ -141,18 +92,7 @@ def start_all(
     delay: Duration | None = None,
     attributes: Mapping[str, Any] | None = None,
     detached: bool = False,
-) -> StartedAll[R]: ...
-def start_all(
-    workflow: Callable[..., Any],
-    items: Iterable[Any],
-    /,
-    *,
-    queue: Queue | str | None = None,
-    priority: int = 0,
-    delay: Duration | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    detached: bool = False,
-) -> Any:
+) -> StartedAll[R]:
     """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
 
     `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000.
@@ -181,10 +121,12 @@ def start_all(
 
     line = line_here("start_all")
     if line is not None:
-        return ask(StartAll(definition, given, detached, placement), line, "start_all", read_record)
-    return do_with_host(
-        "start_all", lambda host: host.start_all(definition, given, placement), read, ANYWHERE
-    )
+        started = ask(StartAll(definition, given, detached, placement), line, "start_all", read_record)
+    else:
+        started = do_with_host(
+            "start_all", lambda host: host.start_all(definition, given, placement), read, ANYWHERE
+        )
+    return started  # type: ignore[no-any-return]
 
 
 def definition_of(name: str, workflow: Any) -> WorkflowDefinition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
@@ -40,6 +40,14 @@ class Workflow(Decorated[WorkflowDefinition], Generic[P, R]):
         return result
 
 
+class AsyncWorkflow(Workflow[P, R]):
+    """An `async def` workflow: called in Python it gives the function's coroutine."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
+        return call
+
+
 class Handler(Decorated[HandlerDefinition], Generic[P, R]):
     """A handler. Called in Python it is the plain function."""
 
@@ -53,9 +61,14 @@ class Handler(Decorated[HandlerDefinition], Generic[P, R]):
 class WorkflowDecorator(Protocol):
     """What `workflow(…)` gives: it takes the function."""
 
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWorkflow[P, R]: ...
+    @overload
     def __call__(self, fn: Callable[P, R], /) -> Workflow[P, R]: ...
 
 
+@overload
+def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWorkflow[P, R]: ...
 @overload
 def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
@@ -161,7 +174,7 @@ def workflow(
             version=version,
             aliases=former,
         )
-        return Workflow(definition)
+        return AsyncWorkflow(definition) if definition.is_async else Workflow(definition)
 
     return decorate if fn is None else decorate(fn)
 
