@@ -140,6 +140,12 @@ def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T] | 
     return value if read is None else read(value)
 
 
+def ask_done(operation: Operation, line: Line, name: str) -> Awaitable[None]:
+    """As `ask`, of what gives nothing: a `def` body may be told to await it, too."""
+    asked: Awaitable[None] = ask(operation, line, name)
+    return Done(None) if line.threaded else asked
+
+
 def later(make: Callable[[], Coroutine[Any, Any, T]], name: str) -> Call[T]:
     """A call outside of workflows' bodies: `make` makes the coroutine that does it."""
     return _Later(make, name)

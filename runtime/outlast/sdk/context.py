@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from outlast.core.attributes import attributes_json
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.core.names import actor_of
-from outlast.sdk.attributes import read_attributes, set_attributes
+from outlast.sdk.calls import ask, ask_done
 from outlast.sdk.clients import Clients
 from outlast.sdk.loops import on_a_loop
+from outlast.sdk.operations import ReadAttributes, SetAttributes
 from outlast.sdk.requests import Request
-from outlast.sdk.running import current_host, current_line
+from outlast.sdk.running import current_host, current_line, line_in_body
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
@@ -112,7 +114,8 @@ class Context:
         operators have changed since. It is a recorded call: a replay gives what was found then. Raises
         UsageError outside a workflow's body.
         """
-        return read_attributes()
+        otherwise = "are read in a workflow's body: hand a step those that it needs"
+        return ask(ReadAttributes(), line_in_body("attributes", otherwise), "attributes")
 
     def set_attributes(self, changes: Mapping[str, str | int | float | bool | None]) -> Awaitable[None]:
         """Change what this workflow is found by: `await context().set_attributes({"stage": "paid"})`.
@@ -123,7 +126,12 @@ class Context:
         letters, digits, "_", "." and "-" (64 at most), and a value that is no text of at most 256
         characters, number or truth.
         """
-        return set_attributes(changes)
+        try:
+            body = attributes_json(changes, nulls=True) or "{}"
+        except ValueError as error:
+            raise UsageError(f"set_attributes: {error}") from None
+        otherwise = "belongs in a workflow's body: a step returns what is to be set"
+        return ask_done(SetAttributes(body), line_in_body("set_attributes", otherwise), "set_attributes")
 
     def _clients(self, name: str) -> Clients:
         if current_line() is not None:

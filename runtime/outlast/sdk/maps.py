@@ -15,7 +15,7 @@ from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Generated, Map
-from outlast.sdk.running import current_host, current_line, line_here
+from outlast.sdk.running import current_host, current_line, line_in_body
 from outlast.sdk.starting import definition_of, list_of
 from outlast.sdk.workflows import Workflow
 
@@ -208,9 +208,7 @@ def map_(
             "over a workflow without a queue that starts it, or use start_all"
         )
     _check_options(key, concurrency, tolerate, on_fail)
-    line = line_here("map_")
-    if line is None:
-        raise UsageError("map_ belongs in a workflow's body; elsewhere start a workflow that maps")
+    line = line_in_body("map_", "belongs in a workflow's body; elsewhere start a workflow that maps")
     keys: Any = None
     if isinstance(items, rows):
         given: Any = items.query

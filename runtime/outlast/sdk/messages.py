@@ -15,7 +15,7 @@ from outlast.sdk.doing import ANYWHERE, do
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.operations import Receive, Send
-from outlast.sdk.running import line_here
+from outlast.sdk.running import line_in_body
 from outlast.sdk.values import Values, read_as
 
 _RAISE: Any = object()
@@ -36,9 +36,7 @@ def receive(
     given = topic_of(topic, "receive")
     timeout_s = None if timeout is None else seconds_of(timeout, "receive(timeout)")
     codec = VALUES.codec(of)
-    line = line_here("receive")
-    if line is None:
-        raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
+    line = line_in_body("receive", "belongs in a workflow's body: its steps get messages as arguments")
 
     def read(body: str | None) -> Any:
         return _value(body, codec, given, timeout_s, default)

@@ -30,22 +30,18 @@ from outlast.core.errors import (
     WorkflowTimeout,
     WrongState,
 )
-from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
-from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.emitting import emit
 from outlast.sdk.handles import WorkflowHandle, wait_any
 from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.in_bodies import callback, now, patched, publish, random, sleep, sleep_until, uuid4
 from outlast.sdk.limits import Limit
 from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
-from outlast.sdk.patching import patched
-from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
 from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
-from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import start, start_all, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every

@@ -206,6 +206,14 @@ def line_here(name: str) -> Line | None:
     return line
 
 
+def line_in_body(name: str, otherwise: str) -> Line:
+    """The same for what bodies alone may call. Elsewhere it raises UsageError, which `otherwise` ends."""
+    line = line_here(name)
+    if line is None:
+        raise UsageError(f"{name} {otherwise}")
+    return line
+
+
 def enter_line(line: Line | None) -> Token[Line | None]:
     """Make `line` the current one in this context."""
     return _line.set(line)

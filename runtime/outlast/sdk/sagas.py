@@ -17,7 +17,7 @@ from outlast.core.storable import clean_json
 from outlast.core.tracebacks import place_of
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
-from outlast.sdk.running import Body, Line, line_here, undo_here
+from outlast.sdk.running import Body, Line, line_in_body, undo_here
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 from outlast.sdk.undos import UNKNOWN, Entry, Unknown, entry_of
@@ -433,9 +433,7 @@ class SagaBlock:
         self._saga.leave(error)
 
     def _line(self) -> Line:
-        line = line_here("saga")
-        if line is None:
-            raise UsageError("saga belongs in a workflow's body: a step undoes what it did itself")
+        line = line_in_body("saga", "belongs in a workflow's body: a step undoes what it did itself")
         if self._saga is not None:
             raise UsageError("a saga is entered once: call saga() for each")
         return line
