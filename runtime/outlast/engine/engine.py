@@ -44,7 +44,7 @@ from outlast.engine.waits.ends import Waits
 from outlast.engine.waits.events import EventReading
 from outlast.engine.waits.limits import Limits
 from outlast.engine.waits.messages import Delivery
-from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import MakeClients
 
 LOOK_TICKS = 8
 """So seldom schedules are looked at, where nobody tells of a change and none is due."""

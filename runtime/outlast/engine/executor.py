@@ -48,8 +48,7 @@ from outlast.engine.execution.services import Services
 from outlast.engine.execution.versions import settle_version
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
-from outlast.sdk.clients import MakeClients
-from outlast.sdk.context import Context, Tick, WorkflowLogger, enter_context, known_context
+from outlast.sdk.context import Context, MakeClients, Tick, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.requests import Request

@@ -12,7 +12,7 @@ from typing import Any
 from outlast.core.callers import SERVICE_ROLE, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import CallerTokenGone, UsageError
-from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import MakeClients
 
 TIMEOUT_S = 60.0
 CLOSE_S_MAX = 1.0
@@ -39,7 +39,7 @@ def supabase_clients(
 
 
 class SupabaseClients:
-    """Implements `sdk.clients.Clients`. Functions may ask from several threads at once."""
+    """Implements `sdk.context.Clients`. Functions may ask from several threads at once."""
 
     def __init__(
         self,

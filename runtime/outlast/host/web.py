@@ -13,7 +13,7 @@ from outlast.core.observations import ForwardedUnbelieved, Observer
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.host.settings import Settings
-from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import MakeClients
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from outlast.core.codec import Codec
 from outlast.core.resources import Kind
 from outlast.core.verbs import DELETE, FORK, PAUSE, RESUME, RETRY, REWIND, SET_WORKFLOW, SETTLE, Verb
-from outlast.sdk.doing import do
+from outlast.sdk.calls import do
 from outlast.sdk.operations import Act
 
 _PLAIN = Codec()

@@ -8,18 +8,38 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from outlast.core.attributes import attributes_json
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.core.names import actor_of
 from outlast.sdk.calls import ask, ask_done
-from outlast.sdk.clients import Clients
 from outlast.sdk.loops import on_a_loop
 from outlast.sdk.operations import ReadAttributes, SetAttributes
 from outlast.sdk.requests import Request
 from outlast.sdk.running import current_host, current_line, line_in_body
+
+
+class Clients(Protocol):
+    """What the host offers behind `context().supabase`: clients of one running function, closed with it."""
+
+    @property
+    def token(self) -> CallerToken | None:
+        """The caller's token, where this process has it."""
+
+    def of_caller(self, *, blocking: bool) -> Any:
+        """A client that acts for the caller. Raises UsageError, CallerTokenGone."""
+
+    def of_service(self, *, blocking: bool) -> Any:
+        """A client with the project's secret key. Raises UsageError."""
+
+    async def close(self) -> None:
+        """Close what was made. Idempotent; never raises."""
+
+
+MakeClients = Callable[[Caller, CallerToken | None], Clients]
+"""The clients for one caller."""
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):

@@ -12,9 +12,9 @@ from outlast.core.storable import check_text
 from outlast.core.values import read_value
 from outlast.core.verbs import WHY
 from outlast.sdk.acting import Acts, SyncActs
+from outlast.sdk.calls import do
 from outlast.sdk.context import known_context
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.operations import Cancel, Result, WaitAny
 from outlast.sdk.reading import RAISE, Events, newest_event

@@ -10,8 +10,7 @@ from outlast.core.errors import UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Done, ask
-from outlast.sdk.doing import ANYWHERE, do
+from outlast.sdk.calls import ANYWHERE, Done, ask, do
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.operations import Receive, Send

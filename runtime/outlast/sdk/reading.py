@@ -8,8 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from outlast.core.errors import UsageError, WorkflowEnded
 from outlast.core.events import Taken, check_event_name
-from outlast.sdk.calls import ask, later, on_host
-from outlast.sdk.doing import do
+from outlast.sdk.calls import ask, do, later, on_host
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.loops import on_a_loop
 from outlast.sdk.operations import TakeEvent

@@ -20,9 +20,8 @@ from outlast.core.verbs import (
     TRIGGER_SCHEDULE,
     Verb,
 )
-from outlast.sdk.calls import Done
+from outlast.sdk.calls import Done, do_with_host
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.doing import do_with_host
 from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.running import line_here
 from outlast.sdk.starting import definition_of

@@ -12,9 +12,8 @@ from outlast.core.errors import UsageError
 from outlast.core.maps import LIST_MAX
 from outlast.core.names import check_key
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
-from outlast.sdk.calls import ask
+from outlast.sdk.calls import ANYWHERE, ask, do, do_with_host, is_awaited
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.doing import ANYWHERE, do, do_with_host, is_awaited
 from outlast.sdk.durations import Duration
 from outlast.sdk.handles import Started, WorkflowHandle
 from outlast.sdk.operations import Args, Kwargs, Start, StartAll

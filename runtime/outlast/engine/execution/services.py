@@ -23,7 +23,7 @@ from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.events import EventReading
 from outlast.engine.waits.limits import Limits
 from outlast.engine.waits.messages import Delivery
-from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.running import Host

@@ -13,8 +13,7 @@ from starlette.types import ASGIApp
 
 from outlast.core.failures import forget_traceback
 from outlast.functions.routes import Target
-from outlast.sdk.clients import MakeClients
-from outlast.sdk.context import Context, enter_context
+from outlast.sdk.context import Context, MakeClients, enter_context
 from outlast.sdk.definitions import HandlerDefinition
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.requests import Client, Request
