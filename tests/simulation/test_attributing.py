@@ -10,7 +10,7 @@ import pytest
 from outlast.core import kinds
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations import plain, reading, table
+from outlast.engine.operations import plain, table
 from tests.simulation.attributing import FAULTS, RUNS
 from tests.simulation.runs import here
 
@@ -49,9 +49,11 @@ def test_a_read_that_replays_as_what_stands_now_is_noticed(monkeypatch: pytest.M
 
 
 def test_a_read_that_does_not_wait_for_what_was_set_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = table._WAYS[kinds.READ_ATTRIBUTES]
+
     def at_once(execution: Execution, call: PendingCall) -> None:
         call.handed = None
-        reading.begin(execution, call)
+        known.begin(execution, call)
 
     way(monkeypatch, begin=at_once)
     assert RUNS.notices("has set", range(30))

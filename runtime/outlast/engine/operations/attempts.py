@@ -1,4 +1,7 @@
-"""What steps, transactions and calls of other workflows share: attempts in tasks of the host's loop."""
+"""What work outside of a body has in common: when it may begin, and its attempts in tasks of the host's loop.
+
+It begins under the lease, and not while the instance shuts down.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
 from outlast.engine.execution.calls import NO_CONTEXT, Failure, PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.beginning import held_up, may_begin, may_begin_again
 from outlast.sdk.context import enter_attempt
 from outlast.sdk.running import enter_line, undoes
 
@@ -250,3 +252,45 @@ def _note(error: Exception, told: list[str]) -> None:
     with suppress(Exception):  # a foreign class may refuse in any way
         kept = [each for each in getattr(error, "__notes__", []) if not str(each).startswith(_NOTE)]
         error.__notes__ = [*kept, "\n".join([_NOTE, *told])]
+
+
+def held_up(execution: Execution) -> bool:
+    """Whether `may_begin` is to be awaited."""
+    covered = execution.services.lease.covers(execution.term)
+    return execution.draining or bool(execution.unwinding) or execution.stopped is not None or not covered
+
+
+async def may_begin(execution: Execution) -> None:
+    """A step begins under the lease, and after the end of what its body gave up: as if it waited."""
+    # guard: begins-beside-what-was-given-up
+    if execution.unwinding:
+        await asyncio.wait(set(execution.unwinding))
+    await _may_go_on(execution)
+    # guard: steps-begin-while-leaving
+    if execution.draining:
+        await never(execution)
+
+
+async def may_begin_again(execution: Execution, call: PendingCall) -> None:
+    """A later attempt begins only under the lease, and not in a shutdown."""
+    if execution.draining:
+        call.running = False
+        await never(execution)
+    # guard: attempts-without-lease
+    await _may_go_on(execution)
+
+
+async def never(execution: Execution) -> None:
+    """Begin nothing while the instance shuts down: its last running step ends the execution."""
+    execution.schedule()
+    await execution.host.create_future()
+
+
+async def _may_go_on(execution: Execution) -> None:
+    """Wait for the lease. Raises Stopped."""
+    lease = execution.services.lease
+    # guard: steps-without-lease
+    while execution.stopped is None and not lease.covers(execution.term):
+        await lease.renewal()
+    if execution.stopped is not None:
+        raise execution.stopped

@@ -16,7 +16,7 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.attempts import may_begin_again
 from outlast.engine.operations.starting import until_it_can
 from outlast.sdk.operations import Generated, Map
 

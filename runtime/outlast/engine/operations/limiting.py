@@ -9,7 +9,7 @@ from outlast.core.records import LimitUse
 from outlast.core.stops import Stopped
 from outlast.engine.execution.calls import NO_CONTEXT, PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.beginning import held_up, may_begin
+from outlast.engine.operations.attempts import held_up, may_begin
 from outlast.sdk.limits import Limit
 
 AGAIN_S = 0.05

@@ -28,8 +28,7 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Children
-from outlast.engine.operations.attempts import Attempts
-from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.attempts import Attempts, may_begin_again
 from outlast.engine.operations.gathering import gather
 from outlast.engine.operations.plain import PLAIN
 from outlast.engine.operations.starting import until_it_can

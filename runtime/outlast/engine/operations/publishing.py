@@ -12,7 +12,7 @@ from outlast.core.observations import UndoFailed, UndoGivenUp
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.beginning import may_begin
+from outlast.engine.operations.attempts import may_begin
 from outlast.sdk.operations import Publish, SetAttributes, Undo
 
 AHEAD_CHARS_MAX = 1_000_000

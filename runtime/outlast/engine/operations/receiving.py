@@ -11,7 +11,7 @@ from outlast.core.messages import TIMED_OUT, envelope_of, message_in
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.beginning import never
+from outlast.engine.operations.attempts import never
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.durations import DURATION_MAX_S
 from outlast.sdk.operations import Receive

@@ -18,8 +18,7 @@ from outlast.core.stops import HandedOver
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Child, Children
-from outlast.engine.operations.attempts import Attempts
-from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.attempts import Attempts, may_begin_again
 from outlast.engine.operations.plain import PLAIN
 from outlast.sdk.operations import Start, StartAll
 

@@ -12,8 +12,7 @@ from outlast.core.records import StepRecord
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.attempts import Attempts, TooLate, in_time
-from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.attempts import Attempts, TooLate, in_time, may_begin_again
 from outlast.engine.operations.limiting import Place
 from outlast.sdk.emitting import enter_emitter
 from outlast.sdk.operations import Args, Kwargs, Step

@@ -7,26 +7,23 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.records import StepRecord
+from outlast.core.retry import RetryPolicy
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
-    acting,
+    asking,
     awaiting,
-    cancelling,
-    linking,
     mapping,
     plain,
     publishing,
-    reading,
     receiving,
-    sending,
     sleeping,
     starting,
     steps,
     taking,
     transactions,
 )
-from outlast.engine.operations.failures import failure
+from outlast.engine.operations.asking import attempted
 from outlast.engine.operations.leaving import leave
 
 
@@ -46,19 +43,19 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
-    kinds.CALLBACK: _Way(linking.begin, linking.value),
+    kinds.CALLBACK: _Way(attempted(asking.link, RetryPolicy()), asking.url_of_link),
     kinds.UNDO: _Way(publishing.begin, publishing.is_again),
     kinds.ATTRIBUTES: _Way(publishing.begin, plain.nothing),
-    kinds.READ_ATTRIBUTES: _Way(reading.begin, plain.value),
-    kinds.SEND: _Way(sending.begin, plain.value),
+    kinds.READ_ATTRIBUTES: _Way(attempted(asking.read_attributes), plain.value),
+    kinds.SEND: _Way(attempted(asking.send), plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.EVENT: _Way(taking.begin, taking.value),
     kinds.START_ALL: _Way(starting.begin_all, plain.value),
     kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
     kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
-    kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
-    kinds.ACT: _Way(acting.begin, plain.value),
+    kinds.CANCEL: _Way(attempted(asking.cancel), plain.nothing),
+    kinds.ACT: _Way(attempted(asking.act), plain.value),
     kinds.STOP: _Way(_never, plain.value),
 }
 
@@ -71,4 +68,4 @@ def _value(call: PendingCall, record: StepRecord) -> Any:
     return _WAYS[call.operation.kind].value(call, record)
 
 
-OPERATIONS = Operations(_begin, _value, failure, leave)
+OPERATIONS = Operations(_begin, _value, plain.failure, leave)

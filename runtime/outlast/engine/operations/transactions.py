@@ -13,8 +13,7 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.attempts import Attempts, TooLate, in_time
-from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.attempts import Attempts, TooLate, in_time, may_begin_again
 from outlast.sdk.context import context
 from outlast.sdk.operations import Transaction
 
