@@ -14,6 +14,7 @@ from outlast.web.dashboard.viewers import Viewer
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Call
 from outlast.web.http.parameters import PARAMETERS_MAX, invalid
+from outlast.web.http.problems import Problem
 
 ROWS = 100
 """Of a page of a listing."""
@@ -69,8 +70,13 @@ class Asked:
         query = urlencode([*kept, *given])
         return f"?{query}" if query else "?"
 
-    def render(self, template: str, status: int = 200, **values: Any) -> Answer:
-        """The page of a template. Values of every template: `asked`, `viewer`."""
+    def render(self, template: str, status: int | None = None, **values: Any) -> Answer:
+        """The page of a template. Values of every template: `asked`, `viewer`.
+
+        Its status is that of the problem `refused`, if there is one, unless another is given.
+        """
+        refused: Problem | None = values.get("refused")
+        status = status or (200 if refused is None else refused.status)
         shared = {"asked": self, "viewer": self.viewer}
         return self.pages.answer(self.call, template, status, {**shared, **values})
 

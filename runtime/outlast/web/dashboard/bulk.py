@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from outlast.core.resources import FOUND_BY, Kind, path_of
 from outlast.core.verbs import BULK, VERBS, Verb
-from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.doing import read_arguments
 from outlast.web.dashboard.forms import form_of, unfit
+from outlast.web.dashboard.ways import part
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -141,7 +141,6 @@ def _page(
 ) -> Answer:
     return asked.render(
         "bulk.html",
-        200 if refused is None else refused.status,
         wanted=wanted,
         tried=tried,
         refused=refused,

@@ -7,11 +7,11 @@ from typing import Any
 
 from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Resource, path_of
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
-from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of, unfit
 from outlast.web.dashboard.typed import read_typed
+from outlast.web.dashboard.ways import part, workflow_url
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -74,7 +74,6 @@ def _page(
         given = {}
     return asked.render(
         "asking.html",
-        200 if refused is None else refused.status,
         verb=verb,
         key=key,
         fields=fields,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from outlast.core.resources import CATALOG, WORKFLOWS
-from outlast.web.dashboard.addresses import part, workflow_url
+from outlast.core.resources import CATALOG, WORKFLOWS, path_of
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.forms import form_of, unfit
 from outlast.web.dashboard.inputs import Field, fields_of, read_input
-from outlast.web.dashboard.listed import listing
-from outlast.web.dashboard.queues import BESIDE
+from outlast.web.dashboard.lists import BESIDE, listing
+from outlast.web.dashboard.ways import part, workflow_url
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError
@@ -48,11 +47,10 @@ async def call(asked: Asked) -> Sendable:
 
 async def _page(asked: Asked, given: Mapping[str, str], refused: Problem | None = None) -> Answer:
     (function,) = asked.keys
-    found = await asked.get(f"{CATALOG.path}/{part(function)}")
+    found = await asked.get(path_of(CATALOG.item_path, function))
     runs = await asked.get(WORKFLOWS.path, function=function, limit=BESIDE)
     return asked.render(
         "function.html",
-        200 if refused is None else refused.status,
         function=found,
         runs=runs["workflows"],
         fields=await _fields(asked, function) if found["served"] and asked.viewer.may_act else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 
+from outlast.web.callbacks.pages import asks
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit, keep_who, who_called
 from outlast.web.callers.credentials import credentials_of
@@ -12,12 +13,11 @@ from outlast.web.callers.tokens import refusal
 from outlast.web.dashboard.forms import CSRF, CSRF_HEADER, read_fields
 from outlast.web.dashboard.guesses import Guesses
 from outlast.web.dashboard.pages import Pages
-from outlast.web.dashboard.plain import PlainPages
-from outlast.web.dashboard.safety import Guarded, check_same_origin
+from outlast.web.dashboard.safety import DASHBOARD, Guarded, check_same_origin
 from outlast.web.dashboard.sessions import SessionRows, Sessions, cookies_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
-from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, sign_in_at, way_on
-from outlast.web.http.answers import Answer, json_answer
+from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, here, sign_in_at, way_on, with_way
+from outlast.web.http.answers import Answer, json_answer, text_pairs
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 from outlast.web.http.routes import Endpoint
@@ -166,3 +166,30 @@ class Gate:
 async def _session(call: Call, viewer: Viewer) -> Answer:
     """Who is signed in, for scripts."""
     return json_answer({"role": viewer.role, "who": viewer.who})
+
+
+class PlainPages:
+    """Pages for who isn't signed in."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def sign_in(self, call: Call, way_on: str, *, wrong: bool = False) -> Answer:
+        """Where the key is entered. It goes into no URL."""
+        action = LOGIN if way_on == DASHBOARD else with_way(way_on)
+        return self._pages.answer(
+            call, "login.html", 401 if wrong else 200, {"action": action, "wrong": wrong}
+        )
+
+    def problem(self, call: Call, problem: Problem) -> Answer:
+        """Why it can't be: a page for a browser, JSON for others."""
+        if not asks(call):
+            return problem.answer()
+        values = {"problem": problem, "sign_in": sign_in_at(call)}
+        page = self._pages.answer(call, "refused.html", problem.status, values)
+        page.headers += [(b"sb-error-code", problem.code.encode()), *text_pairs(problem.headers)]
+        return page
+
+    def forward(self, call: Call) -> Answer:
+        """Comes again by itself, from this site: then the browser sends the cookie along."""
+        return self._pages.answer(call, "forward.html", 200, {"target": here(call)})

@@ -1,4 +1,4 @@
-"""The views of the dashboard as a table. A view is a file with `show`, a template, and a row here.
+"""The views of the dashboard as a table. A view is a function, a template, and a row here.
 
 The first row that fits a path is taken. A workflow's id may hold slashes, so what follows an id comes before
 what ends with one.
@@ -11,14 +11,11 @@ from typing import NamedTuple
 
 from outlast.web.dashboard import (
     bulk,
-    bulks,
     commands,
     doing,
     functions,
     lists,
-    queues,
     run,
-    schedules,
     steps,
     value,
 )
@@ -43,13 +40,13 @@ _RUN = "/workflows/{workflow_id}"
 VIEWS: tuple[View, ...] = (
     View("GET", "", lists.show_runs, "Runs", "runs"),
     View("GET", "/errors", lists.show_errors, "Errors", "errors"),
-    View("GET", "/queues", queues.show, "Queues", "queues"),
-    View("GET", "/schedules", schedules.show, "Schedules", "schedules"),
+    View("GET", "/queues", lists.show_queues, "Queues", "queues"),
+    View("GET", "/schedules", lists.show_schedules, "Schedules", "schedules"),
     View("GET", "/functions", functions.show, "Functions", "functions"),
     View("GET", "/instances", lists.show_instances, "Instances", "instances"),
     View("GET", "/held", lists.show_held, "Held", "held"),
     View("GET", "/acts", lists.show_acts, "Acts", "acts"),
-    View("GET", "/bulks", bulks.show, "Bulks", "bulk"),
+    View("GET", "/bulks", lists.show_bulks, "Bulks", "bulk"),
     View("GET", "/commands", commands.show_list),
     View("GET", "/bulk", bulk.ask),
     View("POST", "/bulk", bulk.do),
@@ -61,11 +58,11 @@ VIEWS: tuple[View, ...] = (
         for below in (_RUN, "/queues/{name}", "/schedules/{name}", "/schedules")
         for method, show in (("GET", doing.ask), ("POST", doing.do))
     ),
-    View("GET", "/queues/{name}", queues.show_one),
-    View("GET", "/schedules/{name}", schedules.show_one),
+    View("GET", "/queues/{name}", lists.show_queue),
+    View("GET", "/schedules/{name}", lists.show_schedule),
     View("GET", "/functions/{function}", functions.show_one),
     View("POST", "/functions/{function}", functions.call),
-    View("GET", "/bulks/{bulk_id}", bulks.show_one),
+    View("GET", "/bulks/{bulk_id}", lists.show_bulk),
     View("GET", _RUN, run.show),
 )
 

@@ -1,4 +1,4 @@
-"""The gate's paths, and where a browser goes on from them."""
+"""Addresses of pages, the gate's own, and where a browser goes on from those."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ SESSION = f"{DASHBOARD}/session"
 _NEXT = "next"
 _OURS = re.compile(rf"{DASHBOARD}(?:[/?][!-\[\]-~]*)?")
 _PATH_CHARS_MAX = 4_000
+
+
+def part(key: str) -> str:
+    """A key as a part of a path."""
+    return quote(key, safe="")
+
+
+def workflow_url(workflow_id: str) -> str:
+    """The page of a workflow."""
+    return f"{DASHBOARD}/workflows/{part(workflow_id)}"
 
 
 def sign_in_at(call: Call) -> str:
