@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from outlast.testing.silence import quiet
+from outlast.testing.trials import quiet
 
 T = TypeVar("T")
 

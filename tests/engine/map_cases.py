@@ -15,7 +15,7 @@ import pytest
 from outlast import MapFailed, Queue, UsageError, map_, sleep, step, workflow
 from outlast.core.claims import Room
 from outlast.core.verbs import RETRY
-from outlast.engine.operations import gathering
+from outlast.engine.operations import gathering, mapping
 from tests.engine.harness import Bench, engine_on
 
 ran: Counter[int] = Counter()
@@ -247,7 +247,7 @@ async def test_a_generator_that_fails_begins_anew_and_no_item_runs_twice(databas
 
 
 async def test_a_generator_without_end_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "ITEMS_MAX", 1_500)
+    monkeypatch.setattr(mapping, "ITEMS_MAX", 1_500)
     async with engine_on(database, over_generator, item) as bench:
         error = await bench.failure(await bench.start(over_generator, 10**9, -1))
         assert error["failure"]["type"] == UsageError.__name__

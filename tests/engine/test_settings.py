@@ -10,8 +10,7 @@ from psycopg import sql
 
 from outlast import publish, receive, send, sleep, start, step, transaction, workflow
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS
-from outlast.store.connections import Database
-from outlast.store.relied import RELIED_ON
+from outlast.store.connections import RELIED_ON, Database
 from tests.engine.harness import engine_on
 
 pytestmark = pytest.mark.postgres

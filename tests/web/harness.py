@@ -15,10 +15,10 @@ import httpx
 from outlast.core.callbacks import Seals
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
-from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
+from outlast.core.resources.resource import Page
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
 from outlast.store.workflows import PostgresWorkflows

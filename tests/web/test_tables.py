@@ -10,9 +10,9 @@ import httpx
 import jwt
 import pytest
 
-from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.resources import RESOURCES, Resource
+from outlast.core.resources.resource import Page
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import VERBS, Verb
 from outlast.web.management import listings, verbs

@@ -152,7 +152,7 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
 @json_option
 def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
     """Write the migration that wakes a host which has scaled to zero (pg_cron and pg_net)."""
-    from outlast.cli.waking import write_wake
+    from outlast.cli.db import write_wake
 
     path, written = write_wake(url, every_s, folder)
     if as_json:
@@ -216,3 +216,26 @@ def _migration_row(migration: Migration) -> dict[str, Any]:
 
 def _migration_status(row: dict[str, Any]) -> str:
     return "applied" if row["applied"] else "pending"
+
+
+_NAME = "outlast_wake"
+
+
+def write_wake(url: str, every_s: int, folder: Path) -> tuple[Path, bool]:
+    """The migration's file, and whether it had to be written. Raises CommandFailed, BadWakeUrl.
+
+    A file that is there is never changed, for it may have been applied: another URL makes another migration.
+    """
+    from outlast.core.clock import Clock
+    from outlast.store.migrations import migrations, migrations_in
+    from outlast.store.wake import wake_migration
+
+    text = wake_migration(url, every_s)
+    there = migrations_in(folder)
+    former = [each for each in there if each.name == _NAME]
+    if former and former[-1].text() == text:
+        return former[-1].path, False
+    newest = max(int(each.version) for each in [*there, *migrations()])
+    version = max(int(Clock().now().strftime("%Y%m%d%H%M%S")), newest + 1)
+    path = folder / f"{version:014}_{_NAME}.sql"
+    return path, write_new(path, text.encode())

@@ -1,20 +1,27 @@
-"""HTTP as uvicorn speaks it over httptools, and what that lacks: a bound for heads, readable refusals."""
+"""HTTP as uvicorn speaks it over httptools, and what that lacks.
+
+That is a bound for heads, refusals that can be read, and an eye on connections that are closed by half.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import ClassVar
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from outlast.host.answering import AnsweringTransport
 from outlast.host.connections import Connections
-from outlast.host.half_closed import HalfClosed
-from outlast.host.probing import BUSY, TellRefused, probes_alone
 from outlast.web.http.cors import EVERYWHERE
 from outlast.web.http.problems import Problem
+from outlast.web.http.requests import PROBES
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of request line and header fields together; enough for what any proxy lets through."""
@@ -24,6 +31,24 @@ HEAD_S = 15.0
 
 SILENT_S = 60.0
 """How long it may take to go on with its body, and to read on where much of an answer waits."""
+
+LOOK_S = 1.0
+"""How often to look whether the connection is still there: nothing is read any more, so nobody tells."""
+
+PROBE_S = 15
+"""After so long without a byte, and as often from then on, TCP asks the other side. Who has gone resets."""
+
+_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+"""Both directions are closed, by a reset. One that is closed by the client alone is neither."""
+
+BUSY = Problem(
+    "overloaded",
+    "this instance has as many connections open as it may; try again",
+    headers=(("retry-after", "1"), ("connection", "close")),
+)
+
+TellRefused = Callable[[str, int, str], None]
+"""Is told of what was answered without the application: the client's address, status, code."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -238,3 +263,54 @@ class Protocol(HttpToolsProtocol):
 def protocol_of(places: Connections, told: TellRefused) -> type[Protocol]:
     """The protocol class of one instance: `places` counts its connections, `told` logs what is refused."""
     return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told), "places": places})
+
+
+class HalfClosed:
+    """A connection whose client has closed its sending side. Calls `gone` once when it has left altogether.
+
+    In TCP both look alike at first (RFC 9293, section 3.6). A client that has left answers what is written
+    with a reset; while nothing is written, TCP's own probes are answered so once its system has forgotten
+    the connection, which takes Linux a minute.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, gone: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._gone = gone
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._poll = select.poll()
+        self._poll.register(self._socket.fileno(), 0)
+        with suppress(OSError, AttributeError):  # not every system can be told when to ask
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        self._next = loop.call_later(LOOK_S, self._look)
+
+    def end(self) -> None:
+        """Stop looking: the connection has ended."""
+        self._next.cancel()
+
+    def _look(self) -> None:
+        if any(events & _GONE for _, events in self._poll.poll(0)):
+            self._gone()
+        else:
+            self._next = self._loop.call_later(LOOK_S, self._look)
+
+
+def probes_alone(app: ASGIApp, refused: TellRefused) -> ASGIApp:
+    """`app` for a connection beyond the limit: it answers health checks, and 503 to all else."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # guard: reserve-for-everything = True
+        if scope["path"] in PROBES:
+            await app(scope, receive, send)
+            return
+        client = scope.get("client")
+        refused(client[0] if client else "", BUSY.status, BUSY.code)
+        refusal = BUSY.answer()
+        refusal.headers += EVERYWHERE
+        await refusal.send(send)
+
+    return answer

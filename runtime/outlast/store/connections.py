@@ -24,9 +24,30 @@ from outlast.core.ports import Unreachable
 from outlast.store.address import Address, Kind, kind_at
 from outlast.store.gate import Gate
 from outlast.store.queries import load
-from outlast.store.relied import RELIED_ON_JSON, set_local
 
 _SQL = load("connections.sql")
+
+RELIED_ON = {
+    # How values look as text: the driver reads them so, and arrays are written so.
+    "client_encoding": ("^UTF8$", "UTF8"),
+    "DateStyle": ("^ISO,", "ISO"),
+    "IntervalStyle": ("^postgres$", "postgres"),
+    "extra_float_digits": ("^[1-3]$", "1"),
+    "array_nulls": ("^on$", "on"),
+    "standard_conforming_strings": ("^on$", "on"),
+    # What statements see and how they behave.
+    "default_transaction_isolation": ("^read committed$", "read committed"),
+    "transform_null_equals": ("^off$", "off"),
+    "row_security": ("^on$", "on"),
+    # What could end a session. In a pooler's session that is the pooler's business.
+    "exit_on_error": ("^off$", "off"),
+    "idle_session_timeout": ("^0$", "0"),
+}
+"""For each setting a regular expression of the values that are fine, and the value to set otherwise."""
+
+RELIED_ON_JSON = json.dumps(
+    {name: {"fits": fits, "value": value} for name, (fits, value) in RELIED_ON.items()}
+)
 _SLACK_S = 2.0
 """The server may have begun the session by so much earlier than this process measures."""
 _SESSION_SETTINGS = {"jit": "off", "idle_in_transaction_session_timeout": "60s"}
@@ -49,7 +70,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
     settings: Mapping[str, str] = MappingProxyType({})
     """Settings made when it was opened, other than the server's defaults. Not the journal's."""
     needed: str | None = None
-    """Settings that are relied on and must be made for each transaction: a JSON object. See relied.py."""
+    """Settings that are relied on and must be made for each transaction: a JSON object. See RELIED_ON."""
 
     @property
     def reads_only(self) -> bool:
@@ -341,3 +362,12 @@ class SoleConnection:
         for news in iter(pgconn.notifies, None):
             if pgconn.notify_handler is not None:
                 pgconn.notify_handler(news)
+
+
+def set_local(needed: str) -> bytes:
+    """Statements that make the settings of `needed`, a JSON object, for one transaction.
+
+    They take no snapshot, so that the transaction's isolation can still be set.
+    """
+    names = [name for name in json.loads(needed) if name in RELIED_ON]
+    return "".join(f"set local {name} = '{RELIED_ON[name][1]}';" for name in names).encode()

@@ -34,7 +34,7 @@ class Wire:
 
     def __init__(self, connection: AsyncConn) -> None:
         """Take over `connection`."""
-        self._encoding = "utf-8"  # see relied.py
+        self._encoding = "utf-8"  # see RELIED_ON of connections.py
         self.lost = False
         self._connection = connection
         self._libpq = connection.pgconn

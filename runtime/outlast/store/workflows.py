@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 from outlast.core.budget import weigh
 from outlast.core.callbacks import Link, message_key
 from outlast.core.claims import ClaimedWorkflow
-from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, WorkflowStore
 from outlast.core.records import (
     RECORD_BYTES,
@@ -27,6 +26,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.resources import WORKFLOWS, Kind, Resource
+from outlast.core.resources.resource import Page
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable

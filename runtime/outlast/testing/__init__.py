@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outlast.testing.answers import Answer, ServerEvent
+    from outlast.testing.clock import around
     from outlast.testing.doubles import Stub
     from outlast.testing.errors import Deadlock, Endless, Misuse, Unproved
     from outlast.testing.kit import Outlast
-    from outlast.testing.moments import around
     from outlast.testing.reports import Report
     from outlast.testing.runs import Run
 

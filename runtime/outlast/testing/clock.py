@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from outlast.core import clock
 from outlast.core.errors import UsageError
-from outlast.sdk.durations import seconds_of
+from outlast.sdk.durations import Duration, seconds_of
 
 _given: list[Callable[[], float]] = []
 _real = clock.monotonic
@@ -84,3 +84,12 @@ def seconds_to_pass(duration: float | timedelta | None, units: dict[str, float])
     if duration < (timedelta(0) if isinstance(duration, timedelta) else 0):  # type: ignore[operator]
         raise UsageError(f"outlast.advance: time doesn't go back, by {duration}")
     return seconds
+
+
+NEAR = timedelta(seconds=1)
+
+
+def around(duration: Duration) -> list[timedelta]:
+    """Just before the end of a timeout, and just after it: to advance by before a message is sent."""
+    length = timedelta(seconds=seconds_of(duration, "around"))
+    return [length - NEAR, length + NEAR]

@@ -271,3 +271,24 @@ def _describe_both(one: CallSeen, other: CallSeen | None) -> str:
 def place_of(fn: Any) -> Place:
     """Where a function is written."""
     return fn.__code__.co_filename, fn.__code__.co_firstlineno
+
+
+def misused(calm: Trial) -> list[Finding]:
+    """Clocks, chance, files, the network, and pauses, in bodies."""
+    return [
+        Finding(f"the workflow's body {what}", place, "", SAME if "replay" in what else "")
+        for place, what in calm.seen.reads.items()
+    ]
+
+
+def mutated(calm: Trial) -> list[Finding]:
+    """Steps that give something to the body by changing what they were given."""
+    return [
+        Finding(
+            f"step {each.name} changes an argument of its own",
+            place_of(each.definition.fn),
+            "After a crash a recorded step isn't run again: the body then sees the argument unchanged.",
+            "Return what the body is to have.",
+        )
+        for each in calm.seen.mutated.values()
+    ]

@@ -1,4 +1,4 @@
-"""`crash_everywhere`: a workflow killed at each point of its run, recovered, and compared with a calm run."""
+"""`crash_everywhere`, `cancel_everywhere`: a workflow is killed, or cancelled, at each point of its run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from outlast.testing.comparing import Finding, compare, compare_calm_runs, is_stable
+from outlast.testing.comparing import Finding, compare, compare_calm_runs, is_stable, misused, mutated
 from outlast.testing.determinism import by_hash
-from outlast.testing.ends import check_calm
-from outlast.testing.errors import Deadlock
-from outlast.testing.findings import misused, mutated
+from outlast.testing.ends import check_calm, say_end
+from outlast.testing.errors import Deadlock, Unproved
 from outlast.testing.points import crashes
 from outlast.testing.processes import Process
 from outlast.testing.trials import Subject, Trial, many_trials, run_trial
-from outlast.testing.worlds import HAND_OVER, Act
+from outlast.testing.worlds import CANCEL, HAND_OVER, Act
 
 RUNS_MAX = 128
 """How many runs there are at most, with one crash or two. All with one crash are run in any case."""
@@ -119,3 +118,22 @@ def add_findings(campaign: Campaign, found: list[Finding]) -> None:
     for each in found:
         if (each.place, each.title) not in known and each.place not in places:
             campaign.findings.append(each)
+
+
+def cancel_everywhere(subject: Subject) -> str:
+    """Cancel a workflow at each point of its run; what is to be said of it.
+
+    Raises Unproved with the first thing that is wrong, and what `check_calm` raises.
+    """
+    with many_trials() as graves:
+        campaign = run_calmly(subject, graves)
+        found = campaign.findings
+        numbers = [] if found else crashes(campaign.calm.lives[0])
+        for number in numbers:
+            trial = run_trial(subject, graves, act=Act(number, CANCEL))
+            if found := compare_closely(campaign, subject, graves, trial):
+                break
+    name = subject.definition.name
+    if found:
+        raise Unproved(f"{name} can't be cancelled anywhere ({len(numbers)} points):\n  {found[0]}")
+    return f"{name} {say_end(campaign.calm)}, and was cancelled at {len(numbers)} points"

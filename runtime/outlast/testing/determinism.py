@@ -7,10 +7,9 @@ from types import CodeType
 
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.again import NotFoundAgain, replay_elsewhere
-from outlast.testing.comparing import SAME, Finding, place_of
+from outlast.testing.comparing import SAME, Finding, misused, mutated, place_of
 from outlast.testing.ends import check_calm, say_end
 from outlast.testing.errors import Unproved
-from outlast.testing.findings import misused, mutated
 from outlast.testing.replaying import Divergence, History, replay_history
 from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 

@@ -22,8 +22,7 @@ from outlast.testing.asking import A, Asker, Done, Proof
 from outlast.testing.bounds import Bounds
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import seconds_to_pass
-from outlast.testing.concurrency import cancel_everywhere
-from outlast.testing.crashing import crash_campaign
+from outlast.testing.crashing import cancel_everywhere, crash_campaign
 from outlast.testing.determinism import check_determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
 from outlast.testing.errors import Unproved

@@ -13,7 +13,6 @@ from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.kinds import PATCH
-from outlast.core.listing import Page
 from outlast.core.patches import patch_of
 from outlast.core.resources import (
     ACTS,
@@ -29,6 +28,7 @@ from outlast.core.resources import (
     WORKFLOWS,
     Resource,
 )
+from outlast.core.resources.resource import Page
 from outlast.core.schedules import columns_of
 from outlast.core.status import FAILED, LIVE
 from outlast.testing.database import Database

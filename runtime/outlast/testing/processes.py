@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import Context
 from threading import get_ident
@@ -30,8 +31,26 @@ from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place
 from outlast.testing.seen import CallSeen, LifeSeen, comparable_text
-from outlast.testing.threads import DaemonThreads
 from outlast.testing.virtual import Time, VirtualLoop
+
+
+class DaemonThreads(Executor):
+    """A body of a killed process may wait for ever: nothing can end its thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - it is told to whoever waits for it
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="outlast-workflow", daemon=True).start()
+        return future
+
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +25,6 @@ from outlast.testing.points import Place, Point
 from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
-from outlast.testing.silence import quiet
 from outlast.testing.starting import workflow_of_call
 from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
 
@@ -196,3 +198,19 @@ def _start(world: World, subject: Subject) -> str:
         except ProcessKilled:
             continue
         return new.workflow_id
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No collection within it, no warning, nothing that can't be raised."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = hook
+        if collecting:
+            gc.enable()

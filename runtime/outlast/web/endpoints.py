@@ -25,8 +25,7 @@ from outlast.web.http.calls import Call
 from outlast.web.http.routes import Endpoint, Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
-from outlast.web.management.listings import Listings
-from outlast.web.management.logs import LogRoutes
+from outlast.web.management.listings import Listings, LogRoutes
 from outlast.web.management.messages import MessageRoutes
 from outlast.web.management.metrics import METRICS, MetricsRoute, Scrape
 from outlast.web.management.owned import Owned, VisibleSteps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 COUNTED_MAX = 1000
@@ -145,3 +145,11 @@ def path_of(template: str, *keys: str) -> str:
 OF_FUNCTION = Filter("function", Kind.TEXT, "Of this function.", "Only this function's.")
 AGO = "30m, 2h or 7d ago, or a date."
 """How a point in time is given to a command."""
+
+
+class Page(NamedTuple):
+    """Rows of a listing, in its order."""
+
+    rows: list[dict[str, Any]]
+    more: bool
+    """Whether more rows follow. A page that reaches its limit of bytes ends early."""

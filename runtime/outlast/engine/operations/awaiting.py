@@ -1,4 +1,4 @@
-"""Waiting for other workflows: for what one returns, and for the first of several to end.
+"""Waiting for other workflows: for what one returns, the first of several to end, and published events.
 
 A workflow that only waits for such leaves the memory after a moment. The end of one that it waits for wakes
 it, in the same commit. Then it asks anew.
@@ -11,15 +11,18 @@ from contextlib import contextmanager
 
 from pydantic_core import from_json
 
+from outlast.core.clock import monotonic
+from outlast.core.events import Taken, taken_in, taken_record
 from outlast.core.ports import Fence
-from outlast.core.records import Wait
+from outlast.core.records import StepRecord, Wait
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import UNTIL_THE_HOST_CAN, Attempts, Run
 from outlast.engine.operations.plain import PLAIN
 from outlast.engine.operations.starting import until_it_can
+from outlast.engine.waits.events import Cursor
 from outlast.sdk.durations import DURATION_MAX_S
-from outlast.sdk.operations import Result, WaitAny
+from outlast.sdk.operations import Result, TakeEvent, WaitAny
 
 
 def begin(execution: Execution, call: PendingCall) -> None:
@@ -92,3 +95,35 @@ async def _first_ended(execution: Execution, call: PendingCall) -> Success:
     waiting = awaiting(execution, call)
     first = await execution.services.host.first_ended(operation.workflow_ids, left_s, waiting)
     return Success(*PLAIN.through(first))
+
+
+def begin_event(execution: Execution, call: PendingCall) -> None:
+    """See operations.table. An event wakes it, and the end, after which there is none."""
+    operation = call.operation
+    assert isinstance(operation, TakeEvent)
+    target = operation.workflow_id
+    waits = (Wait(target), Wait(target, operation.event, operation.after))
+    wait_for(execution, call, waits, _take, operation.timeout_s)
+
+
+def event_of_record(call: PendingCall, record: StepRecord) -> Taken:
+    """See operations.table."""
+    return taken_in(record.output)
+
+
+async def _take(execution: Execution, call: PendingCall) -> Success:
+    operation, services = call.operation, execution.services
+    assert isinstance(operation, TakeEvent)
+    assert call.wake_s is not None
+    cursor = _cursor(execution, operation)
+    ends_at = monotonic() + call.wake_s - services.clock.now_s() if call.timed else None
+    taken = await services.events.next(cursor, ends_at, awaiting(execution, call))
+    if not operation.newest:
+        execution.cursors[operation.workflow_id, operation.event, cursor.after] = cursor
+    return Success(taken_record(taken), taken)
+
+
+def _cursor(execution: Execution, operation: TakeEvent) -> Cursor:
+    """The one that has read ahead of this place, if there is one."""
+    given = operation.workflow_id, operation.event, operation.after
+    return execution.cursors.pop(given, None) or Cursor(*given, newest=operation.newest)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from itertools import count, islice
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import MapFailed
+from outlast.core.codec import Codec
+from outlast.core.errors import MapFailed, UsageError
 from outlast.core.maps import (
     BLOCK,
     ERRORS_MAX,
+    ITEMS_MAX,
     ItemEnd,
     MapState,
     NewMap,
@@ -25,11 +30,11 @@ from outlast.core.records import NewWorkflow, Wait
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
+from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Children
 from outlast.engine.operations.attempts import Attempts, may_begin_again
-from outlast.engine.operations.gathering import gather
 from outlast.engine.operations.plain import PLAIN
 from outlast.engine.operations.starting import until_it_can
 from outlast.sdk.durations import DURATION_MAX_S
@@ -199,3 +204,67 @@ def _key(map_id: str, end: ItemEnd) -> str:
 def _describe_failure(execution: Execution, operation: Map, end: ItemEnd) -> str:
     error = execution.services.host.error_of(end, operation.workflow)
     return f"{type(error).__name__}: {error}"[:500]
+
+
+_ITEM = Codec(of="an item")
+
+
+async def gather(execution: Execution, call: PendingCall, fence: Fence, new: NewMap) -> None:
+    """Keep all that the step yields, and how many that are. One that fails is tried again from its beginning.
+
+    No item starts before all are kept: so it doesn't matter what the step yields after a crash.
+    """
+    assert isinstance(call.operation, Map)
+    generated = call.operation.items
+    assert isinstance(generated, Generated)
+    retry, maps = generated.definition.retry, execution.services.maps
+    for attempt in count(1):
+        try:
+            total = await _keep(execution, call, fence, new, generated)
+            break
+        except Exception as error:
+            if isinstance(error, UsageError) or not retry.retries(error, attempt):
+                raise
+            await asyncio.sleep(retry.wait_s(attempt))
+    if not await until_it_can(lambda: maps.kept(fence, new.map_id, total, new.tolerated(total))):
+        raise LeaseLost("a map's items were refused: its workflow was cancelled or runs elsewhere")
+
+
+async def _keep(
+    execution: Execution, call: PendingCall, fence: Fence, new: NewMap, generated: Generated
+) -> int:
+    """How many the step yields. Raises what it raises, and UsageError for too many."""
+    maps, total = execution.services.maps, 0
+    async with aclosing(_pages(execution, generated)) as pages:
+        async for page in pages:
+            await may_begin_again(execution, call)
+            items, first = [_ITEM.encode(each) for each in page], total
+            total += len(items)
+            # guard: generators-without-bound
+            if total > ITEMS_MAX:
+                raise UsageError(f"map_ takes at most {ITEMS_MAX:,} items, and the step yields more")
+            if not await until_it_can(lambda: maps.keep(fence, new.map_id, first, items)):  # noqa: B023
+                raise LeaseLost("a map's items were refused: its workflow was cancelled or runs elsewhere")
+    return total
+
+
+async def _pages(execution: Execution, generated: Generated) -> AsyncGenerator[list[Any]]:
+    """What it yields, some at a time. A `def` generator runs in a thread."""
+    yields: Any = generated.definition.fn(*generated.args, **generated.kwargs)
+    if isinstance(yields, Iterator):
+        while page := await in_thread(execution.services.step_threads, _next_of, yields):
+            yield page
+        return
+    page = []
+    async with aclosing(yields):
+        async for each in yields:
+            page.append(each)
+            if len(page) == BLOCK:
+                yield page
+                page = []
+    if page:
+        yield page
+
+
+def _next_of(yields: Iterator[Any]) -> list[Any]:
+    return list(islice(yields, BLOCK))

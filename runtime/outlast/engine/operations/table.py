@@ -20,7 +20,6 @@ from outlast.engine.operations import (
     sleeping,
     starting,
     steps,
-    taking,
     transactions,
 )
 from outlast.engine.operations.asking import attempted
@@ -49,7 +48,7 @@ _WAYS = {
     kinds.READ_ATTRIBUTES: _Way(attempted(asking.read_attributes), plain.value),
     kinds.SEND: _Way(attempted(asking.send), plain.value),
     kinds.START: _Way(starting.begin, plain.value),
-    kinds.EVENT: _Way(taking.begin, taking.value),
+    kinds.EVENT: _Way(awaiting.begin_event, awaiting.event_of_record),
     kinds.START_ALL: _Way(starting.begin_all, plain.value),
     kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),

@@ -7,10 +7,10 @@ from typing import Any
 
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
-from outlast.core.listing import Page
 from outlast.core.ports import BadData, NotNow
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
+from outlast.core.resources.resource import Page
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import BULK, UNDO, Verb
 from outlast.testing.listings import completions, listed, shown

@@ -13,17 +13,16 @@ from starlette.types import Send
 
 from outlast.core.clock import monotonic
 from outlast.core.errors import DatabaseUnavailable, OutlastError
-from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import WorkflowState
+from outlast.core.resources.resource import Page
 from outlast.engine.engine import Engine
 from outlast.web.callers.tokens import token_ended
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import Verbatim
 from outlast.web.http.problems import ProblemError, problem_of
-from outlast.web.invoking.emitted import Emitted, emitted_by
-from outlast.web.invoking.sending import send_comment
+from outlast.web.invoking.sending import Emitted, emitted_by, send_comment
 
 POLL_S = 0.2
 PING_S = 15.0

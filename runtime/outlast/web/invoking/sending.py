@@ -1,10 +1,17 @@
-"""Server-sent events on their way to a client (HTML, 9.2)."""
+"""Server-sent events on their way to a client (HTML, 9.2), and what steps emit among them."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlette.types import Send
 
-from outlast.web.http.documents import Verbatim
+from outlast.core.emissions import Emission
+from outlast.engine.engine import Engine
+from outlast.engine.waits.emissions import Listener
+from outlast.web.http.documents import Verbatim, document
 
 EVENT_STREAM = (b"content-type", b"text/event-stream")
 
@@ -20,3 +27,75 @@ async def send_event(send: Send, kind: str, data: Verbatim, number: int | None =
 async def send_comment(send: Send, text: str) -> None:
     """Send a comment, which clients ignore: a sign of life."""
     await send({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
+
+
+class Emitted:
+    """Values wait until what had been recorded before them was told."""
+
+    def __init__(self, listener: Listener | None, send: Send) -> None:
+        self._listener = listener
+        self._send = send
+        self._waiting: deque[Emission] = deque()
+        self._dropped = 0
+        self._looked = 0
+        """Up to which completion order the records that there were have been told."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether anything may come."""
+        return self._listener is not None
+
+    @property
+    def ahead(self) -> bool:
+        """Whether something is to be told before which records have to be read."""
+        if self._waiting:
+            return self._waiting[0].after > self._looked
+        return self._listener is not None and self._listener.after > self._looked
+
+    @property
+    def known(self) -> int:
+        """What came before the record of this completion order may be told."""
+        return self._looked + 1
+
+    async def arrival(self) -> None:
+        """Wait until there is something. Only where it `listens`."""
+        assert self._listener is not None
+        await self._listener.arrival()
+
+    def newest(self) -> int:
+        """How far the records have come, as far as is heard here. To be asked before they are read."""
+        return self._looked if self._listener is None else max(self._looked, self._listener.after)
+
+    async def tell(self, before: int) -> bool:
+        """Tell what came before the record of this completion order; whether that was anything."""
+        if not self._waiting and self._listener is not None:
+            self._dropped, self._waiting = self._listener.take()
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            await send_event(self._send, "dropped", document({"count": dropped}))
+        told = False
+        # guard: emitted-out-of-order without 2
+        while self._waiting and self._waiting[0].after < before:
+            told = True
+            await send_event(self._send, "emitted", _document(self._waiting.popleft()))
+        return told
+
+    def looked(self, newest: int) -> None:
+        """The records up to there, as far as they were durable, have been told."""
+        self._looked = newest
+
+
+@contextmanager
+def emitted_by(engine: Engine, workflow_id: str, send: Send, *, told: bool) -> Iterator[Emitted]:
+    """What that workflow's steps emit from now on; nothing unless it is to be `told`."""
+    if not told:
+        yield Emitted(None, send)
+        return
+    with engine.emissions.listening(workflow_id) as listener:
+        yield Emitted(listener, send)
+
+
+def _document(emission: Emission) -> Verbatim:
+    fields = emission._asdict() | {"value": Verbatim(emission.value.encode())}
+    del fields["after"]
+    return document(fields)

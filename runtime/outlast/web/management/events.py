@@ -9,8 +9,8 @@ from typing import Any
 from starlette.types import Send
 
 from outlast.core.errors import OutlastError
-from outlast.core.listing import Page
 from outlast.core.resources import EVENTS
+from outlast.core.resources.resource import Page
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
