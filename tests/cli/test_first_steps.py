@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from outlast.cli.cells import ago
 from outlast.cli.main import outlast as top
-from outlast.cli.times import ago
 from outlast.observe.redaction import redactor
 from tests.cli.conftest import Runs, workflow
 from tests.cli.stand_in import Reply, StandIn

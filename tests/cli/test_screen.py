@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from outlast.cli.cells import ago, moment, span
 from outlast.cli.screen import cut, fitted, one_line, padded, plain_text, width_of
-from outlast.cli.times import ago, moment, span
 from outlast.core.printable import escape
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

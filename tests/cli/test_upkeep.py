@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from outlast.cli.upkeep import size_text
+from outlast.cli.db import size_text
 from tests.cli.conftest import Runs
 
 ROWS = """

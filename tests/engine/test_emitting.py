@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from outlast import NotSerializable, UsageError, emit, start, step, transaction, workflow
-from outlast.core.emissions import EMITTED_BYTES_MAX, Emission
+from outlast.core.events import EMITTED_BYTES_MAX, Emission
 from outlast.engine.waits.emissions import HELD_CHARS_MAX, HELD_MAX, Emissions, Listener
 from tests.engine.harness import Bench, engine_on
 

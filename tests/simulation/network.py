@@ -125,7 +125,7 @@ class Network:
 
 
 class SimulatedLink:
-    """See outlast.testing.links.Link."""
+    """See outlast.testing.stores.Link."""
 
     def __init__(self, network: Network, process: Process) -> None:
         self._network = network

@@ -13,7 +13,7 @@ import pytest
 
 from outlast.core.errors import UsageError
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, number_gathered_futures
-from outlast.engine.bodies.with_anyio import number_scopes
+from outlast.engine.bodies.patches import number_scopes
 from tests.quiet import quietly
 
 PROGRAMS = 50

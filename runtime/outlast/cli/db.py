@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from outlast.host.settings import Settings
     from outlast.store.connections import Database
     from outlast.store.migrations import Migration
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from outlast.store.upkeep import Upkeep
 
 
 @click.group(cls=CommandGroup)
@@ -71,7 +76,7 @@ def status(env_file: Path | None, as_json: bool) -> None:
     """Show how large the tables are, what waits and what is oldest; which migrations the database lacks."""
     import asyncio
 
-    from outlast.cli.upkeep import print_upkeep, upkeep_row
+    from outlast.cli.db import print_upkeep, upkeep_row
     from outlast.store.migrations import migrations, versions
     from outlast.store.upkeep import upkeep
 
@@ -111,7 +116,7 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
     """Remove ended workflows that were kept for long enough. Instances do the same when they are idle."""
     import asyncio
 
-    from outlast.cli.upkeep import print_prunable
+    from outlast.cli.db import print_prunable
     from outlast.store import upkeep
 
     settings = read_settings(env_file=env_file)
@@ -239,3 +244,68 @@ def write_wake(url: str, every_s: int, folder: Path) -> tuple[Path, bool]:
     version = max(int(Clock().now().strftime("%Y%m%d%H%M%S")), newest + 1)
     path = folder / f"{version:014}_{_NAME}.sql"
     return path, write_new(path, text.encode())
+
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def upkeep_row(found: Upkeep) -> dict[str, Any]:
+    """For programs."""
+    oldest = dict(found.oldest)
+    return {
+        "workflows": oldest.pop("estimate"),
+        "counts": found.counts,
+        "oldest": oldest,
+        "tables": found.tables,
+    }
+
+
+def print_upkeep(found: Upkeep) -> None:
+    """For people: tables, then what waits and what is oldest."""
+    click.echo()
+    tables = [
+        Column("TABLE", "name"),
+        Column("SIZE", "bytes", lambda row: size_text(row["bytes"])),
+        Column("INDEXES", "index_bytes", lambda row: size_text(row["index_bytes"])),
+        Column("ROWS", "rows"),
+        Column("DEAD", "dead"),
+        Column("VACUUMED", "vacuumed_at", lambda row: str(row["vacuumed_at"] or "")[:19]),
+    ]
+    print_table(tables, found.tables, "no tables")
+    click.echo()
+    print_table(
+        [Column("STATUS", "status"), Column("WORKFLOWS", "count", _count_text)],
+        found.counts,
+        "nothing is live",
+    )
+    click.echo(f"about {found.oldest['estimate']} workflows in all")
+    for key, text in (
+        ("ended_at", "the oldest that has ended did so at"),
+        ("due_at", "the oldest that waits to be claimed is due since"),
+        ("undelivered_at", "the oldest message that is not delivered was sent at"),
+    ):
+        if found.oldest[key] is not None:
+            click.echo(f"{text} {found.oldest[key][:19]}")
+
+
+def print_prunable(rows: Sequence[dict[str, Any]]) -> None:
+    """What would be removed."""
+    columns = [
+        Column("FUNCTION", "function"),
+        Column("WORKFLOWS", "workflows"),
+        Column("ENDED FROM", "oldest", lambda row: row["oldest"][:19]),
+        Column("TO", "newest", lambda row: row["newest"][:19]),
+    ]
+    print_table(columns, list(rows), "nothing was kept for long enough")
+
+
+def size_text(size: int) -> str:
+    """Bytes for people."""
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def _count_text(row: dict[str, Any]) -> str:
+    return f"{row['count']}{'+' if row['more'] else ''}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from outlast.cli.cells import status_text, time_between
+from outlast.cli.cells import ago, moment, status_text, time_between
 from outlast.cli.check import export
 from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import key_option, read_data
@@ -14,7 +14,6 @@ from outlast.cli.events import events
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
 from outlast.cli.tables import print_row, resource_commands
-from outlast.cli.times import ago, moment
 from outlast.core.clock import Clock, monotonic
 from outlast.core.resources import WORKFLOWS, path_of
 from outlast.core.verbs import SEND

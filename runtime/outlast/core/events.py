@@ -68,3 +68,27 @@ def check_event_name(event: object, where: str) -> str:
         )
     check_text(event, "the event's name")
     return event
+
+
+EMITTED_BYTES_MAX = 64 * 1024
+"""Of JSON, for one value."""
+
+
+class Emission(NamedTuple):
+    """One value, and what said it.
+
+    Of one step the newest (`epoch`, `attempt`) counts: what an earlier one said may be said again.
+    """
+
+    step_id: str
+    name: str
+    """Of the step."""
+    epoch: int
+    """Rises when the workflow is taken over from an instance that was lost."""
+    attempt: int
+    number: int
+    """From 1 in each attempt, without gaps."""
+    value: str
+    """JSON text."""
+    after: int
+    """The completion order of the last record that the workflow had then."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
-from outlast.functions.blame import blame
 from outlast.functions.declared import NOTHING, Declarations, Declared
-from outlast.functions.folder import ROOT, Folder, Source, Unit, show_path
+from outlast.functions.folder import ROOT, Folder, Source, Unit, printable, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
 from outlast.functions.refusals import refuse_bad_schedules, refuse_conflicting_queues
@@ -151,3 +152,54 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node], owns: Mapping[s
     name = home_of(unit.name) if offer.has_versions else unit.name
     served = list_served(name, offer)
     return FunctionFile(unit.name, path, version, None, served, offer, own, served_as=name)
+
+
+TEXT_CHARS_MAX = 500
+
+
+def blame(error: BaseException, root: Path, entry: Path, known: Collection[str]) -> str:
+    """The place nearest the fault that lies in the functions folder, and the error's first line.
+
+    `known` are the folder's modules: an import that misses one by a little is told how to write it.
+    """
+    places = _places(error, root)
+    what = _describe(error) + _advise(error, known)
+    if not places:
+        return f"{show_path(root, entry)}: {what}"
+    path, line = places[-1]
+    text = f"{show_path(root, path)}:{line}: {what}"
+    own = [number for where, number in places if where == entry]
+    return f"{text} (imported by {show_path(root, entry)}:{own[-1]})" if path != entry and own else text
+
+
+def _places(error: BaseException, root: Path) -> list[tuple[Path, int]]:
+    """Lines of the folder's files that led to the error, the last one nearest to it."""
+    places = [
+        (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((Path(error.filename), error.lineno or 1))
+    return [(path, line) for path, line in places if path.is_relative_to(root)]
+
+
+def _describe(error: BaseException) -> str:
+    kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"it ends the program while being imported (SystemExit: {error.code!r})"[:TEXT_CHARS_MAX]
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return kind
+    lines = text.strip().splitlines()
+    return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
+
+
+def _advise(error: BaseException, known: Collection[str]) -> str:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    first = error.name.partition(".")[0]
+    if f"{ROOT}._shared.{first}" in known:
+        return f"; write `from _shared import {first}`"
+    if f"{ROOT}.{first}" in known and not first.startswith("_"):
+        return f"; write `from {ROOT} import {first}`"
+    return ""

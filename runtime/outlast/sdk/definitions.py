@@ -15,8 +15,7 @@ from outlast.core.versions import FIRST
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
-from outlast.sdk.limits import Limit
-from outlast.sdk.queues import Queue
+from outlast.sdk.queues import Limit, Queue
 from outlast.sdk.webhooks import Webhook
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

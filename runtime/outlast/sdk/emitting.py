@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from outlast.core.emissions import EMITTED_BYTES_MAX
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.events import EMITTED_BYTES_MAX
 from outlast.sdk.context import known_context
 from outlast.sdk.running import current_line
 from outlast.sdk.values import Values

@@ -35,10 +35,9 @@ from outlast.sdk.emitting import emit
 from outlast.sdk.handles import WorkflowHandle, wait_any
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.in_bodies import callback, now, patched, publish, random, sleep, sleep_until, uuid4
-from outlast.sdk.limits import Limit
 from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
-from outlast.sdk.queues import Batch, Debounce, Queue, Rate
+from outlast.sdk.queues import Batch, Debounce, Limit, Queue, Rate
 from outlast.sdk.requests import Request
 from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules

@@ -14,8 +14,8 @@ from outlast.sdk.calls import ask
 from outlast.sdk.definitions import Decorated, StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.emitting import await_plainly, call_plainly
-from outlast.sdk.limits import Limit, limit_of
 from outlast.sdk.operations import Generated, Step
+from outlast.sdk.queues import Limit, limit_of
 from outlast.sdk.running import Line, line_here
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from threading import get_ident
 from typing import Any
 
 from outlast.core.callbacks import Seals
-from outlast.core.emissions import Emission
+from outlast.core.events import Emission
 from outlast.core.observations import Observer
 from outlast.core.places import is_ours, place_of_caller
 from outlast.core.stops import Stopped

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from outlast.core.emissions import Emission
+from outlast.core.events import Emission
 from outlast.sdk.operations import Operation
 from outlast.testing.doubles import Definition
 from outlast.testing.points import Place

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from outlast.core.budget import weigh
-from outlast.core.claims import ClaimedWorkflow
+from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.ports import (
     BulkStore,
     Fence,
@@ -26,10 +27,9 @@ from outlast.core.ports import (
     TransactionWork,
     WorkflowStore,
 )
-from outlast.core.records import RECORD_BYTES, StepRecord
+from outlast.core.records import RECORD_BYTES, Delivered, StepRecord
+from outlast.store.refusals import Refusals
 from outlast.testing.database import Database
-from outlast.testing.leaving_out import deliver_leaving_out, instances_leaving_out
-from outlast.testing.links import Link
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.holds import HoldStatements
@@ -44,6 +44,29 @@ from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
+
+
+class Link(Protocol):
+    """How statements get there: at once, or as a simulated network lets them."""
+
+    @property
+    def session(self) -> int | None:
+        """The session of its lease; None through a pooler."""
+
+    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
+        """Run `statement` there; what it returned or raised. Raises Unreachable: in doubt.
+
+        `within`: the transaction it belongs to; one that ended with its connection is unreachable.
+        """
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+
+    def abandon(self, transaction: Transaction) -> None:
+        """Roll back, now or when the database gets to know that the connection is gone."""
 
 
 class DirectLink:
@@ -189,3 +212,48 @@ async def _load(
         if enough(workflow):
             return
         yield workflow
+
+
+def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping[str, Callable[..., Any]]:
+    """Its claims, recovery and release."""
+    refusals = Refusals()
+
+    async def claim(*args: Any, **options: Any) -> Claims:
+        refused = refusals.now()
+        claims = await link.call("claim", lambda: statements.claim(*args, **options, refused=refused))
+        refusals.note(claims.refused)
+        return replace(claims, refused=refusals.news())
+
+    async def claim_queued(*args: Any, **options: Any) -> QueueClaims:
+        passed = refusals.now()
+        claims = await link.call(
+            "claim_queued", lambda: statements.claim_queued(*args, **options, passed=passed)
+        )
+        refusals.note(claims.refused)
+        return replace(claims, refused=refusals.news())
+
+    async def recover(lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
+        passed = refusals.now()
+        recovered, refused = await link.call("recover", lambda: statements.recover(lost, passed))
+        refusals.note(refused)
+        return recovered
+
+    async def release(epochs: dict[str, int], *args: Any) -> None:
+        passed = refusals.now()
+        epochs = {each: epoch for each, epoch in epochs.items() if each not in passed}
+        refusals.note(await link.call("release", lambda: statements.release(epochs, *args)))
+
+    return {"claim": claim, "claim_queued": claim_queued, "recover": recover, "release": release}
+
+
+def deliver_leaving_out(link: Link, statements: MessageStatements) -> Callable[[], Any]:
+    """Its delivery."""
+    refusals = Refusals()
+
+    async def deliver() -> Delivered:
+        passed = refusals.now()
+        delivered = await link.call("deliver", lambda: statements.deliver(passed))
+        refusals.note(delivered.refused)
+        return delivered._replace(refused=refusals.news())
+
+    return deliver

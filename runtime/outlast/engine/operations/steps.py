@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from outlast.core.emissions import Emission
+from outlast.core.events import Emission
 from outlast.core.ports import Unreachable
 from outlast.core.records import LimitUse, StepRecord
 from outlast.core.stops import Stopped
@@ -16,8 +16,8 @@ from outlast.engine.execution.calls import NO_CONTEXT, PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import Attempts, TooLate, held_up, in_time, may_begin, may_begin_again
 from outlast.sdk.emitting import enter_emitter
-from outlast.sdk.limits import Limit
 from outlast.sdk.operations import Args, Kwargs, Step
+from outlast.sdk.queues import Limit
 
 AGAIN_S = 0.05
 """So soon it is asked again after the database did not answer."""

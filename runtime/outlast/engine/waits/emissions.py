@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import NamedTuple, Protocol
 
-from outlast.core.emissions import Emission
+from outlast.core.events import Emission
 
 HELD_MAX = 1_000
 """So many values wait for one listener; beyond, the oldest are dropped."""

@@ -10,7 +10,7 @@ from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of, unfit
-from outlast.web.dashboard.typed import read_typed
+from outlast.web.dashboard.inputs import read_typed
 from outlast.web.dashboard.ways import part, workflow_url
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+from outlast.web.http.bodies import refuse_encoded
 from outlast.web.http.calls import Call
-from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.problems import Problem, ProblemError
 
 FORM = "application/x-www-form-urlencoded"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.allowed import DANGEROUS
 from outlast.web.dashboard.hidden import HIDDEN
+from outlast.web.dashboard.inputs import typed_example
 from outlast.web.dashboard.shown import (
     begins,
     cut,
@@ -26,7 +27,6 @@ from outlast.web.dashboard.shown import (
 from outlast.web.dashboard.signs import sign, standing
 from outlast.web.dashboard.static import Assets
 from outlast.web.dashboard.times import clock, exact, seconds_between, span
-from outlast.web.dashboard.typed import typed_example
 from outlast.web.dashboard.ways import part, workflow_url
 from outlast.web.http.answers import Answer, Pairs
 from outlast.web.http.calls import Call

@@ -1,7 +1,8 @@
-"""How large one body may be, and its JSON as Postgres gets it."""
+"""What a request may be: its head, and the sizes and the JSON of its body."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -9,7 +10,48 @@ from pydantic_core import from_json
 from outlast.core.bounds import check_numbers
 from outlast.core.errors import InvalidJson, NotSerializable
 from outlast.core.storable import check_json
-from outlast.web.http.problems import nul_character
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import Problem, ProblemError, nul_character
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+_ONCE = ("authorization", "apikey")
+_ENCODING = b"content-encoding"
+
+
+def check_head(call: Call) -> None:
+    """Refuse a head that proxies and servers could read differently. Raises ProblemError (400).
+
+    The connection ends with the answer: where the next request begins is in doubt.
+    """
+    version = call.scope.get("http_version", "1.1")
+    hosts = call.header_values(b"host")
+    # guard: two-hosts
+    if len(hosts) > 1:
+        raise _refusal("Host is repeated; send it once")
+    if not hosts and version == "1.1":
+        raise _refusal("Host is missing; HTTP/1.1 needs it")
+    if hosts and _HOST.fullmatch(hosts[0]) is None:
+        raise _refusal("Host is no name or address with an optional port")
+    if version == "1.0" and call.header_values(b"transfer-encoding"):
+        raise _refusal("HTTP/1.0 has no Transfer-Encoding; send a Content-Length, or HTTP/1.1")
+    for name in _ONCE if call.repeats else ():
+        if len(call.header_values(name.encode())) > 1:
+            raise _refusal(f"{name} is repeated; send it once")
+
+
+def refuse_encoded(call: Call) -> None:
+    """Refuse a body with a Content-Encoding. Raises ProblemError (415; RFC 9110, section 15.5.16)."""
+    if call.header(_ENCODING) is None:
+        return
+    encodings = ",".join(call.header_values(_ENCODING))
+    if any(each.strip().lower() not in ("", "identity") for each in encodings.split(",")):
+        detail = f"a body with Content-Encoding {encodings[:50]} isn't taken here; send it as it is"
+        headers = (("accept-encoding", "identity"),)
+        raise ProblemError(Problem("unsupported_encoding", detail, headers=headers))
+
+
+def _refusal(detail: str) -> ProblemError:
+    return ProblemError(Problem("invalid_http", detail, headers=(("connection", "close"),)))
 
 
 class BodyLimits(NamedTuple):

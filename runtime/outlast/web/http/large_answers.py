@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, TypeVar
 
-from outlast.web.http.byte_budget import ByteBudget, Full
 from outlast.web.http.problems import Problem, ProblemError
+from outlast.web.http.share import ByteBudget, Full
 
 LARGE_BYTES = 64 * 1024
 """Smaller answers aren't counted: each connection buffers as much anyway."""

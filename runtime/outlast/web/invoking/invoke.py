@@ -33,9 +33,8 @@ from outlast.sdk.requests import record_request
 from outlast.web.callers.admission import ANONYMOUS, Admitted
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer, ClientGone
-from outlast.web.http.bodies import BodyLimits
+from outlast.web.http.bodies import BodyLimits, refuse_encoded
 from outlast.web.http.calls import Call
-from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.invoking.preferences import placement_of, preference_of

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.types import Send
 
-from outlast.core.emissions import Emission
+from outlast.core.events import Emission
 from outlast.engine.engine import Engine
 from outlast.engine.waits.emissions import Listener
 from outlast.web.http.documents import Verbatim, document

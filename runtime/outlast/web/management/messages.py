@@ -15,10 +15,9 @@ from outlast.core.resources import WORKFLOWS
 from outlast.engine.engine import Engine
 from outlast.web.callers.admission import Admission
 from outlast.web.http.answers import JSON, Answer
-from outlast.web.http.bodies import read_json
+from outlast.web.http.bodies import read_json, refuse_encoded
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document
-from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError

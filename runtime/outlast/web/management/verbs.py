@@ -17,10 +17,9 @@ from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.audit import who_called
 from outlast.web.http.answers import JSON, NO_STORE, Answer
-from outlast.web.http.bodies import read_json
+from outlast.web.http.bodies import read_json, refuse_encoded
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document, row_document
-from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
