@@ -19,7 +19,6 @@ from outlast.core.names import is_function_name
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
-from importlib.metadata import version
 
 _EXAMPLE = '{"name": "Ada"}'
 _TAKEN = frozenset({"context", "greet", "step", "workflow"})
@@ -261,6 +260,8 @@ def write_image(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Raises CommandFailed where there is a Dockerfile already.
     """
+    from importlib.metadata import version
+
     dockerfile = folder / "Dockerfile"
     if dockerfile.exists():
         raise CommandFailed(

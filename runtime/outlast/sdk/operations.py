@@ -29,6 +29,18 @@ D = TypeVar("D", StepDefinition, TransactionDefinition)
 class _Operation(Frozen, eq=False):
     """None is equal to another: two calls with the same arguments are two operations."""
 
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, its text or its ids, where that can be had cheaply."""
+        return None
+
 
 class _OfFunction(_Operation, Generic[D]):
     definition: D
@@ -37,12 +49,10 @@ class _OfFunction(_Operation, Generic[D]):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return self.definition.name
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(self.args, self.kwargs)
 
 
@@ -63,7 +73,6 @@ class Sleep(_Operation):
 
     kind: ClassVar[str] = kinds.SLEEP
     name: ClassVar[str] = "sleep"
-    fingerprint: ClassVar[None] = None
     duration_s: float | None
     until_s: float | None = None
 
@@ -72,13 +81,11 @@ class Receive(_Operation):
     """Wait for the next message of a topic (empty: the one without a name); its JSON text, None if none."""
 
     kind: ClassVar[str] = kinds.RECEIVE
-    fingerprint: ClassVar[None] = None
     topic: str
     timeout_s: float | None
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return receive_name(self.topic)
 
 
@@ -93,12 +100,10 @@ class Send(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"send to {self.workflow_id}"
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its text, where that can be had cheaply."""
         return fingerprint_of_text(self.body)
 
 
@@ -111,12 +116,10 @@ class Publish(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return event_record_name(self.event)
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its text, where that can be had cheaply."""
         return fingerprint_of_text(self.body)
 
 
@@ -129,7 +132,6 @@ class SetAttributes(_Operation):
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its text, where that can be had cheaply."""
         return fingerprint_of_text(self.body)
 
 
@@ -138,14 +140,12 @@ class ReadAttributes(_Operation):
 
     kind: ClassVar[str] = kinds.READ_ATTRIBUTES
     name: ClassVar[str] = "attributes"
-    fingerprint: ClassVar[None] = None
 
 
 class Callback(_Operation):
     """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
 
     kind: ClassVar[str] = kinds.CALLBACK
-    fingerprint: ClassVar[None] = None
     topic: str
     expires_s: float
     uses: int | None
@@ -153,7 +153,6 @@ class Callback(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"callback {self.topic}".rstrip()
 
 
@@ -173,7 +172,7 @@ class Undo(_Operation):
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its text, where that can be had cheaply. How an error reads may change from run to run."""
+        # How an error reads may change from run to run.
         return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
@@ -185,7 +184,6 @@ class _OfChildren(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"{self.does} {self.workflow.name}"
 
     @property
@@ -210,7 +208,6 @@ class Start(_OfChildren):
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(self.args, self.kwargs)
 
 
@@ -226,7 +223,6 @@ class StartAll(_OfChildren):
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(tuple(self.items), {})
 
 
@@ -254,7 +250,6 @@ class Map(_OfChildren):
 
     kind: ClassVar[str] = kinds.MAP
     does: ClassVar[str] = "map"
-    fingerprint: ClassVar[None] = None
     items: Sequence[Any] | Query | Generated
     keys: Sequence[str] | Callable[[Any], str] | None
     """Of a list each item's; of a query how they are made. None: their places."""
@@ -267,13 +262,11 @@ class Result(_Operation):
     """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
 
     kind: ClassVar[str] = kinds.RESULT
-    fingerprint: ClassVar[None] = None
     workflow_id: str
     workflow: WorkflowDefinition | None
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"result of {self.workflow_id}"
 
 
@@ -286,12 +279,10 @@ class WaitAny(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"first of {len(self.workflow_ids)} workflows"
 
     @property
     def fingerprint(self) -> int | None:
-        """Of the ids, where that can be had cheaply."""
         return fingerprint_of_text("\n".join(self.workflow_ids))
 
 
@@ -299,14 +290,12 @@ class Cancel(_Operation):
     """Cancel another workflow, if it has not ended."""
 
     kind: ClassVar[str] = kinds.CANCEL
-    fingerprint: ClassVar[None] = None
     workflow_id: str
     mode: str = UNDO
     why: str | None = None
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"cancel {self.workflow_id}"
 
 
@@ -314,14 +303,12 @@ class Act(_Operation):
     """Do a verb of core.verbs to another workflow; what that returns."""
 
     kind: ClassVar[str] = kinds.ACT
-    fingerprint: ClassVar[None] = None
     verb: Verb
     workflow_id: str
     arguments: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return f"{self.verb.name} {self.workflow_id}"
 
 
@@ -329,7 +316,6 @@ class TakeEvent(_Operation):
     """Take the next event of a workflow after a number, or the `newest` one; see core.events.Taken."""
 
     kind: ClassVar[str] = kinds.EVENT
-    fingerprint: ClassVar[None] = None
     workflow_id: str
     event: str
     after: int = 0
@@ -338,7 +324,6 @@ class TakeEvent(_Operation):
 
     @property
     def name(self) -> str:
-        """What its record is called."""
         return taking_name(self.event, self.workflow_id)
 
 
@@ -347,7 +332,6 @@ class Timer(_Operation):
 
     kind: ClassVar[str] = kinds.TIMER
     name: ClassVar[str] = "timer"
-    fingerprint: ClassVar[None] = None
     when_s: float
 
 
@@ -356,7 +340,6 @@ class Stop(_Operation):
 
     kind: ClassVar[str] = kinds.STOP
     name: ClassVar[str] = "stop"
-    fingerprint: ClassVar[None] = None
 
 
 Operation = (
@@ -390,7 +373,10 @@ _ALWAYS_SMALL = frozenset({int, float, bool, type(None)})
 
 
 def fingerprint_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    """The fingerprint, below 2³². None for large arguments and for those that aren't JSON."""
+    """A fingerprint, below 2³². Another one on replay shows that the body has changed.
+
+    None for large arguments and for those that aren't JSON.
+    """
     if not _are_small(args, len(args), 0) or (kwargs and not _are_small(kwargs.values(), len(kwargs), 0)):
         return None
     try:

@@ -17,7 +17,7 @@ from outlast.core.storable import clean_json
 from outlast.core.tracebacks import place_of
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
-from outlast.sdk.running import Body, Line, line_in_body, undo_here
+from outlast.sdk.running import Body, Line, StandingSaga, line_in_body, undo_here
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 from outlast.sdk.undos import UNKNOWN, Entry, Unknown, entry_of
@@ -30,6 +30,7 @@ ERROR_CHARS_MAX = 1_000
 RESULT_CHARS_MAX = 1_000
 
 R = TypeVar("R")
+T = TypeVar("T")
 AnyStep = AsyncStep[..., R] | SyncStep[..., R]
 AnyTransaction = AsyncTransaction[..., R] | SyncTransaction[..., R]
 _Alone = Callable[[R], Any]
@@ -66,6 +67,10 @@ class _Try(NamedTuple):
     """Wanted: one try of an undo. Its answer is the error that it raised, or None."""
 
     done: _Done
+
+
+Plan = Generator[Operation | _Try, Any, T]
+"""What is to be done, one after the other: a driver sends what came of each."""
 
 
 class _Log:
@@ -113,7 +118,7 @@ class _Log:
         if not entry.certain:
             self._done.append(_Done(entry, UNKNOWN))
 
-    def undo_round(self) -> Generator[Operation | _Try, Any, tuple[CompensationFailed | None, Any]]:
+    def undo_round(self) -> Plan[tuple[CompensationFailed | None, Any]]:
         """What is to be done, one after the other. What then still stands, and whether that is tried again.
 
         It is once a workflow is retried: at once, or `after` the body has come to its end by the same error,
@@ -136,9 +141,20 @@ class _Log:
         mark_standing(error, stands.note)
         return error, again
 
-    def _undo_each(
-        self, todo: list[_Done], since: str
-    ) -> Generator[Operation | _Try, Any, list[dict[str, Any]]]:
+    def undo_all(self, saga: StandingSaga, left_by: BaseException) -> Plan[None]:
+        """Rounds, for as long as another one is to follow. Raises CompensationFailed after the last one."""
+        while True:
+            error, again = yield from self.undo_round()
+            if error is None:
+                return
+            # guard: standing-not-tried-again
+            if again is True:
+                continue
+            saga.left_by = left_by  # not before: its traceback leads back here
+            self.body.stands(saga, error, again=bool(again))
+            raise error
+
+    def _undo_each(self, todo: list[_Done], since: str) -> Plan[list[dict[str, Any]]]:
         """What of it still stands then. Before an undo begins a record names it as the next one.
 
         So the records tell what may have been undone, whatever ends the workflow meanwhile. `since` is the
@@ -160,7 +176,7 @@ class _Log:
             yield Undo(Undo.UNDONE, to_json(document).decode(), each.entry.note)
         return standing
 
-    def _undo(self, done: _Done) -> Generator[Operation | _Try, Any, Exception | None]:
+    def _undo(self, done: _Done) -> Plan[Exception | None]:
         """Try until it succeeds or its time is over; the last error then."""
         began_s, wait_s = self.body.now_s, BACKOFF_S
         while True:
@@ -178,17 +194,37 @@ class _Log:
             wait_s = min(BACKOFF_MAX_S, wait_s * BACKOFF_FACTOR)
 
 
-class Saga:
-    """What `async with saga()` gives."""
+class _Entered:
+    """A saga whose block is entered. It may stand, as of StandingSaga, once it is left."""
 
     left_by: BaseException | None = None
 
     def __init__(self, line: Line) -> None:
         self._log = _Log(line)
+        line.body.open_saga(self._log)
+
+    @property
+    def undone(self) -> list[str]:
+        """The records that note what was undone."""
+        return self._log.undone
+
+    def undo_again(self) -> Any:
+        """Undo what stands: as of `_Log.undo_round`; in an `async def` body to be awaited."""
+        return self._drive(self._log.undo_round())
+
+    def _drive(self, plan: Plan[Any]) -> Any:
+        """What a plan comes to."""
+        raise NotImplementedError
+
+
+class Saga(_Entered):
+    """What `async with saga()` gives."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
         self._log.task = asyncio.current_task()
         self._under_way: dict[asyncio.Future[None], asyncio.Task[Any] | None] = {}
         """Its steps that run, each with the task that waits for it."""
-        line.body.open_saga(self._log)
 
     @overload
     def do(self, step: AnyStep[R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> _Answer[R]: ...
@@ -276,30 +312,15 @@ class Saga:
             if task is not None:
                 task.cancel()
         await self._ended()
-        while True:
-            error, again = await self.undo_again()
-            if error is None:
-                return
-            # guard: standing-not-tried-again
-            if again is True:
-                continue
-            self.left_by = left_by  # not before: its traceback leads back here
-            self._log.body.stands(self, error, again=bool(again))
-            raise error
+        await self._drive(self._log.undo_all(self, left_by))
 
-    @property
-    def undone(self) -> list[str]:
-        """The records that note what was undone."""
-        return self._log.undone
-
-    async def undo_again(self) -> tuple[CompensationFailed | None, Any]:
-        """Undo what stands: as of `_Log.undo_round`."""
-        plan, answer = self._log.undo_round(), None
+    async def _drive(self, plan: Plan[Any]) -> Any:
+        answer = None
         while True:
             try:
                 wanted = plan.send(answer)
             except StopIteration as over:
-                return over.value  # type: ignore[no-any-return]
+                return over.value
             if isinstance(wanted, _Try):
                 answer = await self._try(wanted.done)
             else:
@@ -319,14 +340,8 @@ class Saga:
         return None
 
 
-class SyncSaga:
+class SyncSaga(_Entered):
     """What `with saga()` gives in a `def` workflow."""
-
-    left_by: BaseException | None = None
-
-    def __init__(self, line: Line) -> None:
-        self._log = _Log(line)
-        line.body.open_saga(self._log)
 
     @overload
     def do(self, step: SyncStep[..., R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> R: ...
@@ -360,36 +375,19 @@ class SyncSaga:
         try:
             if error is not None and log.body.goes_on:
                 with undo_here():
-                    self._undo_all(error)
+                    self._drive(log.undo_all(self, error))
                 mark_undone(error, log.undone)
         finally:
             if log.body.goes_on:
                 log.body.close_saga(log)
 
-    def _undo_all(self, left_by: BaseException) -> None:
-        while True:
-            error, again = self.undo_again()
-            if error is None:
-                return
-            if again is True:
-                continue
-            self.left_by = left_by  # not before: its traceback leads back here
-            self._log.body.stands(self, error, again=bool(again))
-            raise error
-
-    @property
-    def undone(self) -> list[str]:
-        """As of `Saga`."""
-        return self._log.undone
-
-    def undo_again(self) -> tuple[CompensationFailed | None, Any]:
-        """As of `_Log.undo_round`."""
-        plan, answer = self._log.undo_round(), None
+    def _drive(self, plan: Plan[Any]) -> Any:
+        answer = None
         while True:
             try:
                 wanted = plan.send(answer)
             except StopIteration as over:
-                return over.value  # type: ignore[no-any-return]
+                return over.value
             answer = _try(wanted.done) if isinstance(wanted, _Try) else ask(wanted, self._log.line, "saga")
 
 

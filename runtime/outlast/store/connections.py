@@ -43,7 +43,10 @@ RELIED_ON = {
     "exit_on_error": ("^off$", "off"),
     "idle_session_timeout": ("^0$", "0"),
 }
-"""For each setting a regular expression of the values that are fine, and the value to set otherwise."""
+"""For each setting a regular expression of the values that are fine, and the value to set otherwise.
+
+They are relied on, whatever a role or a database was given by ALTER.
+"""
 
 RELIED_ON_JSON = json.dumps(
     {name: {"fits": fits, "value": value} for name, (fits, value) in RELIED_ON.items()}

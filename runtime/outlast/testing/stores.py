@@ -215,7 +215,7 @@ async def _load(
 
 
 def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping[str, Callable[..., Any]]:
-    """Its claims, recovery and release."""
+    """Its claims, recovery and release, but for rows that refused it a moment ago: as the store does it."""
     refusals = Refusals()
 
     async def claim(*args: Any, **options: Any) -> Claims:
@@ -247,7 +247,7 @@ def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping
 
 
 def deliver_leaving_out(link: Link, statements: MessageStatements) -> Callable[[], Any]:
-    """Its delivery."""
+    """Its delivery, in the same way."""
     refusals = Refusals()
 
     async def deliver() -> Delivered:

@@ -25,9 +25,9 @@ from outlast.web.http.calls import Call
 from outlast.web.http.routes import Endpoint, Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
-from outlast.web.management.listings import Listings, LogRoutes
+from outlast.web.management.listings import Listings, logs_page
 from outlast.web.management.messages import MessageRoutes
-from outlast.web.management.metrics import METRICS, MetricsRoute, Scrape
+from outlast.web.management.metrics import METRICS, Scrape, metrics
 from outlast.web.management.owned import Owned, VisibleSteps
 from outlast.web.management.verbs import VerbRoutes
 from outlast.web.management.workflows import WorkflowRoutes
@@ -85,7 +85,7 @@ def management_app(
         return json_answer({"name": "outlast", "version": version, "links": links})
 
     documents = [] if openapi_to == "off" else [("GET", "/openapi.json", openapi.answer)]
-    metrics = [] if scrape is None else [("GET", METRICS, MetricsRoute(admission, scrape).answer)]
+    scraped = [] if scrape is None else [("GET", METRICS, partial(metrics, admission, scrape))]
     messages = [("POST", path, of_messages.send) for path in SEND.paths]
     verbs = list(VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes())
     pages: list[tuple[str, str, Endpoint]] = []
@@ -95,7 +95,7 @@ def management_app(
         [
             ("GET", "/", home),
             *documents,
-            *metrics,
+            *scraped,
             *pages,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
@@ -104,7 +104,7 @@ def management_app(
             *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
-            ("GET", LOGS.path, LogRoutes(owned, read_lines).page),
+            ("GET", LOGS.path, partial(logs_page, owned, read_lines)),
             *(each for each in verbs if each[1] != WORKFLOWS.item_path),
             *listings.routes(),
             # These match all the others of workflows.

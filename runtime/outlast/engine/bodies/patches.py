@@ -3,7 +3,7 @@
 - Threads know from which body they come, so that calls of steps in them are refused. A new thread, and what a
   pool runs, begin without context variables: there a step would be the plain function, unrecorded.
 - `asyncio.gather` makes a future without asking its loop for it: it gets a number, too, to be hashed by.
-- anyio keeps scopes and events in sets: those of bodies are hashed by a number (see `with_anyio`).
+- anyio keeps scopes and events in sets: those of bodies are hashed by a number (see `number_scopes`).
 - `asyncio.as_completed` makes tasks in the order of a set of coroutines: in a body in the order given.
 """
 
@@ -94,7 +94,11 @@ NUMBERED = ("CancelScope", "Event")
 
 
 def number_scopes() -> None:
-    """Number them, now or when anyio's backend is loaded."""
+    """Number what anyio keeps in sets, now or when its backend is loaded.
+
+    A task group cancels its tasks in the order of a set of scopes, and a memory stream that is closed wakes
+    those who wait in the order of a set of events. Both are hashed by address, and no loop is asked for them.
+    """
     if BACKEND in sys.modules:
         _number(sys.modules[BACKEND])
     elif not any(isinstance(each, _WhenLoaded) for each in sys.meta_path):

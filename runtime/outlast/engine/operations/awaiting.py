@@ -98,7 +98,10 @@ async def _first_ended(execution: Execution, call: PendingCall) -> Success:
 
 
 def begin_event(execution: Execution, call: PendingCall) -> None:
-    """See operations.table. An event wakes it, and the end, after which there is none."""
+    """See operations.table. An event wakes it, and the end, after which there is none.
+
+    Which event was taken says the record, so that each replay goes on after it.
+    """
     operation = call.operation
     assert isinstance(operation, TakeEvent)
     target = operation.workflow_id

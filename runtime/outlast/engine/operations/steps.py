@@ -27,7 +27,7 @@ FAILED_S = 5.0
 
 
 class Place:
-    """The wait of one call for its place under a limit."""
+    """The wait of one call for its place under a named limit. A long one leaves the memory."""
 
     def __init__(
         self, execution: Execution, call: PendingCall, limit: Limit, begin: Callable[[], None]

@@ -1,4 +1,4 @@
-"""Looks at everything, in the order in which one would mend it."""
+"""Looks at everything, in the order in which one would mend it: files, then what was read of the database."""
 
 from __future__ import annotations
 

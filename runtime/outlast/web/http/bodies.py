@@ -21,7 +21,8 @@ _ENCODING = b"content-encoding"
 def check_head(call: Call) -> None:
     """Refuse a head that proxies and servers could read differently. Raises ProblemError (400).
 
-    The connection ends with the answer: where the next request begins is in doubt.
+    See RFC 9112, sections 3.2 and 6.1. The connection ends with the answer: where the next request begins is
+    in doubt.
     """
     version = call.scope.get("http_version", "1.1")
     hosts = call.header_values(b"host")

@@ -14,18 +14,11 @@ Scrape = Callable[[str], Awaitable[tuple[str, bytes]]]
 """Gives the content type that suits an `Accept`, and the metrics in it."""
 
 
-class MetricsRoute:
-    """`GET /metrics`."""
-
-    def __init__(self, admission: Admission, scrape: Scrape) -> None:
-        self._admission = admission
-        self._scrape = scrape
-
-    async def answer(self, call: Call) -> Answer:
-        """All metrics of the host. Raises ProblemError (401)."""
-        # guard: metrics-for-anybody
-        await self._admission.to_operation(call)
-        return await scraped(self._scrape, call.header(b"accept") or "")
+async def metrics(admission: Admission, scrape: Scrape, call: Call) -> Answer:
+    """All metrics of the host. Raises ProblemError (401)."""
+    # guard: metrics-for-anybody
+    await admission.to_operation(call)
+    return await scraped(scrape, call.header(b"accept") or "")
 
 
 async def scraped(scrape: Scrape, accept: str) -> Answer:
