@@ -31,7 +31,7 @@ def check_determinism(subject: Subject, replays: int) -> str:
         calm = run_trial(subject, graves, watch=True, closely=True)
         check_calm(subject, calm)
         findings = [*misused(calm), *mutated(calm)]
-        chance = random.Random(subject.seed)
+        chance = random.Random(subject.setting.seed)
         for number in range(replays):
             found = replay_history(
                 calm.history, _definitions(subject, calm.history), graves,
@@ -95,7 +95,7 @@ def _builds_sets(code: CodeType) -> bool:
 def _definitions(subject: Subject, history: History) -> dict[str, WorkflowDefinition]:
     found = {}
     for new, *_ in history.workflows:
-        definition = subject.catalog.workflow(new.function)
+        definition = subject.setting.catalog.workflow(new.function)
         if definition is not None:
             found[new.function] = definition
     return found

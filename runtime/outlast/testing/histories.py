@@ -21,11 +21,10 @@ from outlast.core.versions import missing_version
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.testing.catalog import GivenCatalog
-from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock, Unproved
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.rows import Record, Workflow
-from outlast.testing.worlds import World
+from outlast.testing.worlds import Setting, World
 
 Bundle = str | Path | Iterable[Mapping[str, Any]]
 """A file with a JSON document in each line, or those documents."""
@@ -133,7 +132,7 @@ def _together(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[str 
 
 def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World, bool]:
     """A world in which they were replayed, and whether it came to rest before all had ended."""
-    world = World(catalog, Doubles(), watch=False, operations=_RecordsAlone)
+    world = World(Setting(catalog), watch=False, operations=_RecordsAlone)
     for history in histories:
         if not _is_served(history, catalog):
             continue

@@ -19,12 +19,11 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
 from outlast.testing.answers import Answer
 from outlast.testing.asking import A, Asker, Done, Proof
-from outlast.testing.bounds import Bounds
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import seconds_to_pass
 from outlast.testing.crashing import cancel_everywhere, crash_campaign
 from outlast.testing.determinism import check_determinism
-from outlast.testing.doubles import UNSET, Doubles, Stub
+from outlast.testing.doubles import UNSET, Stub
 from outlast.testing.errors import Unproved
 from outlast.testing.exploring import explore
 from outlast.testing.histories import Bundle, check_all, recorded
@@ -34,7 +33,7 @@ from outlast.testing.reports import Report
 from outlast.testing.runs import Run
 from outlast.testing.starting import called, choose_faults, definition_of, take_option, workflow_of_call
 from outlast.testing.telling import Telling
-from outlast.testing.worlds import Connect, World
+from outlast.testing.worlds import Connect, Setting, World
 
 if TYPE_CHECKING:
     from outlast.testing.calling import Http, Presented
@@ -54,25 +53,13 @@ class Outlast:
             databases.make()
             connect = databases.connect
         self._catalog = GivenCatalog()
-        self._doubles = Doubles()
-        self._seed = seed
-        self._answers: dict[str, Any] = {}
-        self._bounds = Bounds()
-        self._world = World(
-            self._catalog,
-            self._doubles,
-            seed=seed,
-            connect=connect,
-            answers=self._answers,
-            bounds=self._bounds,
-        )
+        self._setting = Setting(self._catalog, seed=seed, connect=connect)
+        self._world = World(self._setting)
         self.reports: list[Report] = []
         """The reports of `crash_everywhere` in this test."""
         self._telling = Telling(self._world)
         self._asker = Asker(self._world.interrupt)
-        self._prover = Prover(
-            self._asker, self._catalog, self._doubles, self._answers, self._bounds, seed, databases, connect
-        )
+        self._prover = Prover(self._asker, self._setting, databases)
         self._numbers = count(1)
         self._caller: Caller = NOBODY
         self._presented: Presented = "secret"
@@ -95,34 +82,34 @@ class Outlast:
         `by(…)` is called with the step's arguments (of a transaction: those after the connection); it may be
         `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
         """
-        return self._doubles.add(step, returns, raises, by)
+        return self._setting.doubles.add(step, returns, raises, by)
 
     @property
     def only_stubs(self) -> bool:
         """Whether a step that nothing stands in for fails the test."""
-        return self._doubles.only_stubs
+        return self._setting.doubles.only_stubs
 
     @only_stubs.setter
     def only_stubs(self, value: bool) -> None:
-        self._doubles.only_stubs = value
+        self._setting.doubles.only_stubs = value
 
     @property
     def waits_max(self) -> int:
         """How often a workflow may wait (sleeps, timers, receives) in one call that goes to its end."""
-        return self._bounds.waits_max
+        return self._setting.bounds.waits_max
 
     @waits_max.setter
     def waits_max(self, value: int) -> None:
-        self._bounds.waits_max = value
+        self._setting.bounds.waits_max = value
 
     @property
     def calls_max(self) -> int:
         """How much a workflow may call, of any kind, in one call of the test."""
-        return self._bounds.calls_max
+        return self._setting.bounds.calls_max
 
     @calls_max.setter
     def calls_max(self, value: int) -> None:
-        self._bounds.calls_max = value
+        self._setting.bounds.calls_max = value
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -288,7 +275,7 @@ class Outlast:
         subject = self._prover.subject("crash_everywhere", definition, args, kwargs, self._caller)
 
         def work() -> None:
-            report._fill(crash_campaign(subject, self._seed))
+            report._fill(crash_campaign(subject, self._setting.seed))
             report._asked = True
             self.reports.append(report)
             if (failure := report.failure()) is not None:
@@ -344,7 +331,7 @@ class Outlast:
 
     def answer(self, topic: str, value: Any) -> None:
         """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
-        self._answers[topic] = value
+        self._setting.answers[topic] = value
 
     def before_each(self, reset: Callable[[], None]) -> None:
         """Call `reset` before each run of `crash_everywhere`: nothing of the last one is left."""

@@ -8,13 +8,10 @@ from typing import Any
 from outlast.core.callers import Caller
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.asking import A, Asker, Proof
-from outlast.testing.bounds import Bounds
-from outlast.testing.catalog import GivenCatalog
-from outlast.testing.doubles import Doubles
 from outlast.testing.ends import take_raises
 from outlast.testing.starting import take_option
 from outlast.testing.trials import Subject
-from outlast.testing.worlds import Connect
+from outlast.testing.worlds import Setting
 
 
 class Prover:
@@ -23,24 +20,14 @@ class Prover:
     def __init__(
         self,
         asker: Asker,
-        catalog: GivenCatalog,
-        doubles: Doubles,
-        answers: dict[str, Any],
-        bounds: Bounds,
-        seed: int,
+        setting: Setting,
         databases: Any,
-        connect: Connect | None,
     ) -> None:
         self.before_each: Callable[[], None] | None = None
         """Puts the outside world back before each run."""
         self._asker = asker
-        self._catalog = catalog
-        self._doubles = doubles
-        self._answers = answers
-        self._bounds = bounds
-        self._seed = seed
+        self._setting = setting
         self._databases = databases
-        self._connect = connect
 
     def subject(
         self,
@@ -52,10 +39,7 @@ class Prover:
     ) -> Subject:
         """The workflow that is tried; its option `raises` is taken out of `kwargs`. Raises UsageError."""
         raises = take_raises(take_option(definition, kwargs, "raises", None), what)
-        return Subject(
-            definition, args, kwargs, caller, self._catalog, self._doubles, self._answers, self._begin_trial,
-            self._connect, self._seed, self._bounds, raises,
-        )  # fmt: skip
+        return Subject(definition, args, kwargs, caller, self._setting, self._begin_trial, raises)
 
     def prove(self, name: str, found: A, prove: Callable[[], None]) -> A:
         """Ask for a proof that fills `found`."""

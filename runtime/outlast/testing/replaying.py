@@ -10,13 +10,12 @@ from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.catalog import GivenCatalog
-from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
 from outlast.testing.points import Place
 from outlast.testing.processes import Process
 from outlast.testing.rows import Record, Workflow
 from outlast.testing.seen import CallSeen
-from outlast.testing.worlds import World
+from outlast.testing.worlds import Setting, World
 
 ITEMS_FIRST_S = 60.0
 
@@ -53,8 +52,8 @@ def replay_history(
     catalog = GivenCatalog()
     for name, definition in definitions.items():
         catalog.add(name, definition)
-    world = World(catalog, Doubles(), watch=False, seed=seed)
-    world.doubles.only_stubs = True
+    world = World(Setting(catalog, seed=seed), watch=False)
+    world.setting.doubles.only_stubs = True
     world.time.now += later_s
     deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
     for new, began_s, status, output, error, born in history.workflows:

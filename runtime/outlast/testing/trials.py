@@ -15,18 +15,15 @@ from outlast.core.callers import Caller
 from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.bounds import Bounds
-from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
-from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
 from outlast.testing.points import Place, Point
 from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
 from outlast.testing.starting import workflow_of_call
-from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
+from outlast.testing.worlds import CANCEL, HAND_OVER, Act, ProcessKilled, Setting, World
 
 Key = tuple[str, str]
 """A workflow's id and a step's."""
@@ -43,19 +40,14 @@ class RecordSeen(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tried: a workflow and its arguments, and what stands in for its steps."""
+    """What is tried: a workflow and its arguments, in a setting."""
 
     definition: WorkflowDefinition
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     caller: Caller
-    catalog: GivenCatalog
-    doubles: Doubles
-    answers: dict[str, Any]
+    setting: Setting
     before_each: Callable[[], None] | None
-    connect: Connect | None = None
-    seed: int = 0
-    bounds: Bounds = field(default_factory=Bounds)
     raises: type[Exception] | tuple[type[Exception], ...] | None = None
     """What the workflow is to raise; None: it is to succeed."""
 
@@ -134,20 +126,8 @@ def run_trial(
     """
     if subject.before_each is not None:
         subject.before_each()
-    subject.doubles.reset()
-    world = World(
-        subject.catalog,
-        subject.doubles,
-        targets=targets,
-        act=act,
-        mishaps=mishaps,
-        watch=watch,
-        closely=closely,
-        seed=subject.seed,
-        connect=subject.connect,
-        answers=subject.answers,
-        bounds=subject.bounds,
-    )
+    subject.setting.doubles.reset()
+    world = World(subject.setting, targets=targets, act=act, mishaps=mishaps, watch=watch, closely=closely)
     world.time.now += later_s
     deadlock = workflow_id = None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -67,42 +68,47 @@ class Act(NamedTuple):
     what: str
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What all worlds of a test have in common."""
+
+    catalog: GivenCatalog
+    doubles: Doubles = field(default_factory=Doubles)
+    answers: dict[str, Any] = field(default_factory=dict)
+    """By topic, what is sent to whoever waits for it."""
+    bounds: Bounds = field(default_factory=Bounds)
+    seed: int = 0
+    connect: Connect | None = None
+    """Makes the store of transactions, where they run on Postgres."""
+
+
 class World:
     """A world. Everything in it belongs to one thread at a time."""
 
     def __init__(
         self,
-        catalog: GivenCatalog,
-        doubles: Doubles,
+        setting: Setting,
         *,
         targets: list[int] | None = None,
         watch: bool = True,
         closely: bool = True,
-        seed: int = 0,
-        connect: Connect | None = None,
-        answers: dict[str, Any] | None = None,
         act: Act | None = None,
         mishaps: dict[int, Mishap] | None = None,
-        bounds: Bounds | None = None,
         operations: type[WatchedOperations] = WatchedOperations,
     ) -> None:
         """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
         goes wrong on the way to the database, by the numbers of commits.
 
-        `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too. `connect` makes
-        the store of transactions, where they run on Postgres. `answers`: by topic, what is
-        sent to whoever waits for it.
+        `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too.
         """
         self.time = Time(1_000.0)
-        self.seed = seed
-        self.catalog = catalog
-        self.doubles = doubles
-        self.database = Database(self.now_s, random.Random(seed), Limits(letters=100))
+        self.setting = setting
+        self.catalog = setting.catalog
+        self.database = Database(self.now_s, random.Random(setting.seed), Limits(letters=100))
         self.seen = Seen()
         self.points = Points(
             self._kill, targets or [], None if act is None else (act.point, partial(self._act, act.what))
         )
-        self.answers = {} if answers is None else answers
         self.recorded_at: list[set[tuple[str, str]]] = []
         """What was recorded at each kill."""
         self.effects_at: list[int] = []
@@ -118,18 +124,17 @@ class World:
         self._closely = closely
         self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
         self._operations = operations(
-            doubles,
+            setting.doubles,
             self.seen,
             self.points,
             self.refusals.append,
-            connect is not None,
+            setting.connect is not None,
             closely=closely,
             hear=self.hear,
             count=self._count,
         )
-        self._counts = Counts(bounds or Bounds())
+        self._counts = Counts(setting.bounds)
         self._way = Way(mishaps or {})
-        self._connect = connect
         self._transactions: Any = None
         self._until: Callable[[], bool] = lambda: True
         self._horizon: float | None = None
@@ -154,8 +159,8 @@ class World:
             self.points.next_life()
             self.seen.lives.append(LifeSeen())
         store = PointedStore(self.database, name, self.points, self.seen, self._way)
-        if self._connect is not None:
-            store.transactions = self._transactions = self._connect(self, name)
+        if self.setting.connect is not None:
+            store.transactions = self._transactions = self.setting.connect(self, name)
         self.process = Process(
             name, self.time, store, self.catalog, self._operations, self.seen.lives[-1], self._observe,
             self._options, self._on_idle, self.hear, closely=self._closely,
@@ -280,7 +285,7 @@ class World:
     @contextmanager
     def _driving(self) -> Iterator[None]:
         with (
-            given_time(self.time.monotonic, self.seed),
+            given_time(self.time.monotonic, self.setting.seed),
             audited(self._misused),
             signals_heard(self.hear),
             self._outcome_raised(),
@@ -329,7 +334,7 @@ class World:
                 self.time.now = max(self.time.now, self._horizon)
             return False
         self._jumps += 1
-        if (self.answers and self._answer()) or self._wake_for_what_is_due(at):
+        if (self.setting.answers and self._answer()) or self._wake_for_what_is_due(at):
             return True
         never = at is None or at - self.time.now >= FOREVER_S * 0.9
         if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
@@ -398,12 +403,12 @@ class World:
                 key = f"answer to {wait.step_id}"
                 if (
                     wait.topic is None
-                    or wait.topic not in self.answers
+                    or wait.topic not in self.setting.answers
                     or (workflow_id, key) in self._answered
                 ):
                     continue
                 self._answered.add((workflow_id, key))
-                answer = to_json(self.answers[wait.topic]).decode()
+                answer = to_json(self.setting.answers[wait.topic]).decode()
                 MessageStatements(self.database).send(workflow_id, answer, wait.topic, key)
                 sent = True
         if sent and self.process is not None:
