@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from outlast.web.http.large_answers import LARGE_BYTES, LargeAnswers
+from outlast.web.http.large_answers import LARGE_BYTES, ByteBudget, LargeAnswers
 from outlast.web.http.problems import ProblemError
-from outlast.web.http.share import ByteBudget
 
 LARGE = LARGE_BYTES + 1
 ROOM_FOR_TWO = 2 * LARGE

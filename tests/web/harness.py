@@ -35,8 +35,7 @@ from outlast.web.dashboard.static import Assets
 from outlast.web.dashboard.viewers import Keys
 from outlast.web.dashboard.views import RAIL
 from outlast.web.endpoints import management_app
-from outlast.web.http.large_answers import LargeAnswers
-from outlast.web.http.share import ByteBudget
+from outlast.web.http.large_answers import ByteBudget, LargeAnswers
 
 SECRET = "sb_secret_of_the_tests"
 JWT_SECRET = "a secret of the tests that signs tokens"

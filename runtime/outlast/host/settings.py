@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from outlast.web.callers.shares import CallerLimits
     from outlast.web.callers.stored import StoredLimits
     from outlast.web.http.bodies import BodyLimits
-    from outlast.web.http.share import ByteBudget
+    from outlast.web.http.large_answers import ByteBudget
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
@@ -347,7 +347,7 @@ class Settings(BaseSettings):
 
     def byte_budget(self) -> ByteBudget:
         """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
-        from outlast.web.http.share import ByteBudget
+        from outlast.web.http.large_answers import ByteBudget
 
         of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.processes)
         return ByteBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)

@@ -42,7 +42,7 @@ _HOMES = {
     "Run": "runs",
     "Stub": "doubles",
     "Unproved": "errors",
-    "around": "moments",
+    "around": "clock",
 }
 
 

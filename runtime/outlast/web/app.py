@@ -29,11 +29,11 @@ from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
 from outlast.web.http.calls import Call
 from outlast.web.http.cors import cors_headers, preflight
-from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.large_answers import ByteBudget, LargeAnswers
 from outlast.web.http.problems import INTERNAL, expected_problem
 from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
-from outlast.web.http.share import ByteBudget, Share
+from outlast.web.http.share import Share
 from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method
