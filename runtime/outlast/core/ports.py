@@ -194,7 +194,7 @@ class InstanceStore(Protocol):
 
 
 class HoldStore(Protocol):
-    """What is held because no code fits it."""
+    """What is held because no code fits it. All methods raise Unreachable."""
 
     async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
         """Give back workflows of this instance (ids, epochs) whose records its code doesn't fit.
@@ -213,12 +213,12 @@ class HoldStore(Protocol):
         """Make known which functions this instance runs, and see to all that is held.
 
         What its code may fit goes on; what was due for `grace_s` while no instance had code for it is held;
-        what was held for so many `days` ends as ERROR (0: nothing does): a batch of each. Raises Unreachable.
+        what was held for so many `days` ends as ERROR (0: nothing does): a batch of each.
         """
 
 
 class WorkflowStore(Protocol):
-    """Reads workflows, for those who run them and those who wait for them."""
+    """Reads workflows, for those who run them and those who wait for them. All methods raise Unreachable."""
 
     def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
@@ -226,29 +226,29 @@ class WorkflowStore(Protocol):
         """Fill in input, request and records of `workflows`, one after the other, by one query.
 
         Each is given once it is whole. `enough` is asked whenever one has grown (its `load_bytes`); what it
-        stops is not given, nor what comes after. Raises Unreachable.
+        stops is not given, nor what comes after.
         """
 
     async def states(self, ids: Sequence[str]) -> WorkflowStates:
-        """The states of these workflows, of at least one; unknown ids are left out. Raises Unreachable."""
+        """The states of these workflows, of at least one; unknown ids are left out."""
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
-        """The states of those that have ended, of at least one if there are any. Raises Unreachable."""
+        """The states of those that have ended, of at least one if there are any."""
 
     async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
         """By index in `queries` what was found, and whether that was cut short: then others are unknown.
 
-        Else what has no entry is no workflow. Raises Unreachable.
+        Else what has no entry is no workflow.
         """
 
     async def same_payload(self, new: NewWorkflow) -> bool:
-        """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
+        """Whether the workflow with this id was started with an equal payload."""
 
     async def attributes(self, workflow_id: str) -> str | None:
-        """What it is found by (JSON), as it stands now; None for nothing. Raises Unreachable."""
+        """What it is found by (JSON), as it stands now; None for nothing."""
 
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
-        """The name of a step that is recorded, or ran when its workflow was paused. Raises Unreachable."""
+        """The name of a step that is recorded, or ran when its workflow was paused."""
 
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
@@ -269,7 +269,7 @@ class WorkflowStore(Protocol):
 
 
 class MessageStore(Protocol):
-    """Messages to workflows."""
+    """Messages to workflows. All methods raise Unreachable."""
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """Store a message (JSON text); its id. Under one key once: whoever is in doubt sends again.
@@ -294,23 +294,17 @@ class MessageStore(Protocol):
         """
 
     async def deliver(self) -> Delivered:
-        """Number a batch of messages, and wake the suspended workflows that wait for them.
-
-        Raises Unreachable.
-        """
+        """Number a batch of messages, and wake the suspended workflows that wait for them."""
 
     async def tell(self) -> Delivered:
-        """Wake who waits for what has ended and nobody told of, and cancel the children of the cancelled.
-
-        Raises Unreachable.
-        """
+        """Wake who waits for what has ended and nobody told of, and cancel the children of the cancelled."""
 
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
-        """What has arrived, by index in `inboxes`; no entry where nothing has. Raises Unreachable."""
+        """What has arrived, by index in `inboxes`; no entry where nothing has."""
 
 
 class QueueStore(Protocol):
-    """Queues: how calls enter them, and what code says of them."""
+    """Queues: how calls enter them, and what code says of them. All methods raise Unreachable."""
 
     async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
         """Let workflows with different ids enter one queue by its door, one after the other, in one commit.
@@ -341,7 +335,7 @@ class QueueStore(Protocol):
 
 
 class MapStore(Protocol):
-    """Maps and their items, and other children."""
+    """Maps and their items, and other children. All methods raise Unreachable."""
 
     async def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
         """Of a workflow that was retried: which of the maps of one place `new` is.
@@ -367,26 +361,23 @@ class MapStore(Protocol):
         It tolerates what `new` does, of so many.
 
         Once for each retry, some thousands of them with each call. How it stands then: while it is
-        `reopening` there are more. None if the fence refused. Raises Unreachable.
+        `reopening` there are more. None if the fence refused.
         """
 
     async def free(self, map_id: str) -> bool:
-        """Remove some of what a map over a query or a generator has kept; whether there was anything.
-
-        Raises Unreachable.
-        """
+        """Remove some of what a map over a query or a generator has kept; whether there was anything."""
 
     async def retry_child(self, fence: Fence, child: str) -> bool:
         """Retry a child that failed before its parent was retried; whether it was.
 
-        Nothing is done if the fence refuses. Raises Unreachable.
+        Nothing is done if the fence refuses.
         """
 
     async def look(self, map_id: str) -> MapState | None:
-        """How a map stands. Raises Unreachable."""
+        """How a map stands."""
 
     async def finish(self, map_id: str) -> MapState | None:
-        """End a map all of whose items have ended, if none is left that tells of it. Raises Unreachable."""
+        """End a map all of whose items have ended, if none is left that tells of it."""
 
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
@@ -398,7 +389,7 @@ class MapStore(Protocol):
         """All items are kept: so many, of which so many may fail. As `keep`."""
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
-        """Items of a query (JSON), in their order, those after the first `after`. Raises Unreachable."""
+        """Items of a query (JSON), in their order, those after the first `after`."""
 
     async def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
@@ -411,18 +402,18 @@ class MapStore(Protocol):
         """
 
     async def tell(self, map_id: str, number: int) -> None:
-        """Publish how far it is, at this place of its parent, which runs here. Raises Unreachable."""
+        """Publish how far it is, at this place of its parent, which runs here."""
 
     async def counts(self, map_id: str) -> MapCounts:
-        """How many items ended, and how. Raises Unreachable."""
+        """How many items ended, and how."""
 
     async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """Items that failed, in the order of their ids, those beyond the id `after`. Raises Unreachable."""
+        """Items that failed, in the order of their ids, those beyond the id `after`."""
 
     def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
         """Items as they ended: these, or `limit` of a map over a query whose places begin at `first`.
 
-        It blocks, from any thread, for some seconds at most. In their order. Raises Unreachable.
+        It blocks, from any thread, for some seconds at most. In their order.
         """
 
     def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
@@ -430,7 +421,7 @@ class MapStore(Protocol):
 
 
 class BulkStore(Protocol):
-    """Bulks: verbs that are done to many workflows."""
+    """Bulks: verbs that are done to many workflows. All methods raise Unreachable."""
 
     async def run(self) -> BulkRan:
         """Do a block of one that is due, in one commit. Raises Unreachable: the same may be done again."""
@@ -458,10 +449,10 @@ class MessageQueueStore(Protocol):
 
 
 class ScheduleStore(Protocol):
-    """Schedules. Nothing is held between a look and what is decided by it."""
+    """Schedules. Nothing is held between a look and what is decided by it. All methods raise Unreachable."""
 
     async def due(self) -> ScheduleWork:
-        """What is to be done about schedules. Raises Unreachable."""
+        """What is to be done about schedules."""
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
         """Do what was decided about schedules that are still as they were; nothing about others.
@@ -471,14 +462,14 @@ class ScheduleStore(Protocol):
         """
 
     async def mark_unusable(self, schedule: Unusable) -> None:
-        """Say on a schedule why it can't tick. Raises Unreachable."""
+        """Say on a schedule why it can't tick."""
 
     async def backfill(
         self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
     ) -> int | None:
         """Start these ticks of the past, and note what is left; how many were started.
 
-        None if the schedule has changed. Raises Unreachable.
+        None if the schedule has changed.
         """
 
     async def declare(
@@ -509,7 +500,7 @@ class Pruned:
 
 
 class RetentionStore(Protocol):
-    """For how long ended workflows are kept."""
+    """For how long ended workflows are kept. All methods raise Unreachable."""
 
     async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
         """What functions say, in seconds; None: for ever. All else of `served` says nothing."""
@@ -517,7 +508,7 @@ class RetentionStore(Protocol):
     async def prune(self, keep_s: float, after: Place) -> Pruned:
         """Remove a batch of those that were kept for long enough, the oldest after `after` first.
 
-        `keep_s` is for functions that say nothing; 0: for ever. Raises Unreachable.
+        `keep_s` is for functions that say nothing; 0: for ever.
         """
 
 

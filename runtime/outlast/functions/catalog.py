@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from outlast.core import observations
+from outlast.core import observations, ports
 from outlast.core.observations import Observer
 from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared as DeclaredSchedule
@@ -27,8 +27,8 @@ from outlast.sdk.definitions import WorkflowDefinition
 __all__ = ["ASGIApp", "Catalog", "FunctionBroken", "FunctionFile", "FunctionMissing", "Served", "Target"]
 
 
-class Catalog:
-    """Implements `outlast.core.ports.Catalog`.
+class Catalog(ports.Catalog):
+    """The catalog of one folder.
 
     Lookups read one immutable edition of the folder. `prepare` makes the next one in any thread, `adopt`
     puts it in place; `load` and `reload` do both. A file that no longer imports is broken for itself, as it
@@ -130,7 +130,6 @@ class Catalog:
         return visible_steps(*routes.numbered.get(function, {definition.number: definition}).values())
 
     def version(self, function: str) -> str | None:
-        """The version of the code that serves this name."""
         return self._edition.routes.versions.get(function)
 
     def verify_jwt(self, function: str) -> bool | None:
@@ -143,7 +142,6 @@ class Catalog:
         return self._names.get(definition.fn)
 
     def workflow_names(self) -> list[str]:
-        """The names of all workflows that can run."""
         return list(self._edition.routes.workflows)
 
     def all_workflows(self) -> list[tuple[str, WorkflowDefinition]]:
@@ -151,27 +149,21 @@ class Catalog:
         return [each for file in self.files() if file.error is None for each in file.named_workflows()]
 
     def versions(self) -> dict[str, str]:
-        """The version of each workflow that can run."""
         return self._edition.routes.workflow_versions
 
     def message_queues(self) -> dict[str, list[str]]:
-        """By Supabase Queue, the workflows that consume it."""
         return self._edition.routes.message_queues
 
     def queues(self) -> list[DeclaredQueue]:
-        """The queues of all workflows that can run."""
         return list(self._edition.routes.queues.values())
 
     def schedules(self) -> list[DeclaredSchedule]:
-        """The schedules of all workflows that can run."""
         return self._edition.routes.schedules
 
     def retentions(self) -> dict[str, float | None]:
-        """For how long functions that say so keep what has ended; None: for ever."""
         return declared_retentions(self._edition.routes.workflows)
 
     def broken_files(self) -> list[str]:
-        """The files that can't be loaded: nobody knows what they declare."""
         return [name for name, file in self._edition.files.items() if file.error is not None]
 
     def _tell(self, former: Edition, edition: Edition) -> None:

@@ -14,6 +14,7 @@ from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.host.settings import Settings
 from outlast.sdk.context import MakeClients
+from outlast.store.sessions import PostgresSessions
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
@@ -26,7 +27,6 @@ from outlast.web.callers.stored import Stored
 from outlast.web.callers.tokens import Tokens
 from outlast.web.dashboard.gate import Gate
 from outlast.web.dashboard.pages import Pages
-from outlast.web.dashboard.sessions import SessionRows
 from outlast.web.dashboard.static import Assets
 from outlast.web.dashboard.viewers import Keys
 from outlast.web.dashboard.views import RAIL
@@ -60,7 +60,7 @@ def web_floor(
     schema_current: Callable[[], Awaitable[bool]],
     scrape: Scrape | None = None,
     read_lines: ReadLines = no_lines,
-    sessions: SessionRows | None = None,
+    sessions: PostgresSessions | None = None,
 ) -> WebFloor:
     """Must be called on the event loop that it is to serve on.
 

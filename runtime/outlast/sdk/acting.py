@@ -114,11 +114,9 @@ class SyncActs(Acts):
     """The same of a handle in a `def` function, where each is done at once."""
 
     def pause(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
-        """As `Acts.pause`."""
         return super().pause(why=why)  # type: ignore[return-value]  # it is done by then
 
     def resume(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
-        """As `Acts.resume`."""
         return super().resume(why=why)  # type: ignore[return-value]
 
     def fork(  # type: ignore[override]
@@ -129,7 +127,6 @@ class SyncActs(Acts):
         children: Literal["reuse", "new"] = "reuse",
         why: str | None = None,
     ) -> dict[str, Any]:
-        """As `Acts.fork`."""
         return super().fork(from_, input=input, children=children, why=why)  # type: ignore[return-value]
 
     def settle(  # type: ignore[override]
@@ -141,15 +138,12 @@ class SyncActs(Acts):
         name: str | None = None,
         why: str | None = None,
     ) -> dict[str, Any]:
-        """As `Acts.settle`."""
         return super().settle(step, output, error=error, name=name, why=why)  # type: ignore[return-value]
 
     def set_attributes(  # type: ignore[override]
         self, attributes: Mapping[str, str | float | bool | None], *, why: str | None = None
     ) -> dict[str, Any]:
-        """As `Acts.set_attributes`."""
         return super().set_attributes(attributes, why=why)  # type: ignore[return-value]
 
     def delete(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
-        """As `Acts.delete`."""
         return super().delete(why=why)  # type: ignore[return-value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 
+from outlast.store.sessions import PostgresSessions
 from outlast.web.callbacks.pages import asks
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit, keep_who, who_called
@@ -14,7 +15,7 @@ from outlast.web.dashboard.forms import CSRF, CSRF_HEADER, read_fields
 from outlast.web.dashboard.guesses import Guesses
 from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.safety import DASHBOARD, Guarded, check_same_origin
-from outlast.web.dashboard.sessions import SessionRows, Sessions, cookies_of, set_cookie
+from outlast.web.dashboard.sessions import Sessions, cookies_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
 from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, here, sign_in_at, way_on, with_way
 from outlast.web.http.answers import Answer, json_answer, text_pairs
@@ -33,7 +34,7 @@ class Gate:
     """Lets in who has signed in, and who sends a key with the call."""
 
     def __init__(
-        self, rows: SessionRows, keys: Keys, admission: Admission, audit: Audit, pages: Pages
+        self, rows: PostgresSessions, keys: Keys, admission: Admission, audit: Audit, pages: Pages
     ) -> None:
         self._sessions = Sessions(rows, keys)
         self._keys = keys

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from outlast.store.sessions import PostgresSessions
 from outlast.web.dashboard.safety import DASHBOARD
 from outlast.web.dashboard.viewers import Key, Keys, Viewer, mark_of
 from outlast.web.http.calls import Call
@@ -17,19 +18,6 @@ COOKIE = "outlast_session"
 LASTS_S = 12 * 3600
 COOKIES_MAX = 4
 _ID_CHARS_MAX = 100
-
-
-class SessionRows(Protocol):
-    """Where sessions are kept. All methods raise Unreachable."""
-
-    async def open(self, id_hash: bytes, key_mark: bytes, lasts_s: float) -> None:
-        """Begin a session, which is over after `lasts_s` seconds."""
-
-    async def find(self, id_hash: bytes) -> bytes | None:
-        """The key's mark of a session that isn't over."""
-
-    async def close(self, id_hash: bytes) -> None:
-        """End a session for good."""
 
 
 class Session(NamedTuple):
@@ -42,7 +30,7 @@ class Session(NamedTuple):
 class Sessions:
     """Begins, finds and ends sessions. All methods raise DatabaseUnavailable."""
 
-    def __init__(self, rows: SessionRows, keys: Keys) -> None:
+    def __init__(self, rows: PostgresSessions, keys: Keys) -> None:
         self._rows = rows
         self._keys = keys
 
