@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from outlast.cli.command import Command, Host, host_options
-from outlast.cli.keys import key_argument
-from outlast.cli.kinds import filter_options
+from outlast.cli.kinds import filter_options, key_argument
 from outlast.cli.screen import compact, plain_text, say
 from outlast.cli.tables import print_listing
 from outlast.core.resources import EVENTS, WORKFLOWS, path_of

@@ -1,7 +1,8 @@
-"""Values that commands take, by their kinds, and the filters of listings as options."""
+"""Values that commands take, by their kinds; keys, which shells complete; filters as options."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from outlast.core.clock import Clock
-from outlast.core.resources import Filter, Kind
+from outlast.core.resources import Filter, Kind, Resource
 from outlast.core.status import Status
 from outlast.core.values import parse_duration, parse_rate, read_value
 from outlast.core.verbs import Argument
@@ -156,3 +158,43 @@ def given_filters(options: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if value not in (None, "", ())
     }
+
+
+OFFERED_MAX = 50
+
+
+class KeyOf(click.ParamType[str]):
+    """A key of a resource; it may be any text."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.name = resource.key
+        self._resource = resource
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The key as given."""
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Those that begin so; none where no host answers, and never an error on the prompt."""
+        with contextlib.suppress(Exception), ctx:
+            return [
+                CompletionItem(each[self.name], help=each.get("status"))
+                for each in self._first(ctx.params)
+                if each[self.name].startswith(incomplete) and each[self.name].isprintable()
+            ]
+        return []
+
+    def _first(self, options: dict[str, Any]) -> list[dict[str, Any]]:
+        from outlast.cli.command import connect
+
+        remote = connect(options.get("url"), options.get("env_file"))
+        found = remote.get(self._resource.path, limit=OFFERED_MAX).document()
+        return found.get(self._resource.name) or []
+
+
+def key_argument(resource: Resource) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The argument that names one row; commands take it as `item`."""
+    metavar = "ID" if resource.key.endswith("_id") else resource.key.upper()
+    return click.argument("item", metavar=metavar, type=KeyOf(resource))

@@ -9,8 +9,7 @@ import click
 
 from outlast.cli.cells import columns_of, pairs_of
 from outlast.cli.command import Command, CommandGroup, Host, host_options
-from outlast.cli.keys import key_argument
-from outlast.cli.kinds import filter_options, given_filters
+from outlast.cli.kinds import filter_options, given_filters, key_argument
 from outlast.cli.screen import is_terminal, plain_text, print_json, print_pairs, print_table
 from outlast.cli.verbs import verb_command
 from outlast.core.resources import RESOURCES, Resource, path_of

@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from outlast.cli.command import Command, Host, host_options
-from outlast.cli.keys import KeyOf, key_argument
-from outlast.cli.kinds import Decorator, filter_options, given_filters, kind_of, sent
+from outlast.cli.kinds import Decorator, KeyOf, filter_options, given_filters, key_argument, kind_of, sent
 from outlast.cli.screen import Column, plain_text, print_json, print_table, say
 from outlast.core.resources import FOUND_BY, Kind, path_of
 from outlast.core.verbs import BULK, Argument, Verb

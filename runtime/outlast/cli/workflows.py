@@ -11,7 +11,7 @@ from outlast.cli.check import export
 from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import key_option, read_data
 from outlast.cli.events import events
-from outlast.cli.keys import key_argument
+from outlast.cli.kinds import key_argument
 from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
 from outlast.cli.tables import print_row, resource_commands
 from outlast.core.clock import Clock, monotonic

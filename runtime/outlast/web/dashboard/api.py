@@ -11,8 +11,7 @@ from pydantic_core import from_json, to_json
 from starlette.types import ASGIApp, Message
 
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
-from outlast.web.dashboard.hidden import check_filters, hide
-from outlast.web.dashboard.viewers import Viewer, viewer_refused
+from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_refused
 from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Pairs
 from outlast.web.http.calls import Call, Sendable

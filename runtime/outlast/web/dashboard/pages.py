@@ -8,31 +8,37 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outlast.core.verbs import VERBS
-from outlast.web.dashboard.allowed import DANGEROUS
-from outlast.web.dashboard.hidden import HIDDEN
+from outlast.core.verbs import CANCEL, DELETE, DRAIN_QUEUE, VERBS
 from outlast.web.dashboard.inputs import typed_example
 from outlast.web.dashboard.shown import (
     begins,
+    clock,
     cut,
     decoded,
+    exact,
     in_line,
     loose,
     number,
     preview,
     request_text,
+    seconds_between,
+    sign,
     size,
+    span,
+    standing,
     visible,
 )
-from outlast.web.dashboard.signs import sign, standing
 from outlast.web.dashboard.static import Assets
-from outlast.web.dashboard.times import clock, exact, seconds_between, span
+from outlast.web.dashboard.viewers import HIDDEN
 from outlast.web.dashboard.ways import part, workflow_url
 from outlast.web.http.answers import Answer, Pairs
 from outlast.web.http.calls import Call
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+DANGEROUS = frozenset({CANCEL.name, DELETE.name, DRAIN_QUEUE.name})
+"""What can't be taken back."""
 
 _PAST = {each.name: each.past for each in VERBS}
 """What a page tells whose address says `done=VERB`."""

@@ -9,11 +9,11 @@ from typing import Any
 from outlast.core.lines import LINES_MAX
 from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, STEPS, WORKFLOW, WORKFLOWS, path_of
 from outlast.core.status import LIVE, Status
-from outlast.web.dashboard.allowed import allowed_verbs
+from outlast.core.verbs import BULK, PAUSE, RESUME, SEND, SETTLE, VERBS, Verb
 from outlast.web.dashboard.asked import Asked, cursor_in
-from outlast.web.dashboard.hidden import HIDDEN
 from outlast.web.dashboard.shown import decoded, loose
 from outlast.web.dashboard.steps import steps_page
+from outlast.web.dashboard.viewers import HIDDEN
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import ProblemError
 
@@ -93,3 +93,18 @@ def _large(run: Mapping[str, Any]) -> Mapping[str, Any]:
         return {}
     found: dict[str, Any] = decoded(large)
     return found
+
+
+def allowed_verbs(run: Mapping[str, Any]) -> list[Verb]:
+    """The verbs for a workflow as the API shows it, those first that mend."""
+    status, held = Status(run["status"]), run.get("held") is not None
+    return [each for each in VERBS if each.noun is WORKFLOWS and each.of_one and _fits(each, status, held)]
+
+
+def _fits(verb: Verb, status: Status, held: bool) -> bool:
+    """By the table of changes; what is held is what can be resumed, and of live ones what can be settled."""
+    if verb in (SEND, BULK) or status not in verb.statuses:
+        return False
+    if verb is RESUME or (verb is SETTLE and status in LIVE):
+        return held
+    return not (verb is PAUSE and held)

@@ -1,13 +1,16 @@
-"""How values look on a page: texts, numbers, recorded JSON. Hostile text is shown, never obeyed."""
+"""How values look on a page: texts, numbers, times, statuses, JSON. Hostile text is shown, never obeyed."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from outlast.core.clock import machine_now
 from outlast.observe.redaction import redactor
 from outlast.web.dashboard.written import Recorded
 
@@ -129,3 +132,104 @@ def size(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
+
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def moment(at: str | datetime | None) -> datetime | None:
+    """A time out of a document, in UTC."""
+    if not at:
+        return None
+    found = at if isinstance(at, datetime) else datetime.fromisoformat(at)
+    return found.astimezone(UTC)
+
+
+def clock(at: str | datetime | None) -> str:
+    """`29 Nov 09:12:22`; of another year `29 Nov 2025 09:12`. It is UTC."""
+    found = moment(at)
+    if found is None:
+        return ""
+    other = found.year != machine_now().year
+    return f"{found.day} {found:%b %Y %H:%M}" if other else f"{found.day} {found:%b %H:%M:%S}"
+
+
+def exact(at: str | datetime | None) -> str:
+    """`2026-11-29 09:12:22.123 UTC`."""
+    found = moment(at)
+    return "" if found is None else f"{found:%Y-%m-%d %H:%M:%S}.{found.microsecond // 1000:03d} UTC"
+
+
+def seconds_between(begin: str | datetime | None, end: str | datetime | None) -> float | None:
+    """From one time to the other, or until now; None without a begin."""
+    began = moment(begin)
+    return None if began is None else max(0.0, ((moment(end) or machine_now()) - began).total_seconds())
+
+
+def span(seconds: float | None) -> str:
+    """`12 ms`, `1.24 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    for place, (unit_s, unit) in enumerate(_UNITS):
+        if seconds >= unit_s:
+            lower_s, lower = (*_UNITS, (1, "s"))[place + 1]
+            return f"{int(seconds // unit_s)} {unit} {int(seconds % unit_s // lower_s):02d} {lower}"
+    raise AssertionError(seconds)
+
+
+SIGNS = {
+    "SUCCESS": ("check", "good"),
+    "ERROR": ("cross", "bad"),
+    "EXHAUSTED": ("flame", "bad"),
+    "CANCELLED": ("slash", "quiet"),
+    "PENDING": ("play", "live"),
+    "RUNNING": ("play", "live"),
+    "ENQUEUED": ("queue", "wait"),
+    "SLEEPING": ("moon", "wait"),
+    "RECEIVING": ("inbox", "wait"),
+    "WAITING": ("hourglass", "wait"),
+    "HELD": ("pause", "warn"),
+    "PAUSED": ("pause", "warn"),
+    "active": ("check", "good"),
+    "paused": ("pause", "warn"),
+    "orphaned": ("unlink", "warn"),
+    "ended": ("slash", "quiet"),
+    "unusable": ("cross", "bad"),
+    "done": ("check", "good"),
+    "refused": ("slash", "warn"),
+    "failed": ("cross", "bad"),
+    "skipped": ("slash", "quiet"),
+    "late": ("hourglass", "warn"),
+    "missed": ("cross", "warn"),
+    "alive": ("check", "good"),
+    "lost": ("cross", "bad"),
+    "left": ("slash", "quiet"),
+    "built_in": ("check", "quiet"),
+    "served": ("check", "good"),
+    "not_served": ("unlink", "warn"),
+}
+"""Icon and tone of each status that is shown: it is never told by its colour alone."""
+
+
+def sign(status: str) -> Mapping[str, str]:
+    """How a status looks: `icon`, `tone` and the `word`."""
+    icon, tone = SIGNS.get(status, ("dot", "quiet"))
+    return {"icon": icon, "tone": tone, "word": status.replace("_", " ").capitalize()}
+
+
+def standing(row: Mapping[str, Any]) -> str:
+    """The status that is shown of a workflow: a hold says more than PENDING does."""
+    waiting = str(row.get("waiting_on") or "")
+    if row["status"] in ("PENDING", "ENQUEUED"):
+        if waiting.startswith("paused"):
+            return "PAUSED"
+        if waiting.startswith("held"):
+            return "HELD"
+        if row["status"] == "PENDING" and waiting:
+            return "SLEEPING" if waiting.startswith("sleep") else "WAITING"
+        return "RUNNING" if row["status"] == "PENDING" else "ENQUEUED"
+    return str(row["status"])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.clock import machine_now
-from outlast.web.dashboard.times import moment
+from outlast.web.dashboard.shown import moment
 
 WIDTH = 1000
 """Units of a bar's picture: it is stretched to the width of its column."""
