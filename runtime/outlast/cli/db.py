@@ -13,7 +13,7 @@ from outlast.cli.command import CommandGroup, env_file_option, json_option, read
 from outlast.cli.embedded import psql, reset, url
 from outlast.cli.failures import CommandFailed
 from outlast.cli.files import print_written, write_new
-from outlast.cli.screen import Column, print_json, print_table, say
+from outlast.cli.screen import Column, print_json, print_table, say, tell
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
@@ -60,13 +60,9 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
         if settings.db_url is None:
             asyncio.run(play_supabase(database))
         applied = asyncio.run(apply(database))
-    if as_json:
-        print_json({"database": _name(settings), "applied": [_migration_row(each) for each in applied]})
-        return
-    for migration in applied:
-        click.echo(f"applied {migration.path.name}")
-    if not applied:
-        click.echo("the schema is up to date")
+    document = {"database": _name(settings), "applied": [_migration_row(each) for each in applied]}
+    told = [f"applied {each.path.name}" for each in applied] or ["the schema is up to date"]
+    tell(document, *told, as_json=as_json)
 
 
 @db.command()
@@ -125,7 +121,7 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
         if not dry_run:
             removed = asyncio.run(upkeep.prune(database, keep_s))
             text = f"removed {removed} ended workflow{'' if removed == 1 else 's'}"
-            print_json({"removed": removed}) if as_json else click.echo(text)
+            tell({"removed": removed}, text, as_json=as_json)
             return
         rows = asyncio.run(upkeep.prunable(database, keep_s))
     if as_json:
@@ -160,12 +156,8 @@ def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
     from outlast.cli.db import write_wake
 
     path, written = write_wake(url, every_s, folder)
-    if as_json:
-        print_json({"path": str(path), "written": written})
-    elif written:
-        click.echo(f"wrote {path}: apply it with `supabase db push`")
-    else:
-        click.echo(f"{path} is there already")
+    told = f"wrote {path}: apply it with `supabase db push`" if written else f"{path} is there already"
+    tell({"path": str(path), "written": written}, told, as_json=as_json)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.failures import CommandFailed
-from outlast.cli.screen import print_json
+from outlast.cli.screen import tell
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
@@ -32,10 +32,7 @@ def url(env_file: Path | None, as_json: bool) -> None:
     settings = _embedded(env_file)
     with EmbeddedPostgres.start(settings.home) as server:
         found = server.url
-    if as_json:
-        print_json({"url": found})
-    else:
-        click.echo(found)
+    tell({"url": found}, found, as_json=as_json)
 
 
 @click.command(
@@ -84,11 +81,8 @@ def reset(yes: bool, env_file: Path | None, as_json: bool) -> None:
         if not asyncio.run(make_anew(maintenance)):
             raise CommandFailed("in_use", "a host serves from the database: stop it first")
         applied = asyncio.run(_prepare(Database.at(server.url, "outlast/cli")))
-    if as_json:
-        print_json({"database": "embedded", "applied": applied})
-    else:
-        for file in applied:
-            click.echo(f"applied {file}")
+    told = (f"applied {file}" for file in applied)
+    tell({"database": "embedded", "applied": applied}, *told, as_json=as_json)
 
 
 async def _prepare(database: Database) -> list[str]:

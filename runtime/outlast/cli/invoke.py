@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import key_option, read_data
 from outlast.cli.failures import CommandFailed
-from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
+from outlast.cli.screen import escaped_lines, is_terminal, print_json, say, tell
 from outlast.core.clock import monotonic
 from outlast.core.names import is_function_name
 from outlast.core.printable import escape
@@ -200,10 +200,7 @@ def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json:
             http_status=answer.status,
             body=decoded(answer),
         )
-    if as_json:
-        print_json({"workflow_id": workflow_id, "ended": pending is None})
-    else:
-        click.echo(escape(workflow_id))
+    tell({"workflow_id": workflow_id, "ended": pending is None}, escape(workflow_id), as_json=as_json)
 
 
 def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:

@@ -82,6 +82,15 @@ def print_json(document: Any) -> None:
     click.echo(readable_json(document) if is_terminal() else compact(document))
 
 
+def tell(document: Any, *lines: str, as_json: bool) -> None:
+    """A document for programs, or else what people read in its place."""
+    if as_json:
+        print_json(document)
+        return
+    for line in lines:
+        click.echo(line)
+
+
 def readable_json(document: Any) -> str:
     """JSON over several lines, for people."""
     return escape_json(json.dumps(document, ensure_ascii=False, indent=2))

@@ -9,7 +9,7 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.failures import CommandFailed
-from outlast.cli.screen import print_json
+from outlast.cli.screen import tell
 from outlast.core.clock import Clock
 
 EXPIRES_S_MAX = 7 * 86_400
@@ -72,7 +72,4 @@ def token(
     if email is not None:
         claims["email"] = email
     signed = jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
-    if as_json:
-        print_json({"token": signed, "claims": claims})
-    else:
-        click.echo(signed)
+    tell({"token": signed, "claims": claims}, signed, as_json=as_json)

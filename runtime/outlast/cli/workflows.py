@@ -12,7 +12,7 @@ from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import key_option, read_data
 from outlast.cli.events import events
 from outlast.cli.kinds import key_argument
-from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
+from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json, tell
 from outlast.cli.tables import print_row, resource_commands
 from outlast.core.clock import Clock, monotonic
 from outlast.core.resources import WORKFLOWS, path_of
@@ -74,10 +74,7 @@ def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> Non
     path = path_of(SEND.paths[1], item, topic) if topic else path_of(SEND.paths[0], item)
     headers = {"content-type": "application/json", "idempotency-key": key}
     sent = remote.check(remote.call("POST", path, headers=headers, body=data)).document()
-    if host.as_json:
-        print_json(sent)
-    else:
-        click.echo(f"sent {plain_text(sent.get('message_id'))}")
+    tell(sent, f"sent {plain_text(sent.get('message_id'))}", as_json=host.as_json)
 
 
 workflows = resource_commands(WORKFLOWS, show, events, wait, send, export)
