@@ -207,16 +207,65 @@ def test_an_environment_that_is_none_is_refused_unseen(files: Project, table: st
     assert SECRET not in str(refusal.value)
 
 
-def test_the_config_file_takes_references_where_the_cli_does(
+SETTINGS = '[functions.a]\nenabled = "env(T_ON)"\nverify_jwt = "env(T_JWT)"\nentrypoint = "env(T_FILE)"\n'
+
+
+def test_settings_of_functions_are_looked_up_where_their_variables_are(
     files: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("T_OFF", "false")
-    files.write(
-        "supabase/config.toml",
-        '[functions.a]\nenabled = "env(T_OFF)"\nverify_jwt = "env(T_UNSET)"\nentrypoint = "env(T_UNSET)"\n',
-    )
-    found = Settings.load().functions_config["a"]
-    assert (found.enabled, found.verify_jwt, found.entrypoint) == (False, None, None)
+    files.write("supabase/config.toml", SETTINGS)
+    files.write("functions/.env", "T_JWT=true\nT_FILE=functions/all.py\n")
+    files.write(".env", "T_ON=false\nT_JWT=false\nT_FILE=functions/env.py\n")
+    monkeypatch.setenv("T_FILE", "functions/process.py")
+    said = (False, True, "functions/process.py")
+    at_the_start = Settings.load().functions_config["a"]
+    assert (at_the_start.enabled, at_the_start.verify_jwt, at_the_start.entrypoint) == said
+    later = files.declare().functions["a"]
+    assert (later.enabled, later.verify_jwt, later.entrypoint) == said
+    files.write(".env", "T_ON=true\n")
+    assert files.declare().functions["a"].enabled
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '[functions.a]\nenabled = "env(T_GONE)"',
+            r"functions\.a\.enabled=env\(T_GONE\): .*, or write true or",
+        ),
+        (
+            '[functions.a]\nverify_jwt = "env(T_EMPTY)"',
+            r"functions\.a\.verify_jwt=env\(T_EMPTY\): .* true or",
+        ),
+        (
+            '[functions.a]\nentrypoint = "env(T_GONE)"',
+            r"functions\.a\.entrypoint=env\(T_GONE\): .* the path$",
+        ),
+        ('[api]\nexternal_url = "env(T_GONE)"', r"api\.external_url=env\(T_GONE\): .*, or set SUPABASE_URL$"),
+    ],
+)
+def test_a_setting_whose_variable_is_not_set_is_refused(files: Project, line: str, said: str) -> None:
+    """The Supabase CLI takes the reference for the value, which is then no word, no file, no address."""
+    files.write("supabase/config.toml", "")
+    files.declare()
+    files.write(".env", "T_EMPTY=\n")
+    files.write("supabase/config.toml", line)
+    looks = (Settings.load, files.declare) if "functions" in line else (Settings.load,)
+    for look in looks:
+        with pytest.raises(OutlastError, match=r"^supabase/config\.toml: " + said) as refusal:
+            look()
+        assert "\n" not in str(refusal.value)
+
+
+def test_the_project_s_address_is_looked_up_in_the_files_too(files: Project) -> None:
+    files.write("supabase/config.toml", '[api]\nexternal_url = "env(T_API)"\n')
+    files.write("another", "T_API=https://x.example\n")
+    assert Settings.load(env_file="another").supabase_url == "https://x.example"
+    files.write("theirs/.env", "T_API=https://y.example\n")
+    files.write(".env", "OUTLAST_FUNCTIONS=theirs\n")
+    assert Settings.load().supabase_url == "https://y.example"
+    files.write(".env", "SUPABASE_URL=https://z.example\n")
+    assert Settings.load().supabase_url == "https://z.example", "nothing refers to it, then"
 
 
 # --- Supabase's names ---------------------------------------------------------------------------------------
@@ -272,6 +321,18 @@ NEEDED = os.environ["T_NEEDED"]
 def {name}() -> str:
     return NEEDED
 """
+
+
+def test_list_tells_of_a_function_that_a_file_disables(outlast: Runs, files: Project) -> None:
+    files.write("functions/token.py", "raise SystemExit('imported')")
+    files.write("supabase/config.toml", '[functions.token]\nenabled = "env(T_ON)"\n')
+    files.write(".env", "T_ON=false\n")
+    (row,) = json.loads(outlast("list", "--json").out)["functions"]
+    assert row["enabled"] is False
+    (files.folder / ".env").unlink()
+    ran = outlast("list")
+    assert ran.status == 1
+    assert "functions.token.enabled=env(T_ON): the variable is not set" in ran.err
 
 
 def test_list_loads_functions_as_the_host_does(outlast: Runs, files: Project) -> None:

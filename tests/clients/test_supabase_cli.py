@@ -153,11 +153,11 @@ def test_what_we_document_is_valid_in_a_config_of_its_own(
     assert_done(supabase(tmp_path, "init", "--yes"))
     config = tmp_path / "supabase" / "config.toml"
     monkeypatch.chdir(tmp_path)
-    assert read_functions() == {}, "what it writes by itself is none of ours"
+    assert read_functions(dict) == {}, "what it writes by itself is none of ours"
     config.write_text(config.read_text() + documented)
     made(tmp_path)
     assert (tmp_path / "supabase" / "functions" / "theirs" / "index.ts").is_file()
-    found = read_functions()
+    found = read_functions(dict)
     assert found["checkout"].entrypoint == "./functions/checkout/main.py"
     assert found["checkout"].verify_jwt is False
     assert found["checkout"].env == {"PAYMENTS_KEY": "env(CHECKOUT_PAYMENTS_KEY)"}

@@ -319,7 +319,8 @@ def test_functions_of_the_folder_are_called_by_their_names(project: pytest.Pytes
     )
     project.path.joinpath("functions.py").unlink()
     supabase = project.mkdir("supabase")
-    supabase.joinpath("config.toml").write_text("[functions.hello]\nverify_jwt = false\n")
+    supabase.joinpath("config.toml").write_text("[functions.hello]\nverify_jwt = 'env(T_HELLO_ASKS)'\n")
+    project.path.joinpath(".env").write_text("T_HELLO_ASKS=false\n")
     assert passed(project, "functions") == 3
 
 

@@ -6,20 +6,22 @@ stack, and it is committed: they are never trusted here.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from outlast.core.errors import OutlastError
-from outlast.host.setting_kinds import shorten
+from outlast.host.env_files import read_common
+from outlast.host.setting_kinds import functions_folder, shorten
 
 CONFIG_TOML = Path("supabase/config.toml")
 _REFERENCE = re.compile(r"env\((.+)\)")
@@ -44,7 +46,10 @@ class FunctionSettings(BaseModel):
     """As written: `env(NAME)` stands for a variable's value."""
 
 
+_URL = "SUPABASE_URL"
 _SWITCHES = ("enabled", "verify_jwt")
+_OTHERWISE = {**dict.fromkeys(_SWITCHES, "write true or false"), "entrypoint": "write the path"}
+"""The keys that are settings, and what may be written in place of a reference."""
 _WORDS = {"true": True, "false": False}
 _TABLES = TypeAdapter(dict[str, FunctionSettings])
 
@@ -52,26 +57,48 @@ _TABLES = TypeAdapter(dict[str, FunctionSettings])
 class ConfigToml(PydanticBaseSettingsSource):
     """The file as a source of settings."""
 
+    def __init__(self, settings_cls: type[BaseSettings], env_file: Path | None) -> None:
+        """`env_file` is the project's file of variables."""
+        super().__init__(settings_cls)
+        self._env_file = env_file
+
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Unused: `__call__` gives all at once."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """The values, by alias. Raises ConfigTomlError."""
+        """The values, by alias. Raises ConfigTomlError, and EnvFileError if one refers to a variable."""
         document = _document()
+        if not document:
+            return {}
+        stronger = self.current_state
+        folder = Path(stronger.get("OUTLAST_FUNCTIONS") or functions_folder())
+        references = References(lambda: known_variables(self._env_file, folder.absolute()))
         found: dict[str, Any] = {}
         if document.get("functions"):
-            found[str(CONFIG_TOML)] = _tables(document)
+            found[str(CONFIG_TOML)] = _tables(document, references)
         api = document.get("api")
-        if isinstance(api, dict) and api.get("external_url"):
-            found["SUPABASE_URL"] = _substitute(api["external_url"])
-        return {name: value for name, value in found.items() if value is not None}
+        if isinstance(api, dict) and api.get("external_url") and not stronger.get(_URL):
+            otherwise = f"set {_URL}"
+            found[_URL] = references.replace("api.external_url", api["external_url"], otherwise)
+        return found
 
 
-def read_functions() -> dict[str, FunctionSettings]:
-    """The tables of all functions as they are now. Raises ConfigTomlError."""
+def known_variables(env_file: Path | None, functions: Path) -> dict[str, str]:
+    """What `env(NAME)` is looked up in: the process's environment, `functions/.env`, the project's file.
+
+    Raises EnvFileError.
+    """
+    return {**read_common(env_file, functions, tell=lambda _: None), **os.environ}
+
+
+def read_functions(variables: Callable[[], Mapping[str, str]]) -> dict[str, FunctionSettings]:
+    """The tables of all functions as they are now. `variables` is asked where one is referred to.
+
+    Raises ConfigTomlError, and what `variables` raises.
+    """
     try:
-        return _TABLES.validate_python(_tables(_document()) or {})
+        return _TABLES.validate_python(_tables(_document(), References(variables)) or {})
     except ValidationError as error:
         detail = error.errors()[0]
         raise ConfigTomlError(refused_table(detail["loc"], detail)) from None
@@ -108,16 +135,38 @@ def _document() -> dict[str, Any]:
         raise ConfigTomlError(f"{CONFIG_TOML} can't be read ({error}): make it a readable text") from error
 
 
-def _tables(document: dict[str, Any]) -> Any:
+class References:
+    """The Supabase CLI's `env(NAME)` in settings, and what they stand for."""
+
+    def __init__(self, variables: Callable[[], Mapping[str, str]]) -> None:
+        """`variables` is asked once, and only if there is a reference: it reads files."""
+        self._variables = functools.cache(variables)
+
+    def replace(self, key: str, value: Any, otherwise: str) -> Any:
+        """`value`, or that of the variable which it names. Raises ConfigTomlError where that is set nowhere.
+
+        A default in its place would serve what was to be disabled, or ask nobody for a token.
+        """
+        if not isinstance(value, str) or not is_reference(value):
+            return value
+        found = resolve(value, self._variables())
+        if found is None:
+            raise ConfigTomlError(
+                f"{CONFIG_TOML}: {key}={shorten(value)}: the variable is not set: set it in the environment, "
+                f"in functions/.env or .env, or {otherwise}"
+            )
+        return found
+
+
+def _tables(document: dict[str, Any], references: References) -> Any:
     """`[functions]`, with `env(NAME)` replaced where no secrets are; what isn't a table is left as it is."""
     tables = document.get("functions")
     if not isinstance(tables, dict):
         return tables
     return {
         name: {
-            key: each
+            key: _read_setting(name, key, value, references) if key in _OTHERWISE else value
             for key, value in table.items()
-            if (each := value if key == "env" else _read_setting(key, value)) is not None
         }
         if isinstance(table, dict)
         else table
@@ -125,14 +174,7 @@ def _tables(document: dict[str, Any]) -> Any:
     }
 
 
-def _read_setting(key: str, value: Any) -> Any:
+def _read_setting(function: str, key: str, value: Any, references: References) -> Any:
     """One key's value. Only a variable may say true or false as a text: `"no"` would open a function."""
-    found = _substitute(value)
-    if key in _SWITCHES and found is not value and found is not None:
-        return _WORDS.get(found.strip().lower(), found)
-    return found
-
-
-def _substitute(value: Any) -> Any:
-    """`value` with the Supabase CLI's `env(NAME)` replaced; None where that variable is not set."""
-    return resolve(value, os.environ) if isinstance(value, str) else value
+    found = references.replace(f"functions.{function}.{key}", value, _OTHERWISE[key])
+    return _WORDS.get(found.strip().lower(), found) if key in _SWITCHES and found is not value else found

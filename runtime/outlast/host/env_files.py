@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from outlast.core.errors import OutlastError
+
+ENV_NAME = ".env"
+RESERVED = "SUPABASE_"
+"""Names that begin so are Supabase's own: files of functions can't set them."""
 
 
 class EnvFileError(OutlastError):
@@ -32,6 +37,26 @@ def read_env_file(path: Path) -> dict[str, str]:
             f"{os.path.relpath(path)} can't be read ({reason}): make it a readable text"
         ) from None
     return {name: value for name, value in found.items() if value is not None}
+
+
+def read_common(env_file: Path | None, functions: Path, tell: Callable[[str], None]) -> dict[str, str]:
+    """What the files that all functions share say: `functions/.env` over the project's own.
+
+    The project's own may set all names, Supabase's too. `tell` gets a line for each variable that is skipped.
+    Raises EnvFileError.
+    """
+    of_project = read_env_file(env_file) if env_file else {}
+    return {**of_project, **read_own(functions / ENV_NAME, functions, tell)}
+
+
+def read_own(path: Path, functions: Path, tell: Callable[[str], None]) -> dict[str, str]:
+    """What a file within the folder of functions says, see `read_common`."""
+    found = read_env_file(path)
+    for name in found:
+        if name.startswith(RESERVED):
+            shown = f"{functions.name}/{path.relative_to(functions)}"
+            tell(f"{shown}: {name} was skipped: names that begin with {RESERVED} are Supabase's own")
+    return {name: value for name, value in found.items() if not name.startswith(RESERVED)}
 
 
 def check_lines(path: Path) -> None:

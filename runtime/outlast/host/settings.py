@@ -232,7 +232,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """pydantic-settings' hook: which sources, the strongest first."""
-        return init_settings, env_settings, dotenv_settings, ConfigToml(settings_cls)
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        path = dotenv_settings.env_file
+        env_file = path if isinstance(path, Path) else None
+        return init_settings, env_settings, dotenv_settings, ConfigToml(settings_cls, env_file)
 
     @model_validator(mode="after")
     def _fit(self) -> Settings:

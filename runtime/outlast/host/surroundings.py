@@ -20,17 +20,22 @@ from outlast.functions.declared import Declarations, Declared
 from outlast.functions.folder import scan
 from outlast.host.children import let_children_inherit
 from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolve
-from outlast.host.env_files import EnvFileError, read_env_file
+from outlast.host.env_files import (
+    ENV_NAME,
+    RESERVED,
+    EnvFileError,
+    read_common,
+    read_env_file,
+    read_own,
+)
 from outlast.host.settings import Settings
 from outlast.observe.redaction import passwords_of, redactor, secrets_among
 from outlast.sdk.environment import environment, install
 
-RESERVED = "SUPABASE_"
 WITHHELD = frozenset({"SUPABASE_JWT_SECRET"})
 """For the host alone: whoever has one can sign tokens for anybody. `[functions.NAME.env]` may hand it on."""
 _SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
 """The private members of a JSON Web Key (RFC 7518, section 6): they sign, the others only verify."""
-ENV_NAME = ".env"
 _logger = logging.getLogger("outlast")
 
 
@@ -86,10 +91,10 @@ class Surroundings:
         Warns of what is skipped, once.
         """
         with self._lock, environment(None):
-            tables = read_functions()
             common = self._common()
-            self._export(common)
             known = {**common, **self._own}
+            tables = read_functions(lambda: known)
+            self._export(common)
             names = {name for name in tables if is_function_name(name)} | _with_env_file(self._folder)
             declared = {
                 name: self._declare_function(name, tables.get(name, FunctionSettings()), known)
@@ -98,10 +103,8 @@ class Surroundings:
             return Declarations(declared, common, CONFIG_TOML.parent.absolute(), str(CONFIG_TOML))
 
     def _common(self) -> dict[str, str]:
-        """What the files that all share say. The project's own may set all names, Supabase's too."""
-        of_project = read_env_file(self._env_file) if self._env_file else {}
-        of_functions = self._without_reserved(self._folder / ENV_NAME, read_env_file(self._folder / ENV_NAME))
-        common = {**of_project, **of_functions}
+        """What the files that all share say, but for what the process's environment says."""
+        common = read_common(self._env_file, self._folder, self._tell)
         redactor.conceal(secrets_among(common))
         return {name: value for name, value in common.items() if name not in self._own}
 
@@ -118,8 +121,7 @@ class Surroundings:
     def _declare_function(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> Declared:
         fault = None
         try:
-            path = self._folder / name / ENV_NAME
-            of_file = self._without_reserved(path, read_env_file(path))
+            of_file = read_own(self._folder / name / ENV_NAME, self._folder, self._tell)
         except EnvFileError as error:
             fault, of_file = str(error), {}
         of_table = self._read_table(name, table, known)
@@ -148,15 +150,6 @@ class Surroundings:
                         f'that holds it, as in {each} = "env({name.upper().replace("-", "_")}_{each})"'
                     )
         return mapped
-
-    def _without_reserved(self, path: Path, variables: dict[str, str]) -> dict[str, str]:
-        shown = f"{self._folder.name}/{path.relative_to(self._folder)}"
-        for name in variables:
-            if name.startswith(RESERVED):
-                self._tell(
-                    f"{shown}: {name} was skipped: names that begin with {RESERVED} are Supabase's own"
-                )
-        return {name: value for name, value in variables.items() if not name.startswith(RESERVED)}
 
     def _tell(self, line: str) -> None:
         if line not in self._told:

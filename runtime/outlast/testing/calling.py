@@ -14,8 +14,9 @@ import jwt
 from outlast.core.errors import UsageError
 from outlast.functions.catalog import Catalog
 from outlast.functions.errors import FunctionBroken, FunctionMissing
-from outlast.host.config_toml import read_functions
-from outlast.host.settings import MIB, Settings
+from outlast.host.config_toml import known_variables, read_functions
+from outlast.host.setting_kinds import functions_folder
+from outlast.host.settings import ENV_FILE, MIB, Settings
 from outlast.host.web import web_floor
 from outlast.sdk.auth import auth_modes
 from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook
@@ -137,7 +138,7 @@ class Http:
                 bodies_bytes_max=256 * MIB,
                 calls_per_caller_max=1_000,
                 request_log="off",
-                functions_config=read_functions(),
+                functions_config=read_functions(_variables),
             )
             self._catalog.declared = settings.functions_config
             floor = web_floor(
@@ -152,6 +153,11 @@ class Http:
             )
             self._app = process, floor.app
         return self._app[1]
+
+
+def _variables() -> Mapping[str, str]:
+    """What `env(NAME)` in `supabase/config.toml` is looked up in, as a host does."""
+    return known_variables(ENV_FILE.absolute(), functions_folder())
 
 
 def token(claims: Mapping[str, Any], now_s: float) -> str:
