@@ -50,11 +50,13 @@ alter table outlast.workflow_status
   add column if not exists batch text,
   add column if not exists batch_place integer,
   add column if not exists held json,
-  add column if not exists misfits jsonb;
+  add column if not exists misfits jsonb,
+  add column if not exists timeout_s float8;
 
 comment on column outlast.workflow_status.queue_key is 'Whose turn it is within its queue; empty where the queue has no key.';
 comment on column outlast.workflow_status.rank is 'Its place among those that are ready in its queue; null while it is not ready.';
 comment on column outlast.workflow_status.tick is 'Of a workflow that a schedule started: nominal and previous time.';
+comment on column outlast.workflow_status.timeout_s is 'What its function bounds it to, in seconds: a retry counts it anew.';
 comment on column outlast.workflow_status.batch is 'The workflow that runs for it and others; with it, it ends.';
 comment on column outlast.workflow_status.batch_place is 'Which of its batch''s inputs, and of its results, is its own; from 1.';
 comment on column outlast.workflow_status.held is
@@ -1336,6 +1338,7 @@ create or replace function outlast.enqueue(
   nonce bigint,
   tick text,
   attributes text default null,
+  timeout_s float8 default null,
   out outcome text,
   out target text,
   out retry_s float8
@@ -1494,7 +1497,7 @@ begin
               (enqueue.tick::jsonb || jsonb_build_object('previous', w.tick -> 'previous'))::json
             else enqueue.tick::json end,
           priority = coalesce(enqueue.priority, 0), attributes = enqueue.attributes::json,
-          deadline = to_timestamp(enqueue.deadline_s), rank = null, updated_at = now(),
+          deadline = to_timestamp(enqueue.deadline_s), timeout_s = enqueue.timeout_s, rank = null, updated_at = now(),
           -- Never before its own delay. `at_most` ends the quiet time, and takes nothing from a delay of the calls before it.
           -- guard: debounce-without-delay = claimable_at = (
           claimable_at = greatest(at,
@@ -1535,18 +1538,18 @@ begin
       coalesce(enqueue.priority, 0) as priority, extract(epoch from at - t)::float8 as delay, enqueue.attributes,
       enqueue.version, enqueue.parent, to_timestamp(enqueue.deadline_s) as deadline,
       outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0) as load_bytes,
-      enqueue.nonce, enqueue.tick, null as owner, t as at
+      enqueue.nonce, enqueue.tick, enqueue.timeout_s, null as owner, t as at
   )
   -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
   insert into outlast.workflow_status as w (
     workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key, priority,
-    attributes, version, parent, deadline, load_bytes, nonce, tick, owner, epoch, status, claimable_at, rank,
+    attributes, version, parent, deadline, load_bytes, nonce, tick, timeout_s, owner, epoch, status, claimable_at, rank,
     started_at, created_at, updated_at
   )
   select
     n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
     n.claims::json, n.queue, n.queue_key, n.priority, n.attributes::json, n.version, n.parent, n.deadline,
-    n.load_bytes, n.nonce, n.tick::json, n.owner,
+    n.load_bytes, n.nonce, n.tick::json, n.timeout_s, n.owner,
     case when n.owner is null then 0 else 1 end,
     case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
     case when n.owner is null then n.at + make_interval(secs => n.delay) end,

@@ -78,6 +78,23 @@ as $$
   select (coalesce(born::jsonb, '{}') || jsonb_build_object('goes_on_s', extract(epoch from at)::float8))::json
 $$;
 
+create or replace function outlast.deadline_anew(w outlast.workflow_status)
+returns timestamptz
+language sql
+stable
+as $$
+  -- Of one that is retried: its own timeout, counted from now, and not beyond its parent. Where neither is known, as of rows of
+  -- older versions and of children that their parent alone had bounded, it has the time that it had.
+  select least(
+    -- guard: delays-outlast-a-retry = now() + (w.deadline - coalesce(w.retried_at, w.created_at)),
+    now() + make_interval(secs => w.timeout_s),
+    coalesce((
+      select p.deadline from outlast.workflow_status p
+      -- guard: retried-children-end-before-their-parent = where false
+      where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING') and not w.detached),
+      case when w.timeout_s is null then now() + (w.deadline - coalesce(w.retried_at, w.created_at)) end))
+$$;
+
 create or replace function outlast.ended_by_stop(w outlast.workflow_status)
 returns boolean
 language sql
@@ -347,7 +364,7 @@ begin
       stop = case when s.saga is not null then x.stop end,
       saga = coalesce(s.saga, case when f.undos > coalesce(g.undos, 0) then 'open' end),
       -- guard: retried-past-its-deadline = deadline = x.deadline,
-      deadline = now() + (x.deadline - coalesce(x.retried_at, x.created_at)),
+      deadline = outlast.deadline_anew(x),
       retried_at = now(),
       -- Streams have given the number after the last one to the result.
       -- guard: retry-gives-the-results-number-again = last_place = greatest(x.last_place, f.last),
@@ -701,7 +718,7 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'deadline_anew', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
     'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
     'send_again'],
   tables => array['acts'],

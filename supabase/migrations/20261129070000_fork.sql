@@ -223,7 +223,7 @@ begin
   while fork is null loop
     insert into outlast.workflow_status (
       workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key,
-      priority, attributes, tick, saga, version, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
+      priority, attributes, tick, saga, version, timeout_s, deadline, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
     )
     select root || '~' || number, w.function, 'ENQUEUED', coalesce(fork_workflow.input::json, w.input), w.request,
       fork_workflow.idempotency_key, asked, w.subject, w.claims, q.name, case when q.name is null then '' else own_key end,
@@ -233,6 +233,8 @@ begin
         where o.workflow_id = w.workflow_id and o.step_id = any(stay) and o.kind = 'undo') then 'open' end,
       -- guard: forks-leave-their-version = null,
       case when kept > 0 then w.version end,
+      -- guard: forks-without-timeout = null, null,
+      w.timeout_s, now() + make_interval(secs => w.timeout_s),
       case when fork_workflow.input is null then w.load_bytes end, w.workflow_id, root,
       case when kept > 0 then
         (jsonb_build_object('id', w.workflow_id, 'at_s', extract(epoch from coalesce(w.started_at, w.created_at))::float8)

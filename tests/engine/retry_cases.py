@@ -19,14 +19,16 @@ from outlast import (
     publish,
     receive,
     saga,
+    sleep,
     start,
     step,
     workflow,
 )
+from outlast.core.placement import Placement
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ending
 from outlast.core.status import FAILED, Status
-from outlast.core.verbs import RETRY, REWIND
+from outlast.core.verbs import FORK, RETRY, REWIND
 from outlast.sdk import sagas
 from tests.engine.harness import BEGUN_BY_THEN_S, WAIT_S, Bench, engine_on
 
@@ -153,6 +155,12 @@ async def with_timeout() -> str:
     return await work("slow")
 
 
+@workflow(timeout=3600)
+async def bounds() -> str:
+    await sleep(0.2)
+    return await (await start(child, "x")).result()
+
+
 @workflow
 async def child(name: str) -> str:
     return await work(name) + await work(f"{name}2")
@@ -262,7 +270,7 @@ async def chooses() -> str:
 EVERY = (
     hears_several,
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
-    with_timeout, child, parent, lets_go, child_with_a_saga, has_such_a_child,
+    with_timeout, bounds, child, parent, lets_go, child_with_a_saga, has_such_a_child,
     many, twice, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
@@ -710,7 +718,8 @@ async def test_what_stands_is_undone_again(bench: Bench, monkeypatch: pytest.Mon
 
 async def test_a_passed_deadline_counts_anew(bench: Bench) -> None:
     gates["slow"] = asyncio.Event()
-    new = bench.new(with_timeout.definition)._replace(deadline_s=bench.engine.clock.now_s() + BEGUN_BY_THEN_S)
+    ends_s = bench.engine.clock.now_s() + BEGUN_BY_THEN_S
+    new = bench.new(with_timeout.definition)._replace(deadline_s=ends_s, timeout_s=BEGUN_BY_THEN_S)
     await bench.engine.starts.start_new(new, with_timeout.definition, None)
     await fails(bench, new.workflow_id, "workflow_timeout")
     await retried(bench, new.workflow_id)
@@ -719,6 +728,50 @@ async def test_a_passed_deadline_counts_anew(bench: Bench) -> None:
     await retried(bench, new.workflow_id)
     assert await bench.result(new.workflow_id) == "SLOW"
     assert ran["a"] == 1
+
+
+async def deadline_of(bench: Bench, workflow_id: str) -> float:
+    return float((await bench.row(workflow_id))["deadline"].timestamp())
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 7200.0])
+async def test_a_timeout_counts_from_the_retry_alone(bench: Bench, delay_s: float) -> None:
+    """What it had waited for, after its call, isn't added to it."""
+    placement = Placement(delay_s=delay_s)
+    new = bench.new(with_timeout.definition, (), {}, placement=placement)
+    gates["slow"] = asyncio.Event()
+    await bench.engine.starts.start_new(new, with_timeout.definition, None)
+    for _ in range(2):
+        await bench.engine.cancel(new.workflow_id)
+        earliest = bench.engine.clock.now_s() + 3600
+        await retried(bench, new.workflow_id)
+        left_s = await deadline_of(bench, new.workflow_id) - earliest
+        assert -5 < left_s < BEGUN_BY_THEN_S
+
+
+async def test_a_fork_has_the_timeout_anew(bench: Bench) -> None:
+    broken.add("slow")
+    first = await bench.start(with_timeout)
+    await fails(bench, first)
+    gates["slow"] = asyncio.Event()
+    done = await bench.store.workflows.act(FORK, first, {"from": "failed"}, "me")
+    bench.engine.look()
+    assert ran["a"] == 1, "it keeps records"
+    left_s = await deadline_of(bench, done["fork"]) - bench.engine.clock.now_s()
+    assert 3600 - BEGUN_BY_THEN_S < left_s <= 3605
+
+
+async def test_a_child_is_bounded_by_its_retried_parent(bench: Bench) -> None:
+    gates["x"] = asyncio.Event()
+    parent_id = await bench.start(bounds)
+    await bench.until(lambda: ran["x"] == 1)
+    child_id = f"{parent_id}/2"
+    first = await deadline_of(bench, parent_id)
+    await bench.engine.cancel(parent_id)
+    await retried(bench, parent_id)
+    of_parent, of_child = await deadline_of(bench, parent_id), await deadline_of(bench, child_id)
+    assert of_parent > first
+    assert of_child == pytest.approx(of_parent, abs=1e-4)
 
 
 async def test_it_waits_in_its_queue_again(bench: Bench) -> None:

@@ -124,6 +124,26 @@ MUTANTS = (
         SQL + "test_a_row_that_is_retried",
         POSTGRES + "test_a_passed_deadline_counts_anew",
     ),
+    Mutant(
+        "delays-outlast-a-retry",
+        "A timeout counts from the retry alone: what was waited for after the call isn't added",
+        POSTGRES + "test_a_timeout_counts_from_the_retry_alone",
+    ),
+    Mutant(
+        "memory-delays-outlast-a-retry",
+        "The same in memory",
+        CASES + "test_a_timeout_counts_from_the_retry_alone",
+    ),
+    Mutant(
+        "retried-children-end-before-their-parent",
+        "A child that goes on with its parent has its time",
+        POSTGRES + "test_a_child_is_bounded_by_its_retried_parent",
+    ),
+    Mutant(
+        "forks-without-timeout",
+        "A fork that keeps records has the timeout anew",
+        POSTGRES + "test_a_fork_has_the_timeout_anew",
+    ),
     Mutant("second-end-untold", "The end after a retry is told, too", SQL + "test_a_row_that_is_retried"),
     Mutant(
         "settled-counts-as-failed",

@@ -39,6 +39,8 @@ class NewWorkflow(NamedTuple):
     delay_s: float = 0.0
     tick: str | None = None
     """Of a workflow that a schedule starts (JSON)."""
+    timeout_s: float | None = None
+    """What its function bounds it to: a retry counts it anew."""
     door: bool = False
     """Whether it enters its queue one at a time: see core.queues.has_door."""
     detached: bool = False

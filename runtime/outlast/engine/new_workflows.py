@@ -75,6 +75,7 @@ def new_workflow(
         attributes=placement.attributes,
         priority=placement.priority,
         delay_s=placement.delay_s,
+        timeout_s=definition.timeout_s,
         # What only names a queue doesn't know its rules: the database does.
         door=queue is not None and (has_door(queue.options) or not queue.options),
         detached=detached,

@@ -21,7 +21,8 @@ select
 from new n
 cross join lateral outlast.enqueue(
   n.workflow_id, n.function, n.input, n.request, n.idempotency_key, n.fingerprint, n.subject, n.claims, n.queue, n.queue_key,
-  n.priority, n.delay, n.version, n.parent, extract(epoch from n.deadline)::float8, n.nonce, n.tick, n.attributes) as e
+  n.priority, n.delay, n.version, n.parent, extract(epoch from n.deadline)::float8, n.nonce, n.tick, n.attributes,
+  n.timeout_s) as e
 
 -- name: declare
 select outlast.declare_queues(

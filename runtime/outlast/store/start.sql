@@ -6,13 +6,13 @@
 -- compares them.
 insert into outlast.workflow_status as w (
   workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key, priority,
-  attributes, version, parent, deadline, load_bytes, nonce, tick, owner, epoch, status, claimable_at, rank,
+  attributes, version, parent, deadline, load_bytes, nonce, tick, timeout_s, owner, epoch, status, claimable_at, rank,
   started_at, created_at, updated_at
 )
 select
   n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
   n.claims::json, n.queue, n.queue_key, n.priority, n.attributes::json, n.version, n.parent, n.deadline,
-  n.load_bytes, n.nonce, n.tick::json, n.owner,
+  n.load_bytes, n.nonce, n.tick::json, n.timeout_s, n.owner,
   case when n.owner is null then 0 else 1 end,
   case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
   case when n.owner is null then n.at + make_interval(secs => n.delay) end,
@@ -47,6 +47,7 @@ select
   unnest(%(start_priorities)s::int[]) as priority,
   unnest(%(start_delays)s::float8[]) as delay,
   unnest(%(start_ticks)s::text[]) as tick,
+  unnest(%(start_timeouts)s::float8[]) as timeout_s,
   %(nonce)s::bigint as nonce,
   now() as at
 

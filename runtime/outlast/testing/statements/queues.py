@@ -224,6 +224,7 @@ class QueueStatements:
                     priority=new.priority,
                     attributes=new.attributes,
                     deadline_s=new.deadline_s,
+                    timeout_s=new.timeout_s,
                     tick=_last_tick(row.new.tick, new.tick),
                 )
                 at_most = max(row.created_at + debounce["at_most"], row.claimable_at or 0.0)

@@ -111,6 +111,7 @@ class Retrying:
         }  # fmt: skip
         row.status, row.error, row.output, row.claimable_at = Status.PENDING, None, None, None
         row.epoch += 1
+        row.new = row.new._replace(deadline_s=parent.new.deadline_s)
         row.untold, row.updated_at = True, self._db.now()
         queue = self._db.queue(new.map_id)
         queue.base, queue.override, queue.starts = {"concurrency": new.concurrency}, {}, []
@@ -216,16 +217,14 @@ class Retrying:
             row.stop = None
             if any(each.step.kind == kinds.UNDO for each in self._db.records_of(workflow_id).values()):
                 row.saga = "open"
-        deadline_s = row.new.deadline_s
-        if deadline_s is not None:
-            began = row.created_at if row.retried_at is None else row.retried_at
-            row.new = row.new._replace(deadline_s=now + deadline_s - began)
+        row.new = row.new._replace(deadline_s=self._deadline_anew(row))
         if not self._db.records_of(workflow_id):
             row.new = row.new._replace(version=None)
         row.retried_at, row.last_place = now, max([row.last_place, *places]) + 1
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
 
+<<<<<<< HEAD
     def _come_again(self, workflow_id: str, row: Workflow, dropped: list[str]) -> None:
         """Messages that come again though a later one of their topic stays received get new numbers."""
         kept, free = set[int](), set[int]()
@@ -248,6 +247,21 @@ class Retrying:
             ):
                 row.mail += 1
                 letter.number = row.mail
+=======
+    def _deadline_anew(self, row: Workflow) -> float | None:
+        """`outlast.deadline_anew`."""
+        now, new, bounds = self._db.now(), row.new, list[float | None]()
+        # guard: memory-delays-outlast-a-retry = None
+        own_s = new.timeout_s
+        parent = self._db.workflows.get(new.parent or "")
+        if parent is not None and parent.status in LIVE and not new.detached:
+            bounds.append(parent.new.deadline_s)
+        if not any(bounds) and own_s is None and new.deadline_s is not None:
+            began = row.created_at if row.retried_at is None else row.retried_at
+            bounds.append(now + new.deadline_s - began)
+        bounds.append(None if own_s is None else now + own_s)
+        return min((each for each in bounds if each is not None), default=None)
+>>>>>>> 7216f2c2 (Count a timeout from the retry alone: a delay was added to it, children ended before their parent, forks with records had none)
 
     def _stop_that_stays(
         self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool

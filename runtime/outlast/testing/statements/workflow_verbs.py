@@ -193,7 +193,8 @@ class WorkflowVerbs:
                 raise Unacceptable("input has nothing where its queue finds its key", "input")
         new = source.new._replace(
             workflow_id=fork, input=text, idempotency_key=given.get(KEY), fingerprint=_asked(given),
-            version=source.new.version if kept else None, parent=None, deadline_s=None,
+            version=source.new.version if kept else None, parent=None,
+            deadline_s=None if source.new.timeout_s is None else now + source.new.timeout_s,
             load_bytes=weigh(text, source.new.request),
             queue=queue, queue_key=key, delay_s=0.0, detached=False,
         )  # fmt: skip
