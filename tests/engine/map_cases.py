@@ -15,7 +15,7 @@ import pytest
 from outlast import MapFailed, Queue, UsageError, map_, sleep, step, workflow
 from outlast.core.claims import Room
 from outlast.core.verbs import RETRY
-from outlast.engine.operations import gathering, mapping
+from outlast.engine.operations import mapping
 from tests.engine.harness import Bench, engine_on
 
 ran: Counter[int] = Counter()

@@ -71,11 +71,7 @@ with limited as materialized (
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers)) as attributes,
     %(version)s as version, null as parent, now() + make_interval(secs => %(timeout)s) as deadline,
-<<<<<<< HEAD
-    null::bigint as nonce, case when not n.waits then %(instance)s end as owner, now() as at,
-=======
-    %(timeout)s::float8 as timeout_s, null::bigint as nonce, case when not %(waits)s then %(instance)s end as owner, now() as at,
->>>>>>> 7216f2c2 (Count a timeout from the retry alone: a delay was added to it, children ended before their parent, forks with records had none)
+    %(timeout)s::float8 as timeout_s, null::bigint as nonce, case when not n.waits then %(instance)s end as owner, now() as at,
     -- include: start.sql load_bytes
     as load_bytes
   from named n

@@ -224,7 +224,6 @@ class Retrying:
         row.untold, row.updated_at = True, now
         return [each for each in dropped if each != kinds.STOP_ID]
 
-<<<<<<< HEAD
     def _come_again(self, workflow_id: str, row: Workflow, dropped: list[str]) -> None:
         """Messages that come again though a later one of their topic stays received get new numbers."""
         kept, free = set[int](), set[int]()
@@ -247,7 +246,7 @@ class Retrying:
             ):
                 row.mail += 1
                 letter.number = row.mail
-=======
+
     def _deadline_anew(self, row: Workflow) -> float | None:
         """`outlast.deadline_anew`."""
         now, new, bounds = self._db.now(), row.new, list[float | None]()
@@ -261,7 +260,6 @@ class Retrying:
             bounds.append(now + new.deadline_s - began)
         bounds.append(None if own_s is None else now + own_s)
         return min((each for each in bounds if each is not None), default=None)
->>>>>>> 7216f2c2 (Count a timeout from the retry alone: a delay was added to it, children ended before their parent, forks with records had none)
 
     def _stop_that_stays(
         self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool

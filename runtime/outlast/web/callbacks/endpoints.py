@@ -24,8 +24,8 @@ from outlast.web.callbacks.pages import asks, confirm_page, filled_form, refusal
 from outlast.web.callbacks.sent import FormRefused, is_form, read_sent
 from outlast.web.callers.admission import STRANGER, Admitted
 from outlast.web.http.answers import Answer, json_answer
-from outlast.web.http.calls import Call
 from outlast.web.http.bodies import refuse_encoded
+from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 from outlast.web.management.owned import as_unavailable
 
