@@ -100,6 +100,32 @@ def test_due_work_asks_when_no_instance_is_alive(connection: Connection[Any]) ->
     assert asked(connection) == [(f"{HOST}/healthz", 5000)]
 
 
+def test_a_message_that_is_not_delivered_asks(connection: Connection[Any]) -> None:
+    start(connection, key="waits")
+    connection.execute(
+        "update outlast.workflow_status set status = 'PENDING', claimable_at = now() + '1 day'"
+    )
+    assert not looks(connection)
+    connection.execute("select outlast.send('f:waits', '\"yes\"')")
+    assert looks(connection)
+    connection.execute("update outlast.messages set number = 1")
+    the_pause_is_over(connection)
+    assert not looks(connection)
+
+
+def test_a_bulk_asks_until_it_is_over(connection: Connection[Any]) -> None:
+    start(connection, key="bulk")
+    connection.execute("update outlast.workflow_status set status = 'PENDING', claimable_at = null")
+    connection.execute(
+        "insert into outlast.bulks (bulk_id, verb, arguments, filter, rate, by) "
+        "values ('f:bulk', 'cancel', '{}', '{}', 10, 'ann')"
+    )
+    assert looks(connection)
+    connection.execute("update outlast.bulks set over = true")
+    the_pause_is_over(connection)
+    assert not looks(connection)
+
+
 def test_a_schedule_that_is_due_asks(connection: Connection[Any]) -> None:
     connection.execute("select outlast.schedule('report', 'f', '@daily')")
     assert looks(connection)  # its first time isn't known yet

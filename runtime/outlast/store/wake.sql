@@ -67,7 +67,10 @@ begin
       select w.claimable_at from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.held is null and w.claimable_at <= now()
       order by w.claimable_at desc limit 1
-    ) as last)
+    ) as last),
+    -- Whom a message is for shows once an instance has numbered it.
+    (select m.created_at from outlast.messages m where m.number is null order by m.message_id desc limit 1),
+    (select k.next_at from outlast.bulks k where not k.over and k.next_at <= now() order by k.next_at desc limit 1)
   );
   if newest_due > last_alive or exists (
     -- One without a time was made since: an instance has to find it.
