@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import BaseModel
 
 from outlast import UsageError, map_, now, publish, receive, sleep, start, step, uuid4, workflow
 from outlast.core.verbs import FORK
@@ -122,6 +123,30 @@ async def test_histories_of_postgres(outlast: Outlast, bundle: Path, monkeypatch
     with pytest.raises(Unproved, match=r"charge is called with other arguments \(.*test_replay.py:\d+\)"):
         await kit.replay(documents)
     kit.close()
+
+
+class Receipt(BaseModel):
+    number: int
+    currency: str = "EUR"
+
+
+@workflow
+async def receipts() -> Receipt:
+    return Receipt(number=1)
+
+
+async def test_a_member_with_a_default_may_come_to_what_a_workflow_returns(
+    outlast: Outlast, database: str
+) -> None:
+    async with engine_on(database, receipts) as bench:
+        await bench.run(receipts)
+    (document,) = [json.loads(each) async for each in histories_of(Database.at(database, "tests"), 1, 1)]
+    del document["workflow_status"]["output"]["currency"]  # it was recorded before
+    _ = outlast.run(receipts)  # it is known then
+    await outlast.replay([document])
+    document["workflow_status"]["output"]["number"] = 2
+    with pytest.raises(Unproved, match="ended as SUCCESS"):
+        await outlast.replay([document])
 
 
 @workflow

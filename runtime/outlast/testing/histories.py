@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
+from outlast.core.answers import encode_answer
+from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.holds import side_by_side
 from outlast.core.kinds import MAP
@@ -220,16 +223,26 @@ def _verdict(
             if workflow_id == history.name and (workflow_id, step_id) not in world.database.records
         ]
         waits = f"goes on, where it had ended: it calls what is recorded nowhere ({', '.join(unrecorded)})"
-    return _other_end(history.row, row, waits)
+    return _other_end(history.row, row, waits, newest.codec)
 
 
-def _other_end(once: Mapping[str, Any], now: Workflow, stuck: str | None) -> str | None:
+def _as_recorded_now(codec: Codec, output: Any) -> Any:
+    """An output as it would be recorded now: a member that has come since has its default."""
+    with suppress(Exception):  # a validator of the user's may raise anything; then it is another one
+        return from_json(encode_answer(codec, codec.decode(to_json(output).decode()))[0])
+    return output
+
+
+def _other_end(once: Mapping[str, Any], now: Workflow, stuck: str | None, codec: Codec) -> str | None:
     """How the end differs. What came from outside, as a cancellation does, can't be replayed."""
     if once["status"] == Status.SUCCESS:
         if stuck:
             return stuck
         output = None if now.output is None else json.loads(now.output)
-        if now.status is Status.SUCCESS and output == once["output"]:
+        if now.status is Status.SUCCESS and output in (
+            once["output"],
+            _as_recorded_now(codec, once["output"]),
+        ):
             return None
         ended = now.output if now.error is None else _kind(json.loads(now.error))
         return f"ended as SUCCESS {to_json(once['output']).decode()}, and now as {now.status.value} {ended}"
