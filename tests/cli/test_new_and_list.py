@@ -53,6 +53,8 @@ def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> N
         pytest.param("hello", None, marks=pytest.mark.slow),
         pytest.param("send-email", None, marks=pytest.mark.slow),
         ("class", "user"),
+        pytest.param("outlast", None, marks=pytest.mark.slow),
+        pytest.param("test_me", None, marks=pytest.mark.slow),
     ],
 )
 def test_the_test_that_is_written_passes(call: Runs, project: Path, name: str, auth: str | None) -> None:

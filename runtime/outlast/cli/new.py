@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from outlast.host.settings import Settings
 
 _EXAMPLE = '{"name": "Ada"}'
-_TAKEN = frozenset({"context", "greet", "step", "workflow"})
+_TAKEN = frozenset({"ada", "context", "greet", "outlast", "step", "workflow"})
 _TEMPLATE = Template('''\
 """POST /functions/v1/$name: greets, and survives anything on the way."""
 
@@ -155,7 +155,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     """Write a test beside the function, where pytest finds it and no host serves it; None if one is there."""
     test = path.with_name(f"_{name}_test.py")
     identifier = _identifier(name)
-    plain = name.isidentifier() and not keyword.iskeyword(name)
+    plain = name.isidentifier() and not keyword.iskeyword(name)  # the file can be imported by its name
     # As the host knows it. Another folder is on pytest's path itself.
     module = f"functions.{name}" if path.parent.name == "functions" else name
     own, ours = f"from {module} import {identifier}", "from outlast.testing import Outlast"
@@ -196,8 +196,9 @@ def _write(path: Path, text: str) -> None:
 def _identifier(name: str) -> str:
     """The Python name of the workflow that the file serves."""
     identifier = name.replace("-", "_")
-    taken = keyword.iskeyword(identifier) or identifier in _TAKEN
-    return f"{identifier}_workflow" if taken else identifier
+    # pytest takes what begins with `test` for a test.
+    taken = keyword.iskeyword(identifier) or identifier in _TAKEN or identifier.startswith("test")
+    return f"workflow_{identifier}" if taken else identifier
 
 
 DOCKERFILE = Template("""\
