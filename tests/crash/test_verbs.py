@@ -179,11 +179,16 @@ def _stays_paused(hosts: Hosts, query: Query, running: list[Host], settings: dic
 
 
 def _nothing_is_lost(query: Query) -> None:
-    """Each ends, and with what its records say."""
+    """Each ends, and with what its records say; the late one, which sleeps for an hour, pays."""
     open_ones = """
     select 1 from outlast.workflow_status where status <> 'SUCCESS' and workflow_id <> 'proof/operated:late'
     """
     until(lambda: not query(open_ones), "the ends", 60)
+    paid = """
+    select 1 from outlast.operation_outputs
+    where workflow_id = 'proof/operated:late' and name = 'pay_as_itself'
+    """
+    until(lambda: query(paid), "the late one's payment", 60)
     outputs = query(
         "select distinct output::jsonb as output from outlast.workflow_status where status = 'SUCCESS'"
     )
