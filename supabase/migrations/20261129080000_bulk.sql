@@ -400,6 +400,24 @@ as $$
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
 
+create or replace function outlast.bulk_concerns(filter jsonb, step text, most integer)
+returns table (function text, name text)
+language plpgsql
+stable
+as $$
+-- Of which functions a filter finds workflows, and what they call this step, if it is recorded or was seen to run.
+#variable_conflict use_column
+begin
+  perform outlast.check_filter(bulk_concerns.filter);
+  return query
+  select distinct w.function, coalesce(o.name, w.held -> 'running' ->> step)
+  from outlast.find_for_bulk(bulk_concerns.filter, clock_timestamp(), null, null, 1000001) as f
+  join outlast.workflow_status w on w.workflow_id = f.workflow_id
+  left join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = step
+  limit most;
+end
+$$;
+
 create or replace function outlast.verb_call(verb text, arguments jsonb, out one text, out many text)
 language plpgsql
 stable
@@ -783,7 +801,7 @@ select outlast.take_rights(
   '20261129080000',
   functions => array[
     'attribute_terms', 'check_attributes', 'merged_attributes', 'error_told', 'filter_text', 'filter_texts',
-    'filter_time', 'check_filter', 'find_for_bulk', 'verb_call', 'try_verb', 'try_verb_on_many', 'do_items',
+    'filter_time', 'check_filter', 'find_for_bulk', 'bulk_concerns', 'verb_call', 'try_verb', 'try_verb_on_many', 'do_items',
     'end_bulk', 'fix_bulk', 'do_bulk', 'run_bulk'],
   tables => array['bulks', 'bulk_items'],
   of_service => array['set_workflow', 'find_workflows', 'bulk']);

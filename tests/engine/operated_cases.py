@@ -33,6 +33,7 @@ from outlast import (
     workflow,
 )
 from outlast.core.observations import WorkflowStopped
+from outlast.core.ports import Unacceptable
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, RETRY, SETTLE
 from tests.engine.harness import Bench, engine_on, pass_time
 
@@ -482,6 +483,37 @@ async def test_what_a_failed_fork_reads_is_there_when_it_is_retried(database: st
         await act(bench, RETRY, fork)
         assert await bench.result(fork) == ([10, 20] if mapped else [10])
         await act(bench, DELETE, source)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("verb", "arguments", "fits"),
+    [
+        ("fork", {"input": {"n": "abc"}}, {"input": {"n": 4}}),
+        ("settle", {"step": "do", "output": 5}, {"step": "do", "output": "five"}),
+        ("settle", {"step": "2", "output": 5}, {"step": "2", "output": "five"}),
+        ("settle", {"step": "9", "name": "do", "output": 5}, {"step": "9", "name": "do", "output": "five"}),
+    ],
+)
+async def test_what_is_given_to_many_fits_each_function(
+    database: str, verb: str, arguments: dict[str, Any], fits: dict[str, Any], dry_run: bool
+) -> None:
+    """As what is given to one does: a step by its name, or its id; an input of a function."""
+    async with engine_on(database, ten_times, ships) as bench:
+        ended = await bench.start(ten_times, 1)
+        assert await bench.result(ended) == 10
+        failed = await bench.start(ships, False)
+        await bench.failure(failed)
+        filter = {"function": "ten_times" if verb == "fork" else "ships"}
+        asked = {"verb": verb, "filter": filter, "dry_run": dry_run}
+        with pytest.raises(InvalidInput, match=f"{filter['function']}: the (in|out)put does not fit"):
+            await bench.engine.act_on_many({**asked, "arguments": arguments}, "ann")
+        found = await bench.engine.act_on_many({**asked, "arguments": fits}, "ann")
+        assert found["count"] == (1 if verb == "settle" else 2)
+        # What no function of this instance does is believed, and what is no filter refused.
+        await bench.engine.act_on_many({**asked, "filter": {"function": "x"}, "arguments": arguments}, "ann")
+        with pytest.raises(Unacceptable):
+            await bench.engine.act_on_many({**asked, "filter": {"x": 1}, "arguments": arguments}, "ann")
 
 
 @step

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.hosts import until
 from tests.http.harness import Served, check_problem, fresh_key
 from tests.http.test_management import WORKFLOWS, shown
@@ -65,6 +67,17 @@ def test_it_is_done_to_all_and_shows_what_came_of_each(host: Served) -> None:
     again = host.admin.post(BULK, json={"verb": "pause", "filter": {"queue": queue}, "dry_run": True}).json()
     assert (again["workflow_id"], again["count"], len(again["samples"])) == (None, 120, 10)
     assert {each["outcome"] for each in again["samples"]} == {"refused"}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_does_not_fit_is_refused_before_anything_is_done(host: Served, dry_run: bool) -> None:
+    assert host.call("inputs/typed", {"n": 1}).status_code == 200
+    asked = {"verb": "fork", "filter": {"function": "inputs/typed"}, "dry_run": dry_run}
+    refused = host.admin.post(BULK, json={**asked, "arguments": {"input": {"n": "abc"}}})
+    problem = check_problem(refused, 422, "invalid_input", more={"errors"})
+    assert "inputs/typed: the input does not fit: n" in problem["detail"]
+    fits = host.admin.post(BULK, json={**asked, "arguments": {"input": {"n": 2}}})
+    assert fits.status_code == (200 if dry_run else 202)
 
 
 def test_it_is_cancelled_as_any_workflow(host: Served) -> None:

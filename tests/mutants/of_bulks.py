@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "bulks-of-what-does-not-fit",
+        "What a bulk gives fits each function that this host serves",
+        "engine/test_operated.py::test_what_is_given_to_many_fits_each_function",
+    ),
+    Mutant(
         "bulks-of-any-number",
         "A bulk begins only with as many workflows as were expected",
         "store/test_bulks.py::test_a_number_that_was_not_expected_does_nothing",

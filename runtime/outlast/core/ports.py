@@ -250,6 +250,12 @@ class WorkflowStore(Protocol):
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """The name of a step that is recorded, or ran when its workflow was paused."""
 
+    async def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
+        """Of which functions a bulk's filter finds workflows, and what they call this step where it is known.
+
+        A filter that is none finds nothing: the bulk is refused. Raises Unreachable.
+        """
+
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
     ) -> Status | None:

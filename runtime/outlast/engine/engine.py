@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pydantic_core import to_json
-
 from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import Budget
 from outlast.core.callbacks import NO_SEALS, Seals
@@ -20,7 +18,7 @@ from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, CancelledHere, HandedOver
 from outlast.core.tracing import Tracing
-from outlast.core.verbs import SETTLE, UNDO, Verb
+from outlast.core.verbs import BULK, SETTLE, UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -37,7 +35,7 @@ from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
-from outlast.engine.settling import check_output
+from outlast.engine.settling import check_input, check_many, check_output
 from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
@@ -373,12 +371,20 @@ class Engine:
         self.look()
         return row
 
+    async def act_on_many(self, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """Do a verb to all workflows of a filter: see WorkflowStore.act, and `act` for what is refused."""
+        # guard: bulks-of-what-does-not-fit
+        await check_many(arguments, self._workflows, self._catalog)
+        row = await self._workflows.act(BULK, None, arguments, by)
+        self.look()
+        return row
+
     async def _check_input(self, workflow_id: str, value: Any) -> None:
         state = (await self._workflows.states([workflow_id])).found.get(workflow_id)
         workflow = None if state is None else self._catalog.workflow(state.function)
-        if workflow is not None and workflow.inputs.reads_json:
+        if workflow is not None:
             # guard: forks-with-any-input
-            workflow.inputs.bind_json(to_json(value).decode())
+            check_input(workflow, value)
 
     async def _check_output(self, workflow_id: str, arguments: Mapping[str, Any]) -> None:
         state = (await self._workflows.states([workflow_id])).found.get(workflow_id)

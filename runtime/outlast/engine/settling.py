@@ -1,7 +1,8 @@
-"""What somebody records by hand for a step fits its type, where its function is served here."""
+"""What operators give fits: an output for its step, an input for its function, where that is served here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,8 @@ from pydantic_core import to_json
 
 from outlast.core.codec import Codec
 from outlast.core.errors import InvalidInput, with_reasons
+from outlast.core.ports import Catalog, WorkflowStore
+from outlast.core.verbs import FORK, SETTLE
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
@@ -42,3 +45,32 @@ def _codec(workflow: WorkflowDefinition, step: str) -> Codec | None:
         if isinstance(each, _RECORDED) and each.definition.name == step
     }
     return next(iter(found.values())) if len(found) == 1 else None
+
+
+def check_input(workflow: WorkflowDefinition, value: Any) -> None:
+    """See that the function takes `value` as its input. Raises InvalidInput."""
+    if workflow.inputs.reads_json:
+        workflow.inputs.bind_json(to_json(value).decode())
+
+
+async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog) -> None:
+    """The same of a bulk, for each function of which its filter finds workflows. Raises InvalidInput."""
+    verb, given = arguments.get("verb"), arguments.get("arguments")
+    if not isinstance(given, Mapping):
+        return
+    forks = verb == FORK.name and given.get("input") is not None
+    step = given.get("step") if verb == SETTLE.name and "output" in given else None
+    if not forks and not isinstance(step, str):
+        return
+    for function, recorded in await store.concerned(arguments.get("filter"), step):
+        workflow = functions.workflow(function)
+        if workflow is None:
+            continue
+        name = given.get("name") or recorded or step
+        try:
+            if forks:
+                check_input(workflow, given["input"])
+            elif isinstance(name, str):
+                check_output(workflow, name, given["output"])
+        except InvalidInput as error:
+            raise InvalidInput(f"{function}: {error}", error.errors) from None

@@ -112,6 +112,14 @@ class PostgresWorkflows(WorkflowStore):
         rows = await self._rows("step_name", {"workflow_id": workflow_id, "step_id": step_id})
         return rows[0]["name"] if rows else None
 
+    async def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
+        """See WorkflowStore."""
+        try:
+            rows = await self._rows("concerned", {"filter": Jsonb(filter), "step": step})
+        except errors.InvalidParameterValue:
+            return []
+        return [(row["function"], row["name"]) for row in rows]
+
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         return await self._states(ids, ended=True)
 

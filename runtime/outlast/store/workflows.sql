@@ -188,6 +188,9 @@ order by r.place, e.number
 -- name: attributes
 select attributes::text from outlast.workflow_status where workflow_id = %(workflow_id)s
 
+-- name: concerned
+select function, name from outlast.bulk_concerns(%(filter)s::jsonb, %(step)s::text, 1000)
+
 -- name: step_name
 -- What is recorded under this id, or was seen to run there when its workflow was paused.
 select coalesce(o.name, w.held -> 'running' ->> %(step_id)s) as name

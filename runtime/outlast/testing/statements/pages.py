@@ -7,7 +7,8 @@ from typing import Any
 
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
-from outlast.core.ports import BadData, NotNow
+from outlast.core.listing import Page
+from outlast.core.ports import BadData, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.resources.resource import Page
@@ -37,6 +38,18 @@ class PageStatements(WorkflowStatements):
         theirs = [each for each in self._db.workflows.values() if each.new.subject == subject]
         sleeping = sum(each.owner is None and each.claimable_at is not None for each in theirs)
         return min(sleeping, sleeping_max), min(len(theirs), stored_max)
+
+    def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
+        """`concerned`."""
+        try:
+            found = BulkStatements(self._db).found(filter)
+        except Unacceptable:
+            return []
+        names = {
+            (self._db.workflows[each].new.function, None if step is None else self.step_name(each, step))
+            for each in found
+        }
+        return sorted(names, key=str)
 
     def show(self, workflow_id: str, *, whole: bool = True, brief: bool = False) -> dict[str, Any] | None:
         """`show`."""

@@ -116,6 +116,8 @@ class VerbRoutes:
     ) -> Mapping[str, Any]:
         if verb.noun is WORKFLOWS and key is not None:  # what is done to one may concern what runs here
             return await self._engine.act(verb, key, arguments, by)
+        if verb is BULK:
+            return await self._engine.act_on_many(arguments, by)
         row = await self._workflows.act(verb, key, arguments, by)
         self._engine.look()  # what was paused goes on, what was triggered begins
         return row
