@@ -28,7 +28,7 @@ HANDLES_MAX = 10_000
 _PLAIN = Codec()
 
 
-class WorkflowHandle(Acts, Generic[R]):
+class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
     """A workflow that was started. `workflow_id` names it everywhere."""
 
     def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:

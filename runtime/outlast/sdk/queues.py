@@ -183,11 +183,6 @@ def _check_name(name: str) -> str:
     return name
 
 
-def rate_document(value: Any, option: str, what: str) -> dict[str, Any] | None:
-    """A rate as the database knows it. Raises UsageError."""
-    return _document(value, Rate, option, what)
-
-
 def _document(
     value: Any, kind: type[Rate | Debounce | Batch], option: str, what: str
 ) -> dict[str, Any] | None:
@@ -218,12 +213,9 @@ class Limit:
             )
         what = f"Limit({name!r})"
         self.name = name
-        self.options: dict[str, Any] = {}
+        given = {"rate": _document(rate, Rate, "rate", what), "concurrency": concurrency}
+        self.options = {option: value for option, value in given.items() if value is not None}
         """As the database knows them."""
-        if rate is not None:
-            self.options["rate"] = rate_document(rate, "rate", what)
-        if concurrency is not None:
-            self.options["concurrency"] = concurrency
         if not self.options:
             raise UsageError(f"{what} limits nothing: give it a rate, a concurrency, or both")
         try:

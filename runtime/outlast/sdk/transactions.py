@@ -37,11 +37,7 @@ class AsyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
     decorator = "transaction"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        line = line_here(self.definition.name)
-        if line is None:
-            return _transact(self.definition, args, kwargs, self.definition.name)
-        refuse_in_thread(line, self.definition.name, "transaction")
-        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
+        return _transact(self.definition, args, kwargs, self.definition.name)
 
 
 class SyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
@@ -61,19 +57,18 @@ class SyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` functions: the body runs in a thread."""
-        line = line_here(self.definition.name)
-        if line is None:
-            return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
-        refuse_in_thread(line, self.definition.name, "transaction")
-        name = f"{self.definition.name}.aio"
-        return ask(Transaction(self.definition, args, kwargs), line, name)  # type: ignore[no-any-return]
+        return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
 
 
 def _transact(
     transaction: TransactionDefinition, args: Args, kwargs: Kwargs, name: str
 ) -> Coroutine[Any, Any, Any]:
-    host = _host_of(transaction)
-    return later(partial(on_host, host, partial(host.transact, transaction, args, kwargs)), name)
+    line = line_here(transaction.name)
+    if line is None:
+        host = _host_of(transaction)
+        return later(partial(on_host, host, partial(host.transact, transaction, args, kwargs)), name)
+    refuse_in_thread(line, transaction.name, "transaction")
+    return ask(Transaction(transaction, args, kwargs), line, name)  # type: ignore[no-any-return]
 
 
 class TransactionDecorator(Protocol):
