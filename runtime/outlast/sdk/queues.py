@@ -214,7 +214,7 @@ class Limit:
         what = f"Limit({name!r})"
         self.name = name
         given = {"rate": _document(rate, Rate, "rate", what), "concurrency": concurrency}
-        self.options = {option: value for option, value in given.items() if value is not None}
+        self.options: dict[str, Any] = {each: value for each, value in given.items() if value is not None}
         """As the database knows them."""
         if not self.options:
             raise UsageError(f"{what} limits nothing: give it a rate, a concurrency, or both")

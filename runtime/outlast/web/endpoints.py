@@ -26,7 +26,6 @@ from outlast.web.http.routes import Endpoint, Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
 from outlast.web.management.listings import Listings, logs_page
-from outlast.web.management.messages import MessageRoutes
 from outlast.web.management.metrics import METRICS, Scrape, metrics
 from outlast.web.management.owned import Owned, VisibleSteps
 from outlast.web.management.verbs import VerbRoutes
@@ -65,7 +64,7 @@ def management_app(
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
     listings = Listings(workflows, owned)
     of_events = EventRoutes(engine, workflows, owned, shares, listings)
-    of_messages = MessageRoutes(engine, admission, body_bytes_max)
+    of_verbs = VerbRoutes(engine, workflows, owned, listings, body_bytes_max)
     of_callbacks = CallbackRoutes(engine, workflows, functions, shares.count_request, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission, openapi_to)
@@ -86,8 +85,8 @@ def management_app(
 
     documents = [] if openapi_to == "off" else [("GET", "/openapi.json", openapi.answer)]
     scraped = [] if scrape is None else [("GET", METRICS, partial(metrics, admission, scrape))]
-    messages = [("POST", path, of_messages.send) for path in SEND.paths]
-    verbs = list(VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes())
+    messages = [("POST", path, of_verbs.send) for path in SEND.paths]
+    verbs = list(of_verbs.routes())
     pages: list[tuple[str, str, Endpoint]] = []
     if gate is not None:
         pages = [*gate.routes(), *dashboard_routes(Api(lambda call: routes.answer(call), whole), gate)]

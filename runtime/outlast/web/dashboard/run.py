@@ -11,14 +11,19 @@ from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, STEPS, WORKFLOW
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import BULK, PAUSE, RESUME, SEND, SETTLE, VERBS, Verb
 from outlast.web.dashboard.asked import Asked, cursor_in
-from outlast.web.dashboard.shown import decoded, loose
+from outlast.web.dashboard.shown import decoded, loose, pretty, visible
 from outlast.web.dashboard.steps import steps_page
-from outlast.web.dashboard.viewers import HIDDEN
+from outlast.web.dashboard.viewers import HIDDEN, viewer_refused
+from outlast.web.http.answers import NO_STORE, Answer
 from outlast.web.http.calls import Sendable
-from outlast.web.http.problems import ProblemError
+from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.problems import Problem, ProblemError
 
 _NEVER = {"wake_at": None, "retry_at": None, "instance": None, "settled": None}
 """Members that a step may lack."""
+
+_MEMBERS = ("input", "output", "error", "response", "request")
+"""Of a run, each a value that is shown as a whole, too."""
 
 FEW = 20
 """So many events, messages, children and acts stand on the page; the rest is a page further."""
@@ -42,6 +47,28 @@ async def show(asked: Asked) -> Sendable:
         large=_large(run),
         verbs=allowed_verbs(run) if asked.viewer.may_act else [],
     )
+
+
+async def show_value(asked: Asked) -> Sendable:
+    """A whole value as plain text, of which the page shows the beginning.
+
+    It is a member of the run that `_MEMBERS` names, or with `step` the output of that step.
+    """
+    workflow_id, member = asked.keys
+    if not asked.viewer.sees_values:
+        raise ProblemError(viewer_refused("see values"))
+    if member == "step":
+        steps = (await asked.get(path_of(STEPS.path, workflow_id), step_id=asked.one("step")))["steps"]
+        found = steps[0]["output"] if steps else None
+    elif member in _MEMBERS:
+        found = (await asked.get(path_of(WORKFLOWS.item_path, workflow_id)))[member]
+    else:
+        raise ProblemError(
+            Problem("NOT_FOUND", f"there is no value {member!r}; use {', '.join(_MEMBERS)} or step")
+        )
+    size = len(found) if isinstance(found, str) else 0
+    text = await run_by_size(size, lambda: visible(pretty(found)))
+    return Answer(200, text.encode(), [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE])
 
 
 async def _parts(asked: Asked, workflow_id: str) -> dict[str, dict[str, Any]]:

@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from outlast.web.dashboard import (
-    bulk,
-    commands,
-    doing,
-    functions,
-    lists,
-    run,
-    steps,
-    value,
-)
+from outlast.web.dashboard import bulk, commands, doing, functions, lists, run, steps
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.safety import DASHBOARD as DASHBOARD
 from outlast.web.http.calls import Sendable
@@ -52,7 +43,7 @@ VIEWS: tuple[View, ...] = (
     View("POST", "/bulk", bulk.do),
     View("GET", f"{_RUN}/steps", steps.show),
     View("GET", f"{_RUN}/commands", commands.show),
-    View("GET", f"{_RUN}/value/{{member}}", value.show),
+    View("GET", f"{_RUN}/value/{{member}}", run.show_value),
     *(
         View(method, f"{below}/do/{{verb}}", show)
         for below in (_RUN, "/queues/{name}", "/schedules/{name}", "/schedules")

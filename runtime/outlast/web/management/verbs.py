@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from outlast.core.errors import InvalidInput, InvalidJson
+from outlast.core.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    InvalidJson,
+    NotSerializable,
+    WorkflowEnded,
+    WorkflowNotFound,
+)
+from outlast.core.messages import TOPIC_CHARS_MAX
+from outlast.core.names import parse_key
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.resources import WORKFLOWS
@@ -21,16 +30,16 @@ from outlast.web.http.bodies import read_json, refuse_encoded
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document, row_document
 from outlast.web.http.off_loop import run_by_size
-from outlast.web.http.parameters import Parameters
+from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError
-from outlast.web.http.routes import Endpoint, not_found
+from outlast.web.http.routes import Endpoint, decode_part, not_found
 from outlast.web.invoking.results import accepted_headers, location_of
 from outlast.web.management.listings import Listings
 from outlast.web.management.owned import Owned, as_unavailable
 
 
 class VerbRoutes:
-    """The endpoints of the verbs. `body_bytes_max` bounds their arguments."""
+    """The endpoints of the verbs. `body_bytes_max` bounds their arguments, and messages."""
 
     def __init__(
         self,
@@ -47,7 +56,7 @@ class VerbRoutes:
         self._body_bytes_max = body_bytes_max
 
     def routes(self) -> Iterator[tuple[str, str, Endpoint]]:
-        """Method, template and endpoint of each. Verbs with their own endpoints come before these."""
+        """Method, template and endpoint of each. `send`, which has its own, comes before these."""
         for verb in VERBS:
             do = self._act if verb.change is None else self._change
             yield from ((verb.method, path, partial(do, verb)) for path in verb.paths)
@@ -121,6 +130,34 @@ class VerbRoutes:
         row = await self._workflows.act(verb, key, arguments, by)
         self._engine.look()  # what was paused goes on, what was triggered begins
         return row
+
+    async def send(self, call: Call, workflow_id: str, raw_topic: str = "") -> Answer:
+        """Send the body as a message: 202 once it is durable. The same key sends it once."""
+        await self._owned.owner(call, secret=True)
+        Parameters(call, ())
+        topic = decode_part(raw_topic)
+        if topic is None or len(topic) > TOPIC_CHARS_MAX:
+            raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
+        key = parse_key(call.header_values(b"idempotency-key"))
+        refuse_encoded(call)
+        sent = await call.json_body(self._body_bytes_max)
+        body, _ = await run_by_size(len(sent), read_json, sent, "the message")
+        try:
+            message_id = await self._engine.host.send(workflow_id, body, topic, key)
+        except WorkflowNotFound:
+            raise ProblemError(not_found(WORKFLOWS, workflow_id)) from None
+        except WorkflowEnded as error:
+            raise ProblemError(Problem(error.code, str(error), workflow_id=workflow_id)) from None
+        except NotSerializable as error:
+            raise InvalidJson(str(error)) from error
+        except DatabaseUnavailable as error:
+            if key is not None:
+                raise
+            raise DatabaseUnavailable(
+                f"{error}; only with an Idempotency-Key is it safe to send again"
+            ) from error
+        answer = document({"workflow_id": workflow_id, "message_id": message_id})
+        return Answer(202, answer.json, [JSON, *accepted_headers(workflow_id)])
 
     async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
         Parameters(call, ())
