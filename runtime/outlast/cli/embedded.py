@@ -67,7 +67,7 @@ def reset(yes: bool, env_file: Path | None, as_json: bool) -> None:
 
     from outlast.host.embedded import EmbeddedPostgres
     from outlast.store.connections import Database
-    from outlast.store.reset import reset as make_anew
+    from outlast.store.upkeep import reset as make_anew
 
     settings = _embedded(env_file)
     if not yes:

@@ -210,11 +210,8 @@ def map_(
     _check_options(key, concurrency, tolerate, on_fail)
     line = line_in_body("map_", "belongs in a workflow's body; elsewhere start a workflow that maps")
     keys: Any = None
-    if isinstance(items, rows):
-        given: Any = items.query
-        keys = None if key is None else partial(_key_of, key)
-    elif isinstance(items, Generated):
-        given = items
+    if isinstance(items, rows | Generated):
+        given: Any = items.query if isinstance(items, rows) else items
         keys = None if key is None else partial(_key_of, key)
     else:
         given = list_of("map_", items)

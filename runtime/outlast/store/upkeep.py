@@ -1,4 +1,4 @@
-"""What `outlast db status` and `outlast db prune` ask of the database, over a connection of their own."""
+"""What `outlast db status`, `prune` and `reset` ask of the database, over a connection of their own."""
 
 from __future__ import annotations
 
@@ -59,3 +59,19 @@ async def prune(database: Database, keep_s: float, most: int = BATCH_ROWS) -> in
                 return removed
     finally:
         await pool.close()
+
+
+async def reset(maintenance: Database) -> bool:
+    """Drop and make `postgres`, over a connection to another database of the server. Raises Unreachable.
+
+    It is the embedded server's, never one that was given, and empty then. False, and nothing done, while
+    instances serve from it.
+    """
+    connection = await maintenance.connect(statement_timeout_s=0)
+    async with as_unreachable(), connection:
+        row = await (await connection.execute(_SQL["instances"], {})).fetchone()
+        if row is not None and row[0]:
+            return False
+        await connection.execute(_SQL["drop"])
+        await connection.execute(_SQL["create"])
+    return True

@@ -54,3 +54,15 @@ select
 -- name: prunable
 select p.function, p.workflows, p.oldest::text as oldest, p.newest::text as newest
 from outlast.prunable(%(keep_s)s::float8) p
+
+-- name: instances
+-- The hosts that use the embedded server's database now.
+select count(*) from pg_stat_activity
+where datname = 'postgres' and application_name like 'outlast/%%' and application_name <> 'outlast/cli'
+
+-- name: drop
+-- Over a connection to another one.
+drop database postgres with (force)
+
+-- name: create
+create database postgres template template1
