@@ -151,7 +151,7 @@ def test_an_upgrade_to_a_websocket_is_not_made(host: Served) -> None:
             b"upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"sec-websocket-version: 13\r\n\r\n"
         )
-        assert wire.answer().status == 404
+        assert wire.answer().status == 501
     assert host.seen("websocket") == 0
 
 

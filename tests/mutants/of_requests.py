@@ -11,6 +11,11 @@ MUTANTS = (
         "http/test_requests.py::test_heads_that_can_be_read_in_two_ways_are_refused",
     ),
     Mutant(
+        "lifespans-end-under-requests",
+        "An application is shut down once its last request is answered",
+        "http/test_lifespans.py::test_a_reload_ends_what_is_out_of_use",
+    ),
+    Mutant(
         "any-host",
         "A host that asks nobody is called by names that it knows: DNS rebinding",
         "http/test_requests.py::test_a_foreign_page_cannot_call_a_host_that_asks_nobody",

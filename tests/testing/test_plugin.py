@@ -264,7 +264,8 @@ def test_names_are_those_of_a_host(outlast):
 
 def test_what_the_test_does_not_import_is_served_too(outlast):
     assert outlast.call("/functions/v1/parts").json() == "a folder's"
-    assert outlast.call("/functions/v1/pages/deep/er", method="GET").text == "/deep/er"
+    page = outlast.call("/functions/v1/pages/deep/er", method="GET")
+    assert page.text == "/deep/er of an app that has begun"
     assert outlast.call("/functions/v1/_hidden").status == 404
     assert outlast.call("/functions/v1/empty").status == 404
 
@@ -308,8 +309,14 @@ def test_functions_of_the_folder_are_called_by_their_names(project: pytest.Pytes
             """,
             "functions/pages": """
                 async def app(scope, receive, send):
+                    if scope["type"] == "lifespan":
+                        await receive()
+                        scope["state"]["begun"] = " of an app that has begun"
+                        await send({"type": "lifespan.startup.complete"})
+                        await receive()
+                        return
                     await send({"type": "http.response.start", "status": 200, "headers": []})
-                    path = scope["path"].removeprefix(scope["root_path"])
+                    path = scope["path"].removeprefix(scope["root_path"]) + scope["state"]["begun"]
                     await send({"type": "http.response.body", "body": path.encode()})
             """,
             "functions/_hidden": "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ class FolderWatch:
     changes that no notice comes of: those before the watch began, those on network drives.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, adopted: Callable[[], None] = lambda: None) -> None:
+        """`adopted` is called once something else is served."""
         self.loop = Loop("watch", self._follow, catalog.observe)
         self._catalog = catalog
+        self._adopted = adopted
         self._notices: AsyncGenerator[set[tuple[Any, str]], None] | None = None
         self._looks = 0
 
@@ -37,6 +39,7 @@ class FolderWatch:
         due = changed or self._looks % LOOKS_A_RESCAN == 0
         if due or await asyncio.to_thread(self._catalog.redeclared):
             self._catalog.adopt(await asyncio.to_thread(self._catalog.prepare, changed))
+            self._adopted()
         return 0.0
 
     async def _notice(self) -> set[tuple[Any, str]]:

@@ -115,7 +115,7 @@ class Instance:
             read_lines=part.read_lines,
             sessions=store.sessions,
         )
-        self.app, self.requests, self._keys = web
+        self.app, self.requests, self._keys, self._lifespans = web
         self._loops: list[Loop] = []
         self._start_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joined = False
@@ -130,7 +130,7 @@ class Instance:
             self._observe(NothingServed(str(self._settings.functions)))
         self._loops.append(Loop("start", self._join, self._observe, tells_absence=True))
         if self._settings.reload:
-            self._loops.append(FolderWatch(self.catalog).loop)
+            self._loops.append(FolderWatch(self.catalog, self._follow_apps).loop)
         for loop in self._loops:
             loop.open()
         self._rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
@@ -140,6 +140,7 @@ class Instance:
             self._start_ended.result()
         else:
             self._start_ended.cancel()
+        self._follow_apps()
 
     async def stop(self) -> None:
         """Hand over what runs and let go of everything."""
@@ -152,6 +153,13 @@ class Instance:
         await self._store.close()
         if self._spans is not None:
             await self._send_spans(self._spans)
+
+    async def end_apps(self) -> None:
+        """Let mounted applications shut down, once the last request is answered."""
+        await self._lifespans.close()
+
+    def _follow_apps(self) -> None:
+        self._lifespans.follow(self.catalog.files(), self.catalog.folder)
 
     async def _send_spans(self, spans: Spans) -> None:
         """Send what is left, unless nobody takes it."""

@@ -133,6 +133,7 @@ async def _serve(
     async with scraped_at(part.listener, instance.scrape):
         await server.serve(sockets=[listener])
     await ending.finish()
+    await instance.end_apps()
     return 0
 
 

@@ -36,16 +36,18 @@ from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.requests import RequestLog
 from outlast.web.invoking.handlers import HostAccess
 from outlast.web.invoking.invoke import Invoker
+from outlast.web.invoking.lifespans import Lifespans
 from outlast.web.invoking.streaming import Streamer
 from outlast.web.management.metrics import Scrape
 
 
 class WebFloor(NamedTuple):
-    """`app` serves HTTP; `requests` tells the log of it; `keys` are to be closed at the end."""
+    """`app` serves HTTP; `requests` tells the log of it; `keys` and `lifespans` are to be closed."""
 
     app: ASGIApp
     requests: RequestLog
     keys: KeySet
+    lifespans: Lifespans
 
 
 def web_floor(
@@ -79,6 +81,7 @@ def web_floor(
         count=shares.count_request,
     )
     bodies = settings.body_limits()
+    lifespans = Lifespans(engine.host, observe, settings.import_s_max)
     invoker = Invoker(engine, settings.sync_wait_s, bodies, shares, observe)
     requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
     audit = Audit(observe)
@@ -90,7 +93,7 @@ def web_floor(
         functions=functions,
         invoker=invoker,
         streamer=Streamer(engine, invoker, shares, workflows),
-        access=HostAccess(engine.host, clients, bodies),
+        access=HostAccess(engine.host, clients, bodies, lifespans),
         shares=shares,
         bodies=settings.byte_budget(),
         answers=LargeAnswers(settings.byte_budget()),
@@ -117,4 +120,4 @@ def web_floor(
         addresses=Addresses(settings.trusted_proxies, lambda address: observe(ForwardedUnbelieved(address))),
         neighbours=None if settings.verify_jwt else Neighbours(settings.known_hosts, settings.cors_origins),
     )
-    return WebFloor(app, requests, keys)
+    return WebFloor(app, requests, keys, lifespans)

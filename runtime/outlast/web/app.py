@@ -127,7 +127,7 @@ class Web:
         elif isinstance(served, HandlerDefinition):
             await serve_handler(call, admitted, target, served, self.access, reply)
         else:
-            await serve_app(call, admitted, target.function, served, self.access, reply)
+            await serve_app(call, admitted, target, served, self.access, reply)
 
     async def _admit(self, call: Call, path: str) -> tuple[Target, Admitted]:
         """What is called, and by whom. Strangers are refused first, so they don't learn what exists."""

@@ -48,6 +48,7 @@ _CODES = {
     ),
     429: "rate_limited queue_full",
     431: "header_too_large",
+    501: "websockets_not_served",
     503: ("BOOT_ERROR overloaded shutting_down database_unavailable jwks_unavailable webhook_unavailable"),
 }
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes.split()}
@@ -150,6 +151,10 @@ TOO_LONG = Problem(
     "search_too_long",
     "the search was given up after 5 s: narrow it by function, since and until, completed_since, or by "
     "error_group (of /errors/v1) in place of error, which reads the error of each workflow that failed",
+)
+NO_WEBSOCKETS = Problem(
+    "websockets_not_served",
+    "WebSockets aren't served here: stream the answer (Server-Sent Events), or use Supabase Realtime",
 )
 FUNCTION_FAILED = Problem("function_error", "the function failed with an uncaught exception")
 INTERNAL = Problem("internal_error", "the host failed to answer; its log tells more")

@@ -22,8 +22,9 @@ from outlast.web.callers.admission import Admitted
 from outlast.web.http.answers import JSON, Answer, ClientGone, Reply, text_pairs
 from outlast.web.http.bodies import BodyLimits
 from outlast.web.http.calls import Call
-from outlast.web.http.problems import FUNCTION_FAILED, ProblemError, expected_problem
+from outlast.web.http.problems import FUNCTION_FAILED, NO_WEBSOCKETS, ProblemError, expected_problem
 from outlast.web.invoking.invoke import check_method
+from outlast.web.invoking.lifespans import Lifespans
 from outlast.web.invoking.results import exception_answer
 
 _logger = logging.getLogger("outlast.function")
@@ -35,6 +36,7 @@ class HostAccess(NamedTuple):
     host: Host
     clients: MakeClients | None
     bodies: BodyLimits
+    lifespans: Lifespans
 
     @asynccontextmanager
     async def enter(self, function: str, admitted: Admitted, request: Request | None) -> AsyncIterator[None]:
@@ -99,13 +101,18 @@ async def _call_handler(
 
 
 async def serve_app(
-    call: Call, admitted: Admitted, function: str, app: ASGIApp, access: HostAccess, reply: Reply
+    call: Call, admitted: Admitted, target: Target, app: ASGIApp, access: HostAccess, reply: Reply
 ) -> None:
-    """Mount an ASGI application at its function's path."""
-    root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
-    async with access.enter(function, admitted, None):
+    """Mount an ASGI application at its function's path, once it has started. Raises FunctionBroken."""
+    if (call.header(b"upgrade") or "").lower() == "websocket":
+        raise ProblemError(NO_WEBSOCKETS)
+    function = target.function
+    scope = {**call.scope, "root_path": call.scope.get("root_path", "") + f"/functions/v1/{function}"}
+    async with access.lifespans.enter(target, app) as state, access.enter(function, admitted, None):
+        if state is not None:
+            scope["state"] = state
         try:
-            await app({**call.scope, "root_path": root}, call.receive, reply)
+            await app(scope, call.receive, reply)
         except BaseException as error:
             raise _error_to_raise(function, error, reply) from error
     if not reply.begun:
