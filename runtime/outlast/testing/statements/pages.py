@@ -7,7 +7,6 @@ from typing import Any
 
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
-from outlast.core.listing import Page
 from outlast.core.ports import BadData, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
