@@ -142,7 +142,7 @@ async def test_a_member_with_a_default_may_come_to_what_a_workflow_returns(
         await bench.run(receipts)
     (document,) = [json.loads(each) async for each in histories_of(Database.at(database, "tests"), 1, 1)]
     del document["workflow_status"]["output"]["currency"]  # it was recorded before
-    await outlast.run(receipts)  # it is known then
+    _ = await outlast.run(receipts)  # it is known then
     await outlast.replay([document])
     document["workflow_status"]["output"]["number"] = 2
     with pytest.raises(Unproved, match="ended as SUCCESS"):

@@ -17,7 +17,7 @@ from typing import Any
 
 from outlast.core.observations import FunctionBroken as Broken
 from outlast.core.observations import Observer
-from outlast.functions.blame import blame
+from outlast.functions.edition import blame
 from outlast.functions.errors import FunctionBroken
 from outlast.functions.routes import FunctionFile, Target
 from outlast.functions.serving import ASGIApp
