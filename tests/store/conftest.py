@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from outlast.store.postgres import PostgresStore
 from outlast.testing.database import Database as MemoryDatabase
 from outlast.testing.rows import Limits
 from outlast.testing.stores import DirectLink, MemoryConnection, MemoryStore
+from tests.databases import SUPABASE_TEMPLATE, new_database
 from tests.store.alike import LIMITS, Both
 
 REFUSING = """
@@ -29,6 +30,21 @@ $$;
 create or replace trigger refuse before update or delete on outlast.workflow_status for each row
 execute function public.refuse();
 """
+
+
+@pytest.fixture(scope="module")
+def untouched(postgres: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database like Supabase's, shared by tests of a file that leave nothing in it."""
+    tables = """
+    select (select count(*) from outlast.workflow_status), (select count(*) from outlast.bulks),
+      (select count(*) from outlast.queues), (select count(*) from outlast.schedules)
+    """
+    with (
+        new_database(postgres, SUPABASE_TEMPLATE) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield connection
+        assert connection.execute(tables).fetchone() == (0, 0, 0, 0)
 
 
 @pytest.fixture(params=["postgres", "memory"])

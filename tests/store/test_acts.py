@@ -103,15 +103,9 @@ from pg_proc p where p.pronamespace = 'outlast'::regnamespace and p.proname = %s
 each_act = pytest.mark.parametrize("verb", ACTS, ids=lambda each: each.function)
 
 
-@pytest.fixture
-def connection(supabase_database: str) -> Iterator[Connection[Any]]:
-    with psycopg.connect(supabase_database, autocommit=True) as connection:
-        yield connection
-
-
 @each_act
-def test_a_function_takes_what_its_verb_does(verb: Verb, connection: Connection[Any]) -> None:
-    ((_, names, defaults, types),) = connection.execute(SIGNATURE, (verb.function,)).fetchall()
+def test_a_function_takes_what_its_verb_does(verb: Verb, untouched: Connection[Any]) -> None:
+    ((_, names, defaults, types),) = untouched.execute(SIGNATURE, (verb.function,)).fetchall()
     settings = {"settings": "jsonb"} if any(each.setting for each in verb.arguments) else {}
     key = {verb.noun.key: "text"} if verb.of_one else {}
     needed = {each.name: TYPES[each.kind] for each in verb.arguments if each.required} | settings
@@ -121,11 +115,11 @@ def test_a_function_takes_what_its_verb_does(verb: Verb, connection: Connection[
 
 
 @each_act
-def test_only_the_service_may_call_it(verb: Verb, connection: Connection[Any]) -> None:
-    ((signature, *_),) = connection.execute(SIGNATURE, (verb.function,)).fetchall()
+def test_only_the_service_may_call_it(verb: Verb, untouched: Connection[Any]) -> None:
+    ((signature, *_),) = untouched.execute(SIGNATURE, (verb.function,)).fetchall()
     may = "select has_function_privilege(%s, %s, 'execute')"
     for role, expected in (("service_role", True), ("authenticated", False), ("anon", False)):
-        assert connection.execute(may, (role, signature)).fetchone() == (expected,), role
+        assert untouched.execute(may, (role, signature)).fetchone() == (expected,), role
 
 
 def call(connection: Connection[Any], verb: Verb, given: dict[str, Any]) -> None:
@@ -168,44 +162,50 @@ def usual(verb: Verb) -> dict[str, Any]:
     [pytest.param(v, a, id=f"{v.function}-{a.name}") for v in ACTS if v.of_one for a in v.arguments],
 )
 def test_a_function_has_the_bounds_of_its_verb(
-    verb: Verb, argument: Argument, connection: Connection[Any]
+    verb: Verb, argument: Argument, untouched: Connection[Any]
 ) -> None:
     given = usual(verb)
     if (verb, argument.name) == (SETTLE, "error"):
         del given["output"]
     for choice in argument.choices or ():
         with pytest.raises(errors.NoDataFound):
-            call(connection, verb, {**given, argument.name: choice})
+            call(untouched, verb, {**given, argument.name: choice})
     for bound, beyond in ((argument.minimum, -1), (argument.maximum, 1)):
         if bound is None or argument.choices:
             continue
         with pytest.raises(errors.NoDataFound):
-            call(connection, verb, {**given, argument.name: of_size(argument, bound)})
+            call(untouched, verb, {**given, argument.name: of_size(argument, bound)})
         if argument.kind is Kind.TEXT and bound + beyond < 0:
             continue
         with pytest.raises(errors.InvalidParameterValue, match=argument.name):
-            call(connection, verb, {**given, argument.name: of_size(argument, bound + beyond)})
+            call(untouched, verb, {**given, argument.name: of_size(argument, bound + beyond)})
     if argument.nullable:
         with pytest.raises(errors.NoDataFound):
-            call(connection, verb, {**given, argument.name: None})
+            call(untouched, verb, {**given, argument.name: None})
     elif argument.setting or argument.required:
         with pytest.raises(errors.InvalidParameterValue, match=argument.name):
-            call(connection, verb, {**given, argument.name: None})
+            call(untouched, verb, {**given, argument.name: None})
 
 
 @each_act
-def test_a_function_takes_no_other_setting(verb: Verb, connection: Connection[Any]) -> None:
+def test_a_function_takes_no_other_setting(verb: Verb, untouched: Connection[Any]) -> None:
     if any(each.setting for each in verb.arguments):
         others: tuple[Any, ...] = ({"else": 1}, [], None)
         for settings in others:
             given = sql.SQL("select outlast.{}('none', settings => %s)").format(sql.Identifier(verb.function))
             with pytest.raises(errors.InvalidParameterValue):
-                connection.execute(given, (Jsonb(settings),))
+                untouched.execute(given, (Jsonb(settings),))
 
 
 # --- those that change a workflow's status ------------------------------------------------------------
 
 CHANGES = [each for each in VERBS if each.change is not None]
+
+
+@pytest.fixture
+def connection(supabase_database: str) -> Iterator[Connection[Any]]:
+    with psycopg.connect(supabase_database, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("verb", CHANGES, ids=lambda each: each.name)

@@ -338,11 +338,11 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
     ],
 )
 def test_what_is_wrong_is_named_and_leaves_nothing(
-    given: Any, named: str, connection: Connection[Any]
+    given: Any, named: str, untouched: Connection[Any]
 ) -> None:
     with pytest.raises(errors.InvalidParameterValue, match=named):
-        bulk(connection, **{"verb": "cancel", **given})
-    assert connection.execute("select count(*)::int from outlast.bulks").fetchone() == (0,)
+        bulk(untouched, **{"verb": "cancel", **given})
+    assert untouched.execute("select count(*)::int from outlast.bulks").fetchone() == (0,)
 
 
 def test_arguments_of_a_verb_are_given_to_each(connection: Connection[Any]) -> None:

@@ -144,10 +144,10 @@ def test_rollback_starts_nothing(connection: Connection[Any]) -> None:
         ("'f', queue => repeat('q', 256)", "queue"),
     ],
 )
-def test_what_is_refused(connection: Connection[Any], arguments: str, why: str) -> None:
+def test_what_is_refused(untouched: Connection[Any], arguments: str, why: str) -> None:
     with pytest.raises(errors.InvalidParameterValue, match=why):
-        connection.execute(f"select outlast.start({arguments})".encode())
-    assert one(connection, "select count(*) from outlast.workflow_status") == 0
+        untouched.execute(f"select outlast.start({arguments})".encode())
+    assert one(untouched, "select count(*) from outlast.workflow_status") == 0
 
 
 def test_any_json_may_be_an_input(connection: Connection[Any]) -> None:
@@ -312,12 +312,12 @@ def test_who_has_no_subject_shares_keys_that_must_be_uuids(connection: Connectio
 
 
 @pytest.mark.parametrize("claims", ["{", "[]", "7", '"x"', "null"])
-def test_claims_that_are_none_are_refused(connection: Connection[Any], claims: str) -> None:
+def test_claims_that_are_none_are_refused(untouched: Connection[Any], claims: str) -> None:
     with (
         pytest.raises(errors.InvalidParameterValue, match=r"request\.jwt\.claims"),
-        as_user(connection, claims),
+        as_user(untouched, claims),
     ):
-        start(connection)
+        start(untouched)
 
 
 # --- who may ------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ grant usage on schema outlast to anon;
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "authenticator"])
-def test_nobody_may_by_themselves(connection: Connection[Any], role: str) -> None:
+def test_nobody_may_by_themselves(untouched: Connection[Any], role: str) -> None:
     calls = [
         "start('f')", "start('f', json '{}')", "start('f', jsonb '{}')", "cancel('f:k')", "cancel_any('f:k')",
         "cancel_own('f:k')", "start_any('f', '{}', null, null)", "start_own('f', '{}', null, null)",
@@ -338,8 +338,8 @@ def test_nobody_may_by_themselves(connection: Connection[Any], role: str) -> Non
         "workflow_id_of('f', null, 'k')",
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(errors.InsufficientPrivilege), as_user(connection, USER, role):
-            connection.execute(f"select outlast.{call}".encode())
+        with pytest.raises(errors.InsufficientPrivilege), as_user(untouched, USER, role):
+            untouched.execute(f"select outlast.{call}".encode())
 
 
 def test_the_service_role_may_in_every_form(connection: Connection[Any]) -> None:
