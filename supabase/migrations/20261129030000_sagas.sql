@@ -57,7 +57,8 @@ begin
       select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.status = 'CANCELLED')) as b);
     -- guard: kills-stop-at-the-cancelled = if false then
     if cardinality(below) > 0 then
-      perform from outlast.cancel_workflows(below, 'the workflow that started it was cancelled', kill => true);
+      perform from outlast.cancel_workflows(
+        below, 'the workflow that started it was cancelled', by => cancel_workflows.by, why => cancel_workflows.why, kill => true);
     end if;
   end if;
   if by is not null then

@@ -84,10 +84,12 @@ language sql
 stable
 as $$
   -- Of one that is retried: its own timeout, counted from now, and not beyond its parent. Where neither is known, as of rows of
-  -- older versions and of children that their parent alone had bounded, it has the time that it had.
+  -- older versions and of children that their parent alone had bounded, it has the time that it had. An item of a map waits for
+  -- others: its own counts from when it begins.
   select least(
     -- guard: delays-outlast-a-retry = now() + (w.deadline - coalesce(w.retried_at, w.created_at)),
-    now() + make_interval(secs => w.timeout_s),
+    -- guard: retried-items-wait-in-their-time = now() + make_interval(secs => w.timeout_s),
+    case when w.queue = w.parent then null else now() + make_interval(secs => w.timeout_s) end,
     coalesce((
       select p.deadline from outlast.workflow_status p
       -- guard: retried-children-end-before-their-parent = where false

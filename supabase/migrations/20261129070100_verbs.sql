@@ -263,7 +263,8 @@ begin
   status := w.status;
   if status = 'CANCELLED' then
     if mode = 'kill' then
-      perform from outlast.cancel_workflows(array[w.workflow_id], 'the workflow was cancelled', kill => true);
+      perform from outlast.cancel_workflows(
+        array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why, kill => true);
     end if;
     return;
   end if;

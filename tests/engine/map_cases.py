@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -419,3 +420,20 @@ async def test_an_items_timeout_counts_anew_from_when_it_goes_on(database: str) 
         deadline = (await bench.row(workflow_id))["deadline"]
         for place in range(3):
             assert (await bench.row(f"{workflow_id}/map.1/{place}"))["deadline"] == deadline
+
+
+async def test_an_item_that_is_retried_alone_has_its_time_from_when_it_begins(database: str) -> None:
+    """While it waits for the one before it, only its map bounds it."""
+    async with engine_on(database, one_after_the_other, timed_item) as bench:
+        workflow_id = await bench.start(one_after_the_other, [0.01, 3.0])
+        item_id = f"{workflow_id}/map.1/0"
+
+        async def failed() -> bool:
+            with suppress(KeyError, ValueError):  # it isn't there yet
+                return bool((await bench.row(item_id))["status"] == "ERROR")
+            return False
+
+        await bench.until(failed)
+        await bench.store.workflows.act(RETRY, item_id, {}, "me")
+        row = await bench.row(item_id)
+        assert row["deadline"] == (await bench.row(workflow_id))["deadline"]

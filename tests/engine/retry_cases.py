@@ -155,6 +155,12 @@ async def with_timeout() -> str:
     return await work("slow")
 
 
+@workflow(timeout=BEGUN_BY_THEN_S)
+async def brief() -> str:
+    await work("a")
+    return await work("slow")
+
+
 @workflow(timeout=3600)
 async def bounds() -> str:
     await sleep(0.2)
@@ -270,7 +276,7 @@ async def chooses() -> str:
 EVERY = (
     hears_several,
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
-    with_timeout, bounds, child, parent, lets_go, child_with_a_saga, has_such_a_child,
+    with_timeout, brief, bounds, child, parent, lets_go, child_with_a_saga, has_such_a_child,
     many, twice, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
@@ -759,6 +765,20 @@ async def test_a_fork_has_the_timeout_anew(bench: Bench) -> None:
     assert ran["a"] == 1, "it keeps records"
     left_s = await deadline_of(bench, done["fork"]) - bench.engine.clock.now_s()
     assert 3600 - BEGUN_BY_THEN_S < left_s <= 3605
+
+
+async def test_a_fork_has_a_timeout_where_the_first_one_knew_of_none(bench: Bench) -> None:
+    """As of one that was started by SQL."""
+    broken.add("slow")
+    new = bench.new(brief.definition)._replace(deadline_s=None, timeout_s=None)
+    await bench.engine.starts.start_new(new, brief.definition, None)
+    await fails(bench, new.workflow_id)
+    broken.clear()
+    gates["slow"] = asyncio.Event()
+    done = await bench.store.workflows.act(FORK, new.workflow_id, {"from": "failed"}, "me")
+    bench.engine.look()
+    await fails(bench, done["fork"], "workflow_timeout")
+    assert ran["a"] == 1, "it keeps records"
 
 
 async def test_a_child_is_bounded_by_its_retried_parent(bench: Bench) -> None:

@@ -75,6 +75,12 @@ FAILING = LIVED.replace(
 LATE = LIVED.replace('note("startup")', "await asyncio.Event().wait()")
 ENDING = LIVED.replace('note("startup")', "raise SystemExit(3)")
 STUCK = LIVED.replace('note("shutdown")', "note('stuck'); await asyncio.Event().wait()")
+REFUSING = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no licence"})
+"""
 SIMPLE = """
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -128,11 +134,12 @@ def test_each_request_has_what_the_startup_made(start_host: Start, folder: Path)
 
 
 def test_a_startup_that_fails_breaks_the_application_alone(start_host: Start, folder: Path) -> None:
-    write(folder, failing=FAILING, late=LATE, ending=ENDING, simple=SIMPLE)
+    write(folder, failing=FAILING, late=LATE, ending=ENDING, refusing=REFUSING, simple=SIMPLE)
     host = start_host(OPEN, "--functions", str(folder), import_s_max=1)
     for name in ("failing", "late", "ending"):
         check_problem(host.call(f"{name}/", method="GET"), 503, "BOOT_ERROR", retryable=True)
         assert host.call(f"{name}/beside").json() == "beside"
+    check_problem(host.call("refusing/", method="GET"), 503, "BOOT_ERROR", retryable=True)
     assert host.call("simple/x", method="GET").status_code == 200
     said = host.process.said()
     line = FAILING[: FAILING.index("raise ValueError")].count("\n") + 1
@@ -142,6 +149,7 @@ def test_a_startup_that_fails_breaks_the_application_alone(start_host: Start, fo
     )
     assert "late can't be served: its startup took longer than OUTLAST_IMPORT_S_MAX=1 s" in said
     assert "ending can't be served: its startup failed" in said
+    assert "refusing can't be served: its startup failed: no licence" in said
     (host.folder / "mended").touch()
     until(lambda: host.call("failing/", method="GET").status_code == 200, "another try of its startup")
 

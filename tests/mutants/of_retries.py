@@ -430,4 +430,9 @@ MUTANTS = (
         "A fork's timeouts count from its own beginning",
         "store/test_conformance.py::test_what_is_retried_goes_on_from_its_next_claim",
     ),
+    Mutant(
+        "retried-items-wait-in-their-time",
+        "The time of an item that is retried alone doesn't count while it waits in its map",
+        "engine/test_maps_on_postgres.py::test_an_item_that_is_retried_alone_has_its_time_from_when_it_begins",
+    ),
 )

@@ -20,7 +20,7 @@ from outlast.core.records import Ownership, RunningStep, WorkflowState
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.resources.resource import Page
 from outlast.core.status import Status
-from outlast.core.verbs import Verb
+from outlast.core.verbs import BULK, Verb
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
@@ -222,6 +222,9 @@ class Engine:
 
     async def act(self, verb: Verb, *given: Any) -> dict[str, Any]:
         return await self.rows.act(verb, *given)
+
+    async def act_on_many(self, *given: Any) -> dict[str, Any]:
+        return await self.rows.act(BULK, *given)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         row = self.rows.find(workflow_id)

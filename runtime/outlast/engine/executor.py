@@ -521,13 +521,17 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
     """
     if definition.timeout_s is None:
         return
+    born = from_json(claimed.born or "{}")
     # guard: waiting-uses-up-an-items-timeout
     if claimed.parent is not None and is_map(claimed.parent):
-        born = from_json(claimed.born or "{}")
         ends_by_s = born.get("goes_on_s", claimed.began_s or claimed.created_s) + definition.timeout_s
         claimed.deadline_s = min(ends_by_s, claimed.deadline_s or ends_by_s)
         return
-    by_sql = claimed.version is None or claimed.retried_s is not None or definition.version is not None
+    # A fork with records of such a one keeps its version.
+    by_sql = (
+        claimed.version is None or claimed.retried_s is not None or definition.version is not None
+        or "id" in born
+    )  # fmt: skip
     if by_sql and claimed.deadline_s is None and claimed.created_s is not None:
         claimed.deadline_s = (claimed.retried_s or claimed.created_s) + definition.timeout_s
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import decode_source
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from outlast.functions.folder import ROOT, Source
@@ -66,8 +66,8 @@ class Node:
     """A version of a module. Its code runs when it is first imported."""
 
     __slots__ = (
-        "__weakref__", "_known", "_locate", "_module", "_own", "_ready", "_refused", "_shelf", "_views",
-        "failed", "failure", "fingerprint", "needs", "outline", "source", "surroundings",
+        "__weakref__", "_failed_at", "_known", "_locate", "_module", "_own", "_ready", "_refused", "_shelf",
+        "_views", "failed", "failure", "fingerprint", "needs", "outline", "source", "surroundings",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +91,8 @@ class Node:
         self.needs: dict[str, Node] = {}
         self.failed = False
         self.failure: BaseException | None = None
+        self._failed_at: TracebackType | None = None
+        """Where it came from: who answers a call that failed by it forgets that."""
         self._known = known
         self._locate = lru_cache(IMPORTS_MAX)(lambda name, level: locate(source, name, level, known))
         self._refused = refused
@@ -107,7 +109,7 @@ class Node:
             if self._module is not None:
                 return self._module  # imported meanwhile; or a circle, which sees it half done as in Python
             if self.failure is not None:
-                raise self.failure
+                raise self.failure.with_traceback(self._failed_at)
             return self._run()
 
     def _run(self) -> ModuleType:
@@ -125,6 +127,7 @@ class Node:
             self._module = None
             self.failed = True
             self.failure = None if isinstance(error, KeyboardInterrupt) else error
+            self._failed_at = error.__traceback__
             if former is None:
                 sys.modules.pop(name, None)
             else:
@@ -148,7 +151,7 @@ class Node:
 
     def forget_failure(self) -> None:
         """Let go of the error, and of the frames that it holds; the next import tries again."""
-        self.failure = None
+        self.failure = self._failed_at = None
         if self.outline.error is not None:
             self.outline.error.__traceback__ = self.outline.error.__context__ = None
 

@@ -5,7 +5,7 @@
 
 do $$
 begin
-  if to_regclass('outlast.schedules') is null then
+  if to_regclass('outlast.bulks') is null then
     raise exception 'the schema of Outlast is missing, or too old'
       using hint = 'run `outlast db migrate` first, or start an instance once';
   end if;

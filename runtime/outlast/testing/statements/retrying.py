@@ -251,11 +251,11 @@ class Retrying:
         """`outlast.deadline_anew`."""
         now, new, bounds = self._db.now(), row.new, list[float | None]()
         # guard: memory-delays-outlast-a-retry = None
-        own_s = new.timeout_s
+        own_s = None if new.parent and new.queue == new.parent else new.timeout_s
         parent = self._db.workflows.get(new.parent or "")
         if parent is not None and parent.status in LIVE and not new.detached:
             bounds.append(parent.new.deadline_s)
-        if not any(bounds) and own_s is None and new.deadline_s is not None:
+        if not any(bounds) and new.timeout_s is None and new.deadline_s is not None:
             began = row.created_at if row.retried_at is None else row.retried_at
             bounds.append(now + new.deadline_s - began)
         bounds.append(None if own_s is None else now + own_s)

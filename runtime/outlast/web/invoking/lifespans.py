@@ -169,6 +169,8 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self.app(scope, self._receive, self._send)
+            if self._refused is not None:
+                self._fail(self._refused)
         except BaseException as error:  # noqa: BLE001 - even SystemExit is the function's failure
             self._raised(error)
         finally:
