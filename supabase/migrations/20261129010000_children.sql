@@ -247,9 +247,8 @@ begin
     where w.workflow_id = any(ids) and not ((w.status = 'CANCELLED' or w.saga is not null) and (
       select true from outlast.workflow_status c
       where c.parent = w.workflow_id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-        and coalesce(c.saga, 'open') = 'open'
+        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')
       order by c.status limit 1) is not null)
-      and (w.error ->> 'mode' is distinct from 'kill' or not exists (select from outlast.stopped_below(array[w.workflow_id])))
     returning w.workflow_id
   )
   select coalesce(jsonb_agg(t.workflow_id), '[]') into done from told t;
@@ -353,7 +352,7 @@ begin
     select * into done from outlast.one_by_one('cancel_rows', array(
       select c.workflow_id from outlast.workflow_status c
       -- guard: killed-ones-children-undo = where false and c.parent = any(killers)
-      where c.workflow_id in (select outlast.stopped_below(killers))
+      where c.parent = any(killers)
         and c.status in ('ENQUEUED', 'PENDING') and not c.detached
       limit most
       for no key update of c skip locked

@@ -14,27 +14,6 @@ create index if not exists workflow_status_stopped on outlast.workflow_status (s
   where stopped_on is not null;
 create index if not exists workflow_status_stopping on outlast.workflow_status (owner) where saga = 'stopping';
 
-create or replace function outlast.stopped_below(ids text[])
-returns setof text
-language plpgsql
-stable
-as $$
--- What these have started, which are over, and still lives: what it was stopped with may be over, too.
-begin
-  return query
-  with recursive line (id) as (
-    select i.id from unnest(ids) as i (id)
-    union all
-    select c.workflow_id from line l
-    join outlast.workflow_status c on c.parent = l.id and not c.detached
-    where c.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.ended_by_stop(c)
-  )
-  select c.workflow_id from line l
-  join outlast.workflow_status c on c.parent = l.id and not c.detached
-  where c.status in ('ENQUEUED', 'PENDING');
-end
-$$;
-
 create or replace function outlast.cancel_workflows(
   ids text[], message text, nonce bigint default null, by text default null, why text default null,
   kill boolean default false
@@ -49,18 +28,7 @@ as $$
 declare
   found record;
   heard boolean := false;
-  below text[];
 begin
-  if kill then
-    -- Of what is cancelled already something may still undo.
-    below := array(select b from outlast.stopped_below(array(
-      select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.status = 'CANCELLED')) as b);
-    -- guard: kills-stop-at-the-cancelled = if false then
-    if cardinality(below) > 0 then
-      perform from outlast.cancel_workflows(
-        below, 'the workflow that started it was cancelled', by => cancel_workflows.by, why => cancel_workflows.why, kill => true);
-    end if;
-  end if;
   if by is not null then
     insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
     select 'cancel', 'workflow', w.workflow_id, w.workflow_id, outlast.actor(cancel_workflows.by), cancel_workflows.why,
@@ -163,6 +131,6 @@ $$;
 
 select outlast.take_rights(
   '20261129030000',
-  functions => array['stopped_below', 'cancel_workflows', 'stops_of', 'ends_untold']);
+  functions => array['cancel_workflows', 'stops_of', 'ends_untold']);
 
 insert into outlast.schema_migrations (version) values ('20261129030000') on conflict do nothing;

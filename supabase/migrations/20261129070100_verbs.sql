@@ -262,10 +262,6 @@ begin
   w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   status := w.status;
   if status = 'CANCELLED' then
-    if mode = 'kill' then
-      perform from outlast.cancel_workflows(
-        array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why, kill => true);
-    end if;
     return;
   end if;
   perform outlast.refuse_ended(verb, w);

@@ -13,16 +13,6 @@ ELSEWHERE = "test_another_instance_is_told_of_a_cancel"
 
 MUTANTS = (
     Mutant(
-        "kills-stop-at-the-cancelled",
-        "A kill of what is cancelled reaches what still undoes below it",
-        "engine/test_operated_on_postgres.py::test_a_kill_reaches_what_still_undoes_below_the_cancelled",
-    ),
-    Mutant(
-        "memory-kills-stop-at-the-cancelled",
-        "In memory a kill of what is cancelled reaches what still undoes below it",
-        "engine/test_operated.py::test_a_kill_reaches_what_still_undoes_below_the_cancelled",
-    ),
-    Mutant(
         "called-before-all",
         "It is recorded after which result a call was made",
         KEPT + "test_what_was_called_before_a_failure_came_stays",

@@ -20,7 +20,6 @@ from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.rows import (
-    WITH_PARENT,
     ActRow,
     Blocked,
     BulkRow,
@@ -256,27 +255,15 @@ class Database:
     def _cancel_children(self, parent: str) -> bool:
         """Whether none of their rows refused that."""
         refused = False
-        killed = json.loads(self.workflows[parent].error or "{}").get("mode") == "kill"
-        for workflow_id in self.stopped_below(parent, through=killed):
-            row = self.workflows[workflow_id]
-            # What undoes is cancelled already.
-            if workflow_id not in self.refusing:
-                self.cancel(row, WITH_PARENT, kill=killed)
-            elif killed or row.saga in (None, "open"):
-                refused = True
-        return not refused
-
-    def stopped_below(self, parent: str, *, through: bool) -> list[str]:
-        """What it has started and lives; `through` what was stopped with it: `outlast.stopped_below`."""
-        found = []
         for workflow_id, row in self.workflows.items():
-            if row.new.parent != parent or row.detached:
-                continue
-            if row.status in LIVE:
-                found.append(workflow_id)
-            elif through and row.ended_by_stop:
-                found += self.stopped_below(workflow_id, through=True)
-        return found
+            if row.new.parent == parent and row.status in LIVE and not row.detached:
+                killed = json.loads(self.workflows[parent].error or "{}").get("mode") == "kill"
+                # What undoes is cancelled already.
+                if workflow_id not in self.refusing:
+                    self.cancel(row, "the workflow that started it was cancelled", kill=killed)
+                elif killed or row.saga in (None, "open"):
+                    refused = True
+        return not refused
 
     def note_act(
         self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None

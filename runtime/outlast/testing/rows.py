@@ -12,8 +12,6 @@ from outlast.core.records import LimitUse, NewWorkflow, StepRecord
 from outlast.core.schedules import Schedule
 from outlast.core.status import LIVE, Status
 
-WITH_PARENT = "the workflow that started it was cancelled"
-
 
 class Blocked(Exception):
     """A lock must be waited for. Nothing was done."""
@@ -66,15 +64,6 @@ class Workflow:
     born: dict[str, Any] | None = None
     attributes: str | None = None
     """JSON: those of the start, as changed since."""
-
-    @property
-    def ended_by_stop(self) -> bool:
-        """`outlast.ended_by_stop`."""
-        # guard: memory-stops-forgotten = True
-        return (
-            self.status is Status.CANCELLED
-            or json.loads(self.error or "{}").get("code") == "workflow_timeout"
-        )
 
 
 class ActRow(NamedTuple):

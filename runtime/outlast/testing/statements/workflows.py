@@ -19,7 +19,7 @@ from outlast.core.records import (
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import KILL, UNDO
 from outlast.testing.database import Database
-from outlast.testing.rows import WITH_PARENT, Workflow
+from outlast.testing.rows import Workflow
 
 
 class WorkflowStatements:
@@ -116,12 +116,6 @@ class WorkflowStatements:
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
         """`cancel`. Raises Blocked, and what its row refuses to be written with."""
         row = self._db.workflows.get(workflow_id)
-        if row is not None and row.status is Status.CANCELLED and mode == KILL:
-            # guard: memory-kills-stop-at-the-cancelled = ()
-            below = self._db.stopped_below(workflow_id, through=True)
-            for each in below:
-                self._db.cancel(self._db.workflows[each], WITH_PARENT, kill=True)
-            self._db.tell_ends()
         if row is None or row.status not in LIVE:
             return None
         self._db.wait_for_lock(workflow_id)
