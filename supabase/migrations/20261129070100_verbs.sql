@@ -313,9 +313,10 @@ as $$
   select w.workflow_id from line l join outlast.workflow_status w on w.workflow_id = l.id
   where w.status in ('ENQUEUED', 'PENDING')
     -- guard: removed-before-a-retry = or false and (
-    or (w.status <> 'SUCCESS' and w.workflow_id <> all(own) and exists (
-      select from outlast.operation_outputs o
-      where o.workflow_id = w.workflow_id and o.kind in ('start', 'start_all', 'map')))
+    -- Not by `exists`: with many forks the planner would read all records there are, once.
+    or (w.status <> 'SUCCESS' and w.workflow_id <> all(own) and (
+      select true from outlast.operation_outputs o
+      where o.workflow_id = w.workflow_id and o.kind in ('start', 'start_all', 'map') limit 1))
   order by w.status in ('ENQUEUED', 'PENDING') desc
   limit 1
 $$;

@@ -67,7 +67,7 @@ class Shape:
         """What fits each of several; None where one alone fits."""
         for way in self.ways:
             if _kind(way) == "array":
-                each = way.get("items", way.get("prefixItems", [{}])[0])
+                each = way.get("items", {})
                 return Shape(each if isinstance(each, Mapping) else {}, self._kinds)
         return None
 
@@ -125,10 +125,19 @@ class Shape:
         """The same of all that were sent for one place: a list where one fits."""
         items = self.items
         if len(texts) == 1:
-            alone = self.read(texts[0])
+            # Texts of a list may begin as JSON does: then one of them is one of these.
+            of_texts = items is not None and items._takes_text and not self._takes_text
+            alone = texts[0] if of_texts else self.read(texts[0])
             if items is None or self._takes_text or isinstance(alone, list):
                 return alone
-        return [(items or self).read(each) for each in texts]
+        return [self._at(place).read(each) for place, each in enumerate(texts)]
+
+    def _at(self, place: int) -> Shape:
+        """What fits the text at this place, from 0, of several."""
+        for way in self.ways:
+            if _kind(way) == "array" and place < len(each := way.get("prefixItems", ())):
+                return Shape(each[place], self._kinds)
+        return self.items or self
 
     @property
     def _takes_text(self) -> bool:
