@@ -27,9 +27,6 @@ TEST_LIMIT_S = {
 ORIGINAL = "original"
 """The folder of the copy that all others are made of."""
 
-PLUGINS = ("xdist.plugin", "pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
-"""Those that the tests need. To load all that are installed takes longer than most tests."""
-
 END_S = 15.0
 SMOKE = "tests/engine/test_steps.py::test_a_workflow_returns_what_its_steps_return"
 """Passes on every mutant that is worth asking about: one that can't run two steps isn't short of a guard."""
@@ -81,9 +78,14 @@ def run(
     scratch = package.parents[1]
     report = scratch / "report.jsonl"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [f"-p{each}" for each in (*PLUGINS, plugin.__name__)]
-    command += [f"--basetemp={scratch / 'tests'}", "--hypothesis-seed=0", f"--timeout={limit_s}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    command += [
+        "-p",
+        plugin.__name__,
+        f"--basetemp={scratch / 'tests'}",
+        "--hypothesis-seed=0",
+        f"--timeout={limit_s}",
+    ]
     command += [*([] if all_of else ["-x"]), *tests]
     output = scratch / "output"
     with output.open("wb") as file:
@@ -106,7 +108,6 @@ def _environment(package: Path, postgres: str, report: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": str(package.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(package.parents[1] / "hypothesis"),
         plugin.PACKAGE: str(package),
         plugin.POSTGRES: postgres,
