@@ -132,8 +132,10 @@ async def _serve(
     watchdog.start(loop)
     async with scraped_at(part.listener, instance.scrape):
         await server.serve(sockets=[listener])
-    await ending.finish()
-    await instance.end_apps()
+    try:
+        await ending.finish()
+    finally:
+        await instance.end_apps()
     return 0
 
 
