@@ -73,7 +73,8 @@ def test_who_is_refused_is_logged_and_who_is_served_is_not(start_host: Start) ->
     assert httpx.get(f"{host.url}/healthz").status_code == 200
     assert httpx.get(f"{host.url}/nowhere").status_code == 404
     until(lambda: "GET /nowhere 404" in host.process.said(), "the last line")
-    assert "GET /functions/v1/hello 401 UNAUTHORIZED_NO_AUTH_HEADER" in host.process.said()
+    line = "GET /functions/v1/hello 401 UNAUTHORIZED_NO_AUTH_HEADER"
+    until(lambda: line in host.process.said(), "the line")
     assert "/healthz" not in host.process.said()
 
 
