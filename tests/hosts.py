@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -124,6 +125,9 @@ class Host:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait(LIMIT_S)
+        if self.url:  # its workers, which hold its port too, may take a moment longer
+            with contextlib.suppress(AssertionError):  # somebody else has the port by now
+                until(lambda: _is_free(self.url.rpartition(":")[2]), limit_s=2.0)
 
     def ended(self, limit_s: float = LIMIT_S) -> int:
         """Wait until it ends by itself; its exit status, negative for a signal."""
@@ -134,9 +138,16 @@ class Host:
 
     def close(self) -> None:
         """Kill it with all its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.process.wait(LIMIT_S)
+        self.kill()
+
+
+def _is_free(port: str) -> bool:
+    """Whether a host could listen there."""
+    try:
+        socket.create_server(("127.0.0.1", int(port))).close()
+    except OSError:
+        return False
+    return True
 
 
 class Hosts:
