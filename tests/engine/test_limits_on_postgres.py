@@ -10,7 +10,7 @@ import pytest
 
 from outlast import Limit, step, workflow
 from outlast.core.observations import LoopFailed
-from outlast.engine.operations import steps
+from outlast.engine.operations import limiting
 from tests.engine import limit_cases
 from tests.engine.harness import Bench, engine_on
 from tests.engine.limit_cases import *  # noqa: F403
@@ -108,7 +108,7 @@ def told_of(bench: Bench) -> list[LoopFailed]:
 async def test_a_step_asks_again_where_its_limit_could_not_be_read(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "FAILED_S", 0.3)
+    monkeypatch.setattr(limiting, "FAILED_S", 0.3)
     short, _, _ = limited(Limit("api", concurrency=1))
     async with engine_on(database, short) as bench:
         assert await bench.run(short, "first") == "first"

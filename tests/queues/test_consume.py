@@ -521,17 +521,25 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
         await all_ended(bench, 21)
 
 
-async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_database: str) -> None:
-    running: list[int] = []
-    most = 0
+class AtOnce:
+    """How many of `work` run, and the most that did."""
 
-    @step
-    async def work() -> None:
-        nonlocal most
-        running.append(1)
-        most = max(most, len(running))
-        await asyncio.sleep(0.02)
-        running.pop()
+    running = most = 0
+
+
+at_once = AtOnce()
+
+
+@step
+async def work() -> None:
+    at_once.running += 1
+    at_once.most = max(at_once.most, at_once.running)
+    await asyncio.sleep(0.02)
+    at_once.running -= 1
+
+
+async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_database: str) -> None:
+    at_once.running = at_once.most = 0
 
     @workflow(queue=Queue("pgmq:orders", concurrency=2, key="sku", per_key=1))
     async def bounded(sku: str) -> str:
@@ -552,7 +560,7 @@ async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_d
         assert sorted((each.workflow_id, each.trigger) for each in starts) == sorted(
             [*((each, "queue") for each in ids), (by_call, "call")]
         )
-    assert most == 2
+    assert at_once.most == 2
 
 
 async def test_those_that_sleep_leave_room_for_others(queue_database: str) -> None:
@@ -610,16 +618,7 @@ async def test_a_key_of_a_full_queue_stays_in_pgmq(queue_database: str) -> None:
 
 
 async def test_what_operators_set_holds_for_a_queue_without_limits_in_code(queue_database: str) -> None:
-    running: list[int] = []
-    most = 0
-
-    @step
-    async def work() -> None:
-        nonlocal most
-        running.append(1)
-        most = max(most, len(running))
-        await asyncio.sleep(0.02)
-        running.pop()
+    at_once.running = at_once.most = 0
 
     @workflow(queue="pgmq:orders")
     async def plain(sku: str) -> str:
@@ -636,7 +635,7 @@ async def test_what_operators_set_holds_for_a_queue_without_limits_in_code(queue
         await bench.rows("select outlast.resume_queue('pgmq:orders')")
         for number, each in enumerate(sent):
             assert await result(bench, f"pgmq:orders:{each}") == str(number)
-        assert most == 1
+        assert at_once.most == 1
         await bench.rows("select outlast.set_queue('pgmq:orders', '{}', reset => true)")
         last = await send(bench, '{"sku": "free"}')
         assert await result(bench, f"pgmq:orders:{last}") == "free"
