@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,14 @@ def block(host: Host, function: str, body: Any) -> None:
 
 
 def stop_twice(host: Host, number: signal.Signals) -> None:
-    """Send the signal, and again as soon as it was taken."""
+    """Send the signal, and again as soon as it was taken: Python may still take both for one."""
     host.signal(number)
     until(lambda: not pending(host.pid, number), "the first signal to be taken")
-    host.signal(number)
+    for _ in range(20):
+        host.signal(number)
+        with contextlib.suppress(AssertionError):
+            host.ended(1)
+            return
 
 
 def pending(pid: int, number: int) -> bool:
@@ -75,6 +80,15 @@ def test_the_second_signal_ends_blocked_workers(start: Start) -> None:
     assert target.host.ended() == 128 + signal.SIGTERM
     assert target.said().count(f"SIGTERM {AGAIN}") == 1
     assert freed(target, "sleeps_until_freed", {}).json() == "freed"
+
+
+def test_signals_that_come_at_once_end_it_too(start: Start) -> None:
+    target = start("--workers", "2")
+    block(target.host, "sleeps_until_freed", {})
+    with contextlib.suppress(ProcessLookupError):
+        while target.host.process.poll() is None:
+            os.kill(target.host.pid, signal.SIGTERM)
+    assert target.host.ended() == 128 + signal.SIGTERM
 
 
 def test_the_second_signal_leaves_the_embedded_database_whole(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import faulthandler
 import io
@@ -9,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 _logger = logging.getLogger("outlast")
@@ -46,20 +46,23 @@ def leave(status: int) -> None:
 def leave_now(number: int) -> None:
     """End the process for a second signal: what it ran is recovered, as after any crash.
 
-    In a signal handler: a lock of the log, or a full pipe behind it, must not keep the process.
+    In a signal handler: a lock of the log or of `threading`, which the interrupted code may hold, or a full
+    pipe behind the log must not keep the process.
     """
-    telling = threading.Thread(target=_tell_of_signal, args=(number,), daemon=True)
-    telling.start()
-    telling.join(TELL_S_MAX)
+    said = _thread.allocate_lock()
+    said.acquire()
+    _thread.start_new_thread(_tell_of_signal, (number, said))
+    said.acquire(timeout=TELL_S_MAX)
     _really_exit(128 + number)
 
 
-def _tell_of_signal(number: int) -> None:
+def _tell_of_signal(number: int, said: _thread.LockType) -> None:
     text = "%s for the second time: this process ends at once; what it ran is recovered"
     _logger.warning(text, signal.Signals(number).name)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    said.release()
 
 
 def end_now(status: int) -> None:

@@ -9,7 +9,6 @@ import multiprocessing
 import signal
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -103,29 +102,31 @@ class Workers:
         # Its other end is held by this process alone, so that all workers see at once that it is gone.
         self._gone, self._here = self._context.Pipe(duplex=False)
         self._lived = False
-        self._stopping = threading.Event()
         self._workers: dict[int, _Worker] = {}
         self._quick_deaths = 0
         self._signals: list[int] = []
         self._ending = False
-        # Signals only set a flag; this pair wakes the wait below.
-        self._woken, self._waker = socket.socketpair()
+        # Python writes the number of each signal into this pair, which wakes the waits below. A handler would
+        # run between any two lines, its own too, and miss one of two that come at once.
+        self._signalled, self._signaller = socket.socketpair()
+        self._signaller.setblocking(False)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then until all workers have ended; the exit status.
 
         Raises WorkerRefused where the start is refused.
         """
+        signal.set_wakeup_fd(self._signaller.fileno(), warn_on_full_buffer=False)
         for number in _TOLD:
-            signal.signal(number, self._stop)
+            signal.signal(number, _be_told)
         gc.freeze()  # a collection would write to what the workers share with this process
         for slot in range(self._count):
             self._start(slot)
         gc.enable()
         looked = monotonic()
         while self._workers:
-            if self._woken in wait([*self._workers, self._woken], timeout=LOOK_S):
-                self._woken.recv(64)
+            if self._signalled in wait([*self._workers, self._signalled], timeout=LOOK_S):
+                self._signals += (number for number in self._signalled.recv(64) if number in _TOLD)
                 self._pass_on()
             self._tend()
             now = monotonic()
@@ -155,13 +156,13 @@ class Workers:
             lived_s = monotonic() - worker.began
             code = process.exitcode
             process.join()
-            if self._stopping.is_set():
+            if self._signals:
                 continue
             self._quick_deaths = self._quick_deaths + 1 if lived_s < QUICK_DEATH_S else 0
             wait_s = min(RESTART_MAX_S, 0.1 * 2**self._quick_deaths) if self._quick_deaths > 1 else 0.0
             told = f"{code} ({exit_in_words(code)})"
             _logger.warning("worker %s ended with %s; starting another in %.1f s", process.pid, told, wait_s)
-            if not self._stopping.wait(wait_s):
+            if not wait([self._signalled], timeout=wait_s):
                 self._start(worker.signs.slot)
 
     def _take_refusal(self, worker: _Worker) -> None:
@@ -174,7 +175,7 @@ class Workers:
         while self._refusals.poll():
             code, text = self._refusals.recv()
             # guard: refused-start-tried-for-ever
-            if not self._lived and not self._stopping.is_set():
+            if not self._lived and not self._signals:
                 for each in self._workers.values():
                     each.process.kill()
                 raise WorkerRefused(code, text)
@@ -188,11 +189,6 @@ class Workers:
                 pid = worker.process.pid
                 _logger.error("worker %s has been blocked for %.0f s and is killed", pid, silent_s)
                 worker.process.kill()
-
-    def _stop(self, number: int, _frame: object) -> None:
-        self._signals.append(number)
-        self._stopping.set()
-        self._waker.send(b"x")
 
     def _pass_on(self) -> None:
         """Tell the workers by SIGTERM, the one signal that they heed: a terminal's SIGINT reaches them too.
@@ -216,8 +212,9 @@ class Workers:
         A terminal's SIGINT reaches it too, but its parent tells it to end. It isn't ignored: programs that
         functions start would ignore it too.
         """
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGINT, _be_told)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
         self._here.close()
         try:
@@ -226,6 +223,10 @@ class Workers:
             _logger.debug("the worker could not start", exc_info=True)
             self._refuse.send(_in_words(error))
             leave(1)  # else multiprocessing calls os._exit, which the log would lay to a function
+
+
+def _be_told(_number: int, _frame: object) -> None:
+    """Without a handler Python wouldn't write a signal's number; there is nothing else to do."""
 
 
 def _in_words(error: Exception) -> tuple[str, str]:
