@@ -511,8 +511,12 @@ async def test_children_wait_in_their_queue(database: str) -> None:
         handles = [await start(job, number) for number in range(6)]
         return [await each.result() for each in handles]
 
+    gauge.gate.clear()
     async with bench_on(database, job, parent) as bench:
-        assert await bench.run(parent) == list(range(6))
+        running = await bench.start(parent)
+        await bench.until(lambda: gauge.running[""] == 2)
+        gauge.gate.set()
+        assert await bench.result(running) == list(range(6))
     assert gauge.most[""] == 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -46,14 +46,10 @@ def connection(postgres: str) -> Iterator[psycopg.Connection]:
         yield opened
 
 
-def doubled(column: Sequence[float | None]) -> str:
-    return numbers([None if each is None else 2 * each for each in column])
-
-
 def test_one_row_is_plain_values() -> None:
-    columns: dict[str, Literal] = {"a": texts, "b": texts, "c": numbers, "d": doubled, "e": doubled}
-    row = {"a": "x", "b": None, "c": "1.5", "d": "6", "e": None}
-    assert values(columns, [("x", None, 1.5, 3, None)]) == row
+    columns: dict[str, Literal] = {"a": texts, "b": texts, "c": numbers, "d": numbers}
+    row = {"a": "x", "b": None, "c": "1.5", "d": None}
+    assert values(columns, [("x", None, 1.5, None)]) == row
     assert values(columns, []) == dict.fromkeys(columns)
     with pytest.raises(ValueError, match="NUL"):
         values({"a": texts}, [("x\0y",)])

@@ -269,10 +269,11 @@ class Journal:
                 self._try_all_again()
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
-        if not self._on_their_way and not self._entries and not self._aside:
-            self._told = ""
-            self._drained.set()
-        return 0.0
+        if self._on_their_way or self._entries or self._aside:
+            return 0.0
+        self._told, self._rested = "", True
+        self._drained.set()
+        return None
 
     async def _failed(self, part: _Part, error: Exception) -> float | None:
         """After how long it, or what it is divided into, is tried again; None if it is out of the way.

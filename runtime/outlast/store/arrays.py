@@ -38,19 +38,10 @@ def values(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dic
     if not rows:
         return dict.fromkeys(columns)
     (row,) = rows
-    given = [
-        value if type(value) is str else _value(literal, value)
-        for literal, value in zip(columns.values(), row, strict=True)
-    ]
+    given = [value if value is None or type(value) is str else str(value) for value in row]
     if "\0" in "".join(filter(None, given)):
         raise ValueError(_NUL_REFUSED)
     return dict(zip(columns, given, strict=True))
-
-
-def _value(literal: Literal, value: Any) -> str | None:
-    if literal not in (texts, numbers):  # it makes other numbers of them
-        value = None if (number := literal([value])[1:-1]) == "NULL" else number
-    return None if value is None else str(value)
 
 
 def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, JournalStore, Locked, TableHeld, Unreachable
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import CONFLICTS, GIVEN_UP, Database, is_away
@@ -24,9 +24,10 @@ from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
-_START, _WRITE = _SQL["start_batch"], _SQL["write_batch"]
-_START_ONE, _WRITE_ONE = for_one_row(_START), for_one_row(_WRITE)
+_START, _WRITE, _RECORD = _SQL["start_batch"], _SQL["write_batch"], _SQL["record_batch"]
+_START_ONE, _WRITE_ONE, _RECORD_ONE = map(for_one_row, (_START, _WRITE, _RECORD))
 _WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
+_PREPARED = [_START_ONE, _START, _WRITE_ONE, _WRITE, _RECORD_ONE, _RECORD, *_WAKES]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statements are planned anew: a plan made while tables were empty must not stay."""
@@ -45,16 +46,6 @@ _UNNAMED = (DatabaseError, ProgrammingError)
 """Themselves, and none of their classes: codes that Postgres hasn't, which a trigger gave."""
 
 
-def _microseconds(column: Sequence[float | None]) -> str:
-    return numbers([None if each is None else round(each * 1e6) for each in column])
-
-
-def _ages(column: Sequence[float | None]) -> str:
-    """How long ago readings of `monotonic` were, in microseconds; None is now."""
-    now = monotonic()
-    return numbers([0 if each is None else int((now - each) * 1e6) for each in column])
-
-
 def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
     """The parameters of a statement that are columns of one kind of rows, in the order of their values."""
     return {
@@ -69,7 +60,9 @@ NEW = {name: literal for name, literal in _STARTS.items() if name != "start_owne
 """The columns of new rows in the order of NewWorkflow's values; whose they are comes after them."""
 
 _HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_", "step_"))
-_STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
+
+_NOTED = frozenset({kinds.STOP, kinds.UNDO, kinds.ATTRIBUTES})
+"""Kinds of records of which the workflow's row has a note."""
 
 
 class PostgresJournal(JournalStore):
@@ -84,15 +77,24 @@ class PostgresJournal(JournalStore):
         self._commits = 0
 
     async def commit(self, batch: Batch) -> Committed:
+        written = {step.kind for write in batch.writes for step in write.steps}
         requests = _build_requests(batch, self._instance_id)
-        # Before it: a suspension in the same batch leaves the row nobody's.
-        marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
-        ended = _end_batches(batch)
+        marked: list[Request] = []
+        if not written.isdisjoint(_NOTED):
+            # Before it: a suspension in the same batch leaves the row nobody's.
+            marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
+        after = _detach(batch) if batch.starts else []
+        wakes = _tell_events(batch) if kinds.PUBLISH in written else []
+        if any(write.end is not None for write in batch.writes):
+            after = _end_batches(batch) + after
+            wakes += _begin_waits(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        wakes = [*_tell_events(batch), *_begin_waits(batch)]
-        results = await self._record(batch, marked + requests + ended + _detach(batch) + wakes)
+        broadcast = None
+        if kinds.PUBLISH in written and self._broadcasts is not None:
+            broadcast = self._broadcasts.request_for(batch)
+        results = await self._record(batch, [*marked, *requests, *after, *wakes], broadcast)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
@@ -113,9 +115,10 @@ class PostgresJournal(JournalStore):
         """Close the connection. Idempotent."""
         self._drop()
 
-    async def _record(self, batch: Batch, requests: Sequence[Request]) -> list[PGresult]:
+    async def _record(
+        self, batch: Batch, requests: Sequence[Request], broadcast: Request | None
+    ) -> list[PGresult]:
         """The results of `requests`. Events go out with them, unless that keeps them from being done."""
-        broadcast = self._broadcasts.request_for(batch) if self._broadcasts else None
         if self._broadcasts is None or broadcast is None:
             return await self._run(batch, *requests)
         try:
@@ -191,7 +194,7 @@ class PostgresJournal(JournalStore):
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_START_ONE, _START, _WRITE_ONE, _WRITE, *_WAKES], _TIMEOUT_S)
+                await wire.prepare(_PREPARED, _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -263,7 +266,8 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
-    steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
+    now = monotonic()
+    steps = [_step_row(write.workflow_id, step, now) for write in batch.writes for step in write.steps]
     lone = len(batch.writes) == 1 and len(steps) <= 1
     form = values if lone else literals
     try:
@@ -271,9 +275,11 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
             requests.append((_START_ONE, {**by, **values(_STARTS, starts)}))
         elif starts:
             requests.append((_START, {**by, **literals(_STARTS, starts)}))
-        if batch.writes:
-            written = {**form(_HELD, held), **form(_ENDS, ends), **form(_STEPS, steps)}
-            requests.append((_WRITE_ONE if lone else _WRITE, {**by, **written}))
+        records = {**by, **form(_HELD, held), **form(_STEPS, steps)}
+        if ends:
+            requests.append((_WRITE_ONE if lone else _WRITE, {**records, **form(_ENDS, ends)}))
+        elif batch.writes:
+            requests.append((_RECORD_ONE if lone else _RECORD, records))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests
@@ -389,6 +395,17 @@ def _tell_events(batch: Batch) -> list[Request]:
 def _detach(batch: Batch) -> list[Request]:
     ids = [start.workflow_id for start in batch.starts if start.detached]
     return [(_SQL["detach"], {"ids": texts(ids), "nonce": str(batch.nonce)})] if ids else []
+
+
+def _step_row(workflow_id: str, step: StepRecord, now: float) -> tuple[Any, ...]:
+    """Times in microseconds: that of the body as such, those of the attempts as how long ago they were."""
+    step_id, name, output, error, attempts, place, kind, at_s, arguments, began, ended, called = step
+    at = None if at_s is None else round(at_s * 1e6)
+    begin = 0 if began is None else int((now - began) * 1e6)
+    end = 0 if ended is None else int((now - ended) * 1e6)
+    return (
+        workflow_id, step_id, name, output, error, attempts, place, kind, at, arguments, begin, end, called,
+    )  # fmt: skip
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
