@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from outlast import (
+    Batch,
     HTTPException,
     Queue,
     Request,
@@ -20,6 +21,7 @@ from outlast import (
     context,
     cron,
     database_webhook,
+    every,
     handler,
     publish,
     receive,
@@ -401,6 +403,69 @@ def test_what_is_made_while_running_ticks_too(outlast: Outlast) -> None:
     found = outlast.call("/workflows/v1?function=at_nine").json()["workflows"]
     assert sum(each["workflow_id"].startswith("schedule:mine:") for each in found) == 3
     assert outlast.call("/schedules/v1", method="POST", json={**given, "every": 0}).status == 422
+
+
+@workflow(schedule=every(hours=1))
+async def hourly() -> None: ...
+
+
+@workflow
+async def asks() -> Any:
+    return await receive("approved")
+
+
+def test_days_of_many_ticks_pass_beside_what_waits_for_a_message(outlast: Outlast) -> None:
+    asked = outlast.start(asks)
+    outlast.schedule(hourly)
+    _ = outlast.advance(days=7)
+    assert len(outlast.call("/workflows/v1?function=hourly&limit=200").json()["workflows"]) == 7 * 24
+    outlast.send(asked, "yes", topic="approved")
+    assert outlast.finish(asked).result == "yes"
+
+
+def test_a_year_passes_without_anything_that_runs(outlast: Outlast) -> None:
+    outlast.schedule(at_nine)
+    began = outlast.now
+    _ = outlast.advance(days=365)
+    assert outlast.now - began == timedelta(days=365)
+
+
+# --- ends that nobody here writes -----------------------------------------------------------------------
+
+
+@step
+async def ask_model(texts: list[str]) -> list[int]:
+    return [len(each) for each in texts]
+
+
+@workflow(queue=Queue("slow_models", batch=Batch(100, wait=0.5)))
+async def embed_slowly(texts: list[str]) -> list[int]:
+    await sleep(2)
+    return await ask_model(texts)
+
+
+@workflow(queue=Queue("impatient", concurrency=1, start_within=4))
+async def impatient(nap_s: float = 0.0) -> None:
+    await nap(nap_s)
+
+
+@step
+async def nap(s: float) -> None:
+    await asyncio.sleep(s)
+
+
+def test_who_calls_a_batch_that_sleeps_hears_of_its_end(outlast: Outlast) -> None:
+    began = outlast.now
+    answer = outlast.call(embed_slowly, json="hello")
+    assert (answer.status, answer.json()) == (200, 5)
+    assert outlast.now - began < timedelta(seconds=5)
+
+
+def test_who_calls_what_expires_hears_of_it(outlast: Outlast) -> None:
+    _ = outlast.start(impatient, nap_s=20)
+    answer = outlast.call(impatient, json={})
+    assert (answer.status, answer.json()["code"]) == (409, "expired")
+    assert "start_within of queue impatient" in str(answer.run.error)
 
 
 def test_only_a_workflow_with_a_schedule_ticks(outlast: Outlast) -> None:

@@ -77,7 +77,7 @@ def why_stuck(process: Process | None, database: Database, seen: Seen, *, certai
     """Why no workflow goes on any more; None if one may. `certain`: no timer is left."""
     live = [each for each, row in database.workflows.items() if row.status in LIVE]
     waits = {each: waits_of(process, database, each) for each in live}
-    if not certain and not all(_is_hopeless(each, waits, frozenset()) for each in live):
+    if not certain and not (live and all(_is_hopeless(each, waits, frozenset()) for each in live)):
         return None
     told = [_describe(seen, workflow_id, wait) for workflow_id in live for wait in waits[workflow_id]]
     return "nothing is left that could happen:\n" + "\n".join(

@@ -325,6 +325,8 @@ class World:
     def _on_idle(self, at: float | None) -> bool:
         if self._until() or self.interrupted or self._outcome is not None:
             return False
+        if self._look_for_ends():
+            return True
         if self._wake_for_a_tick(at):
             return True
         if self._horizon is not None and (at is None or at > self._horizon):
@@ -336,6 +338,8 @@ class World:
         self._jumps += 1
         if (self.setting.answers and self._answer()) or self._wake_for_what_is_due(at):
             return True
+        if self._horizon is not None:
+            return True  # that is its bound
         never = at is None or at - self.time.now >= FOREVER_S * 0.9
         if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
             why = why_stuck(self.process, self.database, self.seen, certain=never or self._jumps > JUMPS_MAX)
@@ -343,6 +347,17 @@ class World:
                 self.deadlock = Deadlock(why)
                 return False
         return True
+
+    def _look_for_ends(self) -> bool:
+        """An instance asks again and again for ends that others write, such as a queue's: here when there is one."""
+        waits = None if self.process is None else self.process.engine._waits
+        if waits is None or waits.failing:
+            return False
+        rows = self.database.workflows
+        ended = [each for each in waits.that_run_elsewhere() if each in rows and rows[each].status not in LIVE]
+        for each in ended:
+            waits.moved(each)
+        return bool(ended)
 
     def _wake_for_what_is_due(self, at: float | None) -> bool:
         """An instance looks for what is due now and then: here just when something is."""

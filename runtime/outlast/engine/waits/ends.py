@@ -101,6 +101,11 @@ class Waits:
             await loop.close()
         _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last poll failed."""
+        return self._polling.failing
+
     async def wait(
         self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
     ) -> WorkflowState | None:
@@ -182,7 +187,7 @@ class Waits:
 
     def fail_elsewhere(self, error: OutlastError) -> None:
         """As `fail`, for all that don't run here."""
-        for workflow_id in self._that_run_elsewhere():
+        for workflow_id in self.that_run_elsewhere():
             self.fail(workflow_id, error)
 
     def fail_all(self, error: OutlastError) -> None:
@@ -191,14 +196,14 @@ class Waits:
             self.fail(workflow_id, error)
 
     async def _poll(self) -> float | None:
-        due = self._elsewhere.take_due(self._that_run_elsewhere(), monotonic())
+        due = self._elsewhere.take_due(self.that_run_elsewhere(), monotonic())
         if due:
             try:
                 await self._ask(due)
             except BaseException:
                 self._elsewhere.again(due)
                 raise
-        elsewhere = self._that_run_elsewhere()
+        elsewhere = self.that_run_elsewhere()
         return self._elsewhere.pause_s(elsewhere, monotonic()) if elsewhere else None
 
     async def _ask(self, due: list[str]) -> None:
@@ -238,7 +243,7 @@ class Waits:
             for workflow_id in list(found if cut else looks):
                 looks.pop(workflow_id).set_result(found.get(workflow_id))
 
-    def _that_run_elsewhere(self) -> list[str]:
+    def that_run_elsewhere(self) -> list[str]:
         """What is waited for and doesn't run here."""
         return [
             each

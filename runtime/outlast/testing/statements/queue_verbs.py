@@ -14,6 +14,7 @@ from outlast.testing.rows import QueueRow
 from outlast.testing.statements.queues import end_waiting
 
 _DRAINED_MAX = 10_000
+_DRAINED = {"code": "workflow_cancelled", "message": "the workflow was cancelled"}
 
 
 class QueueVerbs:
@@ -54,7 +55,7 @@ class QueueVerbs:
         # guard: memory-refusing-rows-drained = waiting
         drained = [row for row in waiting if not self._db.refuses(row.new.workflow_id)]
         for row in drained:
-            end_waiting(row, "workflow_cancelled", self._db.now())
+            end_waiting(row, _DRAINED, self._db.now())
         self._db.tell_ends()
         return {"cancelled": len(drained), "more": len(waiting) == _DRAINED_MAX and bool(drained)}
 

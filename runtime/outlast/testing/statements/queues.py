@@ -480,7 +480,8 @@ class QueueClaimStatement:
             begun = row.generation > 1 or row.forked_from is not None
             waits = row.status == Status.ENQUEUED and row.held is None and workflow_id not in refusals.passed
             if waits and late and not begun and refusals.begins(workflow_id):
-                end_waiting(row, "expired", now)
+                why = f"it could not begin within {within_s:g} s (start_within of queue {name})"
+                end_waiting(row, {"code": "expired", "message": why}, now)
         self._db.tell_ends()
 
 
@@ -535,9 +536,9 @@ def _rank(row: Workflow) -> float:
     return (row.claimable_at or 0.0) - row.new.priority
 
 
-def end_waiting(row: Workflow, code: str, now: float) -> None:
-    """Cancel it."""
+def end_waiting(row: Workflow, error: Mapping[str, str], now: float) -> None:
+    """Cancel it, with this error."""
     row.status, row.owner, row.claimable_at, row.updated_at = Status.CANCELLED, None, None, now
     row.held = None
     row.epoch += 1
-    row.error = json.dumps({"code": code})
+    row.error = json.dumps(error)
