@@ -251,22 +251,30 @@ as $$
   from outlast.queue_options(base, override) as o
 $$;
 
-create or replace function outlast.queue_busy(name text, at timestamptz)
+create or replace function outlast.queue_busy(q outlast.queues, at timestamptz)
 returns boolean
 language sql
 stable
 as $$
   -- Whether there is anything to decide. Here and elsewhere not by `exists`: where many rows fit, the planner would rather
   -- read the table from its beginning, where all that was in the queue has ended. An order keeps it to the index.
-  select (
+  select case when q.paused_at is null then (
     select true from outlast.workflow_status w
-    where w.queue = name and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
+    where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
     order by w.status limit 1
   ) is not null or (
     select true from outlast.workflow_status w
-    where w.queue = name and w.owner is null and w.claimable_at <= at and w.rank is null and w.held is null
+    where w.queue = q.name and w.owner is null and w.claimable_at <= at and w.rank is null and w.held is null
     order by w.claimable_at limit 1
   ) is not null
+  -- What comes too late is cancelled in a pause too.
+  -- guard: paused-queue-keeps-what-is-late = else false and (
+  else (
+    select true from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.status = 'ENQUEUED' and w.held is null
+      and w.claimable_at < at - make_interval(secs => (outlast.queue_options(q.base, q.override) ->> 'start_within')::float8)
+    order by w.claimable_at limit 1
+  ) is not null end
 $$;
 
 create or replace function outlast.count_due(q outlast.queues)
@@ -292,7 +300,7 @@ as $$
   -- Whether any queue has something to decide, or to count.
   select exists (
     select from outlast.queues q
-    where (q.paused_at is null and outlast.queue_busy(q.name, now())) or outlast.count_due(q))
+    where outlast.queue_busy(q, now()) or outlast.count_due(q))
 $$;
 
 create or replace function outlast.full_queues()
@@ -790,8 +798,6 @@ begin
     taken := true;
     return;
   end if;
-  -- guard: paused-queue-goes-on
-  if q.paused_at is not null then return; end if;
   o := outlast.queue_options(q.base, q.override);
   -- Never earlier than the last decision, unless the clock was set back by more than a moment: then what began by the old
   -- one began just now.
@@ -839,6 +845,8 @@ begin
     end if;
   end if;
   passed := passed || refused;
+  -- guard: paused-queue-goes-on
+  if q.paused_at is not null then return; end if;
 
   slots := room;
   if o ? 'concurrency' then
@@ -1245,7 +1253,7 @@ begin
   -- Who decided longest ago first: the first may leave no room to those after it.
   for name in
     select q.name from outlast.queues q
-    where q.paused_at is null and outlast.queue_busy(q.name, clock_timestamp())
+    where outlast.queue_busy(q, clock_timestamp())
       -- guard: faulty-queues-asked-at-once
       and (q.fault_at between clock_timestamp() - interval '10 s' and clock_timestamp()) is not true
     order by q.decided_at

@@ -39,7 +39,7 @@ from outlast.core.callers import Caller
 from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import NotNow, Unacceptable
 from outlast.core.records import NewWorkflow, WorkflowState
-from outlast.core.verbs import DELETE, FORK, RETRY
+from outlast.core.verbs import DELETE, FORK, PAUSE_QUEUE, RETRY
 from tests.engine.harness import Bench, engine_on
 
 SECRET = Caller("secret").record()
@@ -434,6 +434,16 @@ async def test_a_full_queue_takes_no_more(database: str) -> None:
         gauge.gate.set()
         await all_of(bench, ids)
         await started(bench, job, 4)
+
+
+async def test_nor_does_what_a_pause_keeps_for_too_long(database: str) -> None:
+    job = queued(Queue("q", start_within=0.2))
+    async with bench_on(database, job) as bench:
+        await bench.store.workflows.act(PAUSE_QUEUE, "q", {}, "a test")
+        state = await bench.engine.wait(await started(bench, job, "late"), 20.0)
+    assert state is not None
+    assert json.loads(state.error or "")["code"] == "expired"
+    assert gauge.begun == []
 
 
 async def test_what_does_not_begin_in_time_is_cancelled(database: str) -> None:

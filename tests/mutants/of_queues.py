@@ -26,6 +26,11 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_a_paused_queue_lets_nothing_begin",
     ),
     Mutant(
+        "paused-queue-keeps-what-is-late",
+        "What comes too late is cancelled in a pause too",
+        "store/test_queue_decisions.py::test_what_comes_too_late_is_cancelled_in_a_pause_too",
+    ),
+    Mutant(
         "queue-begins-what-is-not-ready",
         "What has a delay, or sleeps, is no one's turn",
         "store/test_queue_decisions.py::test_what_is_not_ready_does_not_begin",

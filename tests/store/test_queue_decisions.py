@@ -85,6 +85,21 @@ def test_a_paused_queue_lets_nothing_begin(q: Decisions) -> None:
     assert q.claim() == ["a"]
 
 
+def test_what_comes_too_late_is_cancelled_in_a_pause_too(q: Decisions) -> None:
+    """An instance asks for a decision only where there is one to make."""
+    q.declare(start_within=60.0)
+    q.enter("a")
+    q.set("queues set paused_at = now()")
+    busy = "select outlast.queues_busy()"
+    q.set("queues set count_at = now() + interval '1 minute'")
+    assert q.connection.execute(busy).fetchone() == (False,)
+    q.set("workflow_status set claimable_at = now() - interval '2 minutes'")
+    assert q.connection.execute(busy).fetchone() == (True,)
+    assert q.claim() == []
+    assert q.connection.execute("select status from outlast.workflow_status").fetchone() == ("CANCELLED",)
+    assert q.connection.execute(busy).fetchone() == (False,)
+
+
 def test_concurrency_counts_what_others_run_too(q: Decisions) -> None:
     q.declare(concurrency=2)
     q.enter("a", "b", "c")

@@ -349,12 +349,13 @@ class World:
         return True
 
     def _look_for_ends(self) -> bool:
-        """An instance asks again and again for ends that others write, such as a queue's: here when there is one."""
+        """An instance asks often for ends that others write, as a queue does: here when there is one."""
         waits = None if self.process is None else self.process.engine._waits
         if waits is None or waits.failing:
             return False
         rows = self.database.workflows
-        ended = [each for each in waits.that_run_elsewhere() if each in rows and rows[each].status not in LIVE]
+        known = [each for each in waits.that_run_elsewhere() if each in rows]
+        ended = [each for each in known if rows[each].status not in LIVE]
         for each in ended:
             waits.moved(each)
         return bool(ended)

@@ -263,6 +263,7 @@ class QueueClaimStatement:
         self._db.tell_ends()
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
+                self._expire(name, queue, refusals)
                 continue
             room_left = room._replace(workflows=room.workflows - len(claimed))
             for workflow_id in self._choose(name, queue, room_left, waits, refusals):
@@ -329,8 +330,8 @@ class QueueClaimStatement:
         self, name: str, queue: QueueRow, wanted: Room, waits: list[float], refusals: _Refusals
     ) -> Iterator[str]:
         """One after the other, each when those before it have begun."""
-        options, now = queue.options, max(self._db.now(), queue.decided_at)
-        self._expire(name, options, now, refusals)
+        now = max(self._db.now(), queue.decided_at)
+        self._expire(name, queue, refusals)
         room = self._places(name, queue, wanted.functions, wanted.workflows, waits)
         idle = True
         for stage in (Status.PENDING, Status.ENQUEUED):
@@ -473,8 +474,9 @@ class QueueClaimStatement:
         # guard: exclusive-order-lost-by-refusals-in-memory = False
         return bool(own) and min(own)[-1] in refusals.passed
 
-    def _expire(self, name: str, options: Mapping[str, Any], now: float, refusals: _Refusals) -> None:
-        within_s = options.get("start_within", math.inf)
+    def _expire(self, name: str, queue: QueueRow, refusals: _Refusals) -> None:
+        now = max(self._db.now(), queue.decided_at)
+        within_s = queue.options.get("start_within", math.inf)
         for workflow_id, row in list(self._db.waiting(name)):
             late = (row.claimable_at or now) < now - within_s
             begun = row.generation > 1 or row.forked_from is not None
