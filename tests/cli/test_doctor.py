@@ -20,7 +20,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from outlast.host.doctor.diagnosis import Bounds, look_at_database, look_at_host
-from outlast.host.doctor.findings import BY_ID, KINDS, Finding
+from outlast.host.doctor.findings import BY_ID, KINDS, Finding, Kind
 from outlast.host.settings import Settings
 from outlast.store.connections import Database
 from outlast.store.doctor import Examined, expected_indexes
@@ -465,6 +465,17 @@ def test_each_row_of_the_table_is_provoked_somewhere() -> None:
     text = "".join((here / name).read_text() for name in ("test_doctor.py", "test_doctor_of_servers.py"))
     assert len(KINDS) == len(BY_ID) >= 25
     assert [each.id for each in KINDS if f'"{each.id}"' not in text] == []
+
+
+@pytest.mark.parametrize("kind", [each for each in KINDS if each.command], ids=lambda kind: kind.id)
+def test_what_is_to_be_typed_is_quoted_for_a_shell(kind: Kind) -> None:
+    chosen = "rls:ada:$(touch run)"
+    found = Finding(
+        kind,
+        {"example": chosen, "queue": chosen, "key": chosen, "schedule": chosen, "late_s": 1.0, "attempts": 3},
+    )
+    for typed in (found.command, *found.remedy.split("`")[1::2]):
+        assert "$(" not in typed or chosen in shlex.split(typed)
 
 
 def test_the_page_has_the_table() -> None:

@@ -419,7 +419,7 @@ def test_days_of_many_ticks_pass_beside_what_waits_for_a_message(outlast: Outlas
     outlast.schedule(hourly)
     _ = outlast.advance(days=7)
     assert len(outlast.call("/workflows/v1?function=hourly&limit=200").json()["workflows"]) == 7 * 24
-    outlast.send(asked, "yes", topic="approved")
+    _ = outlast.send(asked, "yes", topic="approved")
     assert outlast.finish(asked).result == "yes"
 
 

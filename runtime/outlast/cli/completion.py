@@ -12,6 +12,26 @@ from outlast.cli.command import Command
 
 SHELLS = ("bash", "zsh", "fish")
 
+BASH = r"""
+_outlast_completion() {
+    local line="${COMP_LINE:0:COMP_POINT}" breaks="${COMP_WORDBREAKS//[^:=]/}" before="" words type value
+    read -r -a words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    # What is chosen replaces only what stands after the last of these.
+    [[ $breaks ]] && before="${words[-1]%"${words[-1]##*[$breaks]}"}"
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) printf -v value %q "${value#"$before"}"; COMPREPLY+=("$value") ;;
+        esac
+    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) _OUTLAST_COMPLETE=bash_complete "$1")
+}
+complete -o nosort -F _outlast_completion outlast
+"""
+"""That of click inserts what is completed as it is: an id may hold what a shell would run. Zsh and fish quote it."""
+
 
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
@@ -25,6 +45,9 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     fish:  outlast completion fish | source        in ~/.config/fish/config.fish
     """
     chosen = shell or Path(os.environ.get("SHELL", "")).name
+    if chosen == "bash":
+        click.echo(BASH.strip())
+        return
     kind = get_completion_class(chosen) if chosen in SHELLS else None
     if kind is None:
         raise click.UsageError(f"say for which shell: {', '.join(SHELLS)}", ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -59,12 +60,12 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
 def _how_it_stands(workflow_id: str, workflow: dict[str, Any]) -> str:
     held = workflow.get("held")
     if not isinstance(held, dict):
-        return f"{workflow_id} has not ended yet and goes on: outlast workflows wait {workflow_id}"
+        return (
+            f"{workflow_id} has not ended yet and goes on: outlast workflows wait {shlex.quote(workflow_id)}"
+        )
     why = workflow.get("waiting_on") or f"held: {held.get('reason')}"
     verb = "resume" if held.get("reason") == "paused" else "show"
-    return (
-        f"{workflow_id} has not ended yet, and does not go on ({why}): outlast workflows {verb} {workflow_id}"
-    )
+    return f"{workflow_id} has not ended yet, and does not go on ({why}): outlast workflows {verb} {shlex.quote(workflow_id)}"
 
 
 def retry_while_away(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,11 @@ def _ask(remote: Remote, call: _Call, ends: float | None, workflow_id: str | Non
             raise
         what = "the connection broke before the answer" if broken else str(failure)
         again = f"the same again with --key {call.key} gets the result"
-        waits = f", and so does: outlast workflows wait {workflow_id}" if workflow_id is not None else ""
+        waits = (
+            f", and so does: outlast workflows wait {shlex.quote(workflow_id)}"
+            if workflow_id is not None
+            else ""
+        )
         more = failure.more | {"key": call.key, "workflow_id": workflow_id}
         raise CommandFailed(failure.code, f"{what}; {again}{waits}", **more) from failure
 

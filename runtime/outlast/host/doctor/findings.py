@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -349,12 +350,23 @@ class Finding:
     @property
     def command(self) -> str:
         """The command that mends it, if one does, without `outlast`."""
-        return self.kind.command.format_map(self.values)
+        return self.kind.command.format_map(self._words)
 
     @property
     def remedy(self) -> str:
-        """What to do."""
-        return self.kind.remedy.format_map({**self.values, "sql": self.sql, "command": self.command})
+        """What to do. What stands in backticks may be given to a shell, or a statement to the database, as it is."""
+        made = {"sql": self.sql, "command": self.command}
+        outside, inside = self.values | made, self._words | made
+        parts = enumerate(self.kind.remedy.split("`"))
+        return "`".join(part.format_map(inside if place % 2 else outside) for place, part in parts)
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        """What was found as words of a shell: an id may hold what it would run."""
+        return {
+            name: shlex.quote(value) if isinstance(value, str) else value
+            for name, value in self.values.items()
+        }
 
     def row(self) -> dict[str, str]:
         """For programs."""
