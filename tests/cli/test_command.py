@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,7 +14,7 @@ import click
 import pytest
 
 from outlast.cli.main import outlast as top
-from tests.cli.conftest import Runs, workflow
+from tests.cli.conftest import SECRET, Runs, workflow
 from tests.cli.stand_in import Reply, StandIn
 
 HEAVY = ("httpx", "pydantic_settings", "psycopg", "starlette", "uvicorn", "supabase", "watchfiles")
@@ -157,6 +158,29 @@ def test_output_that_the_terminal_cannot_show_is_escaped(outlast_anew: Runs, hos
     host.on("GET", "/workflows/v1", Reply(document={"workflows": [workflow("hello:日")]}))
     ran = outlast_anew("workflows", "list", PYTHONIOENCODING="latin-1")
     assert ran.out.startswith("hello:\\u65e5\t")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("command", ["workflows show", "workflows wait", "queues pause", "bulks show"])
+def test_what_no_address_can_end_with_is_refused(call: Runs, host: StandIn, command: str, name: str) -> None:
+    ran = call(*command.split(), name)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"{name!r} is no {command.split()[0][:-1]}" in ran.err
+    assert host.seen == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_that_can_not_be_written_is_no_fault_of_ours(project: Path, host: StandIn) -> None:
+    host.on("GET", "/workflows/v1", Reply(document={"workflows": [workflow("hello:1")]}))
+    command = f"{shlex.quote(sys.executable)} -m outlast workflows list --url {host.url}"
+    for output, told in ((">/dev/full", "standard output can't be written"), (">&- --json", "")):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {output}"], cwd=project, capture_output=True, text=True, timeout=60,
+            env=os.environ | {"SUPABASE_SECRET_KEY": SECRET},
+        )  # fmt: skip
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "fault of outlast" not in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,4 +1,4 @@
-"""Completion in a real bash on a real terminal: what is completed is what is meant, and nothing of it is run."""
+"""Completion in a real bash on a terminal: what is completed is what is meant, and nothing of it is run."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _outlast_completion() {
 }
 complete -o nosort -F _outlast_completion outlast
 """
-"""That of click inserts what is completed as it is: an id may hold what a shell would run. Zsh and fish quote it."""
+"""Click's inserts an id as it is, which may hold what a shell would run. Zsh and fish quote it."""
 
 
 @click.command(cls=Command)

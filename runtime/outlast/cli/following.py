@@ -65,7 +65,8 @@ def _how_it_stands(workflow_id: str, workflow: dict[str, Any]) -> str:
         )
     why = workflow.get("waiting_on") or f"held: {held.get('reason')}"
     verb = "resume" if held.get("reason") == "paused" else "show"
-    return f"{workflow_id} has not ended yet, and does not go on ({why}): outlast workflows {verb} {shlex.quote(workflow_id)}"
+    told = f"{workflow_id} has not ended yet, and does not go on ({why})"
+    return f"{told}: outlast workflows {verb} {shlex.quote(workflow_id)}"
 
 
 def retry_while_away(

@@ -171,7 +171,9 @@ class KeyOf(click.ParamType[str]):
         self._resource = resource
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The key as given."""
+        """The key as given. What no address can end with would be taken for all rows: it is refused."""
+        if value in ("", ".", ".."):
+            self.fail(f"{value!r} is no {self._resource.one}", param, ctx)
         return value
 
     def shell_complete(

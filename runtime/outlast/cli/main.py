@@ -7,6 +7,7 @@ imports what it needs when it runs: `outlast serve` starts sooner, and `outlast 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ _PLACES = {
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+_UNWRITABLE = {errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT}
 
 
 class _Outlast(CommandGroup):
@@ -143,6 +145,8 @@ def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
         return "database_unavailable", f"can't reach the database: {one_line(str(error))}{what}", FAILED, {}
     if getattr(error, "sqlstate", None):
         return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+        return "not_written", f"standard output can't be written: {error.strerror}", FAILED, {}
     text = one_line(f"{type(error).__name__}: {error}")
     return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
 

@@ -69,7 +69,7 @@ class Column:
 
 def is_terminal() -> bool:
     """Whether people read standard output."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(kind: str, text: str) -> None:

@@ -354,7 +354,7 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do. What stands in backticks may be given to a shell, or a statement to the database, as it is."""
+        """What to do. What stands in backticks may be typed, or given to the database, as it is."""
         made = {"sql": self.sql, "command": self.command}
         outside, inside = self.values | made, self._words | made
         parts = enumerate(self.kind.remedy.split("`"))
