@@ -329,6 +329,11 @@ MUTANTS = (
         "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",
     ),
     Mutant(
+        "messages-pass-a-small-bound",
+        "Messages of a Supabase Queue keep to a small max_backlog",
+        "queues/test_consume.py::test_what_a_full_queue_has_no_room_for_stays_in_pgmq",
+    ),
+    Mutant(
         "messages-of-a-paused-queue-taken",
         "While a Supabase Queue is paused its messages stay in it",
         "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",

@@ -596,7 +596,9 @@ async def test_a_key_that_is_paused_holds_up_no_other(queue_database: str) -> No
         assert len(await bench.rows(enqueued)) == 120
 
 
-async def test_a_key_of_a_full_queue_stays_in_pgmq(queue_database: str) -> None:
+async def test_what_a_full_queue_has_no_room_for_stays_in_pgmq(queue_database: str) -> None:
+    """A small bound is kept to the one, whatever was counted last; a large one by that."""
+
     @workflow(queue=Queue("pgmq:orders", key="sku"))
     async def turns(sku: str) -> str:
         return sku
@@ -605,16 +607,27 @@ async def test_a_key_of_a_full_queue_stays_in_pgmq(queue_database: str) -> None:
     async with engine_on(queue_database, turns) as bench:
         await bench.rows("select outlast.pause_queue('pgmq:orders', key => 'acme')")
         await bench.rows("select outlast.set_queue('pgmq:orders', '{\"max_backlog\": 5}')")
-        await bench.rows("update outlast.queues set backlog = 5, count_at = now() + interval '30 minutes'")
+        await bench.rows("update outlast.queues set backlog = 0, count_at = now() + interval '30 minutes'")
+        many = "array(select jsonb_build_object('sku', 'acme') from generate_series(1, 7) n)"
+        await bench.rows(f"select pgmq.send_batch('orders', {many})")
+
+        async def full() -> bool:
+            return await left(bench) == 2
+
+        await bench.until(full)
+        assert await taken_by(store, 5) == []
+        await bench.rows("select outlast.set_queue('pgmq:orders', '{\"max_backlog\": 20000}')")
+        await bench.until(lambda: is_taken(bench))
+        await bench.rows("update outlast.queues set backlog = 20000")
         await send(bench, '{"sku": "acme"}')
         assert await taken_by(store, 5) == []
-        await bench.rows("update outlast.queues set backlog = 4")
-
-        async def taken() -> bool:
-            return await left(bench) == 0
-
-        await bench.until(taken)
+        await bench.rows("update outlast.queues set backlog = 19999")
+        await bench.until(lambda: is_taken(bench))
     await store.close()
+
+
+async def is_taken(bench: Bench) -> bool:
+    return await left(bench) == 0
 
 
 async def test_what_operators_set_holds_for_a_queue_without_limits_in_code(queue_database: str) -> None:

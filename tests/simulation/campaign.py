@@ -15,6 +15,7 @@ SWEPT = 0.4
 
 OTHERS = {
     "queues": "queueing",
+    "messages": "consuming",
     "batches": "batching",
     "maps": "mapping",
     "schedules": "scheduling",

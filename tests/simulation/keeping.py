@@ -71,6 +71,13 @@ class Keeping(Scenario):
             if workflow_id not in rows or content_of(rows[workflow_id]) != kept:
                 self.world.violation(f"{workflow_id} refuses, and was written: {rows.get(workflow_id)}")
 
+    def check_epoch(self, workflow_id: str) -> None:
+        """A step of it begins: nobody else runs it, as far as leases can tell."""
+        process: Any = self.world.running
+        epoch, row = process.engine._executor.live[workflow_id].epoch, self.database.workflows[workflow_id]
+        if not self.plan.weather.sessions and row.status in LIVE and row.epoch != epoch:
+            self.world.violation(f"{workflow_id} runs a step at epoch {epoch}, and is at {row.epoch}")
+
     def is_passed_by(self, workflow_id: str) -> bool:
         """Whether nobody needs to do anything with it now."""
         return workflow_id in self.kept or self.let_go_until.get(workflow_id, 0.0) > self.world.now

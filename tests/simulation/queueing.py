@@ -80,7 +80,7 @@ def draw(seed: int) -> Drawn:
     chance = random.Random(seed)
     plan = replace(queues_plan(chance, f"{seed}:queues"), refusals=some_refusals(seed, LASTS_S))
     queues = tuple(
-        DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
+        DeclaredQueue(f"q{number}", draw_options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
     )
     queues = tuple(_debounced(seed, each) for each in queues)
     calls = tuple(
@@ -98,7 +98,8 @@ def _debounced(seed: int, queue: DeclaredQueue) -> DeclaredQueue:
     return queue._replace(options={**queue.options, "debounce": {"quiet": quiet_s, "at_most": 3 * quiet_s}})
 
 
-def _options(chance: random.Random) -> dict[str, Any]:
+def draw_options(chance: random.Random) -> dict[str, Any]:
+    """What a queue is declared with."""
     rate = {"n": chance.randint(1, 4), "per": chance.choice([0.2, 1.0]), "smooth": chance.random() < 0.3}
     drawn: dict[str, Any] = {
         "concurrency": chance.randint(1, 5),

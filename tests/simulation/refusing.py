@@ -131,10 +131,7 @@ class Refusing(Keeping, Run):
 
     def begun(self, workflow_id: str, place: int) -> None:
         """A step of that workflow begins."""
-        process: Any = self.world.running
-        epoch, row = process.engine._executor.live[workflow_id].epoch, self.database.workflows[workflow_id]
-        if not self.plan.weather.sessions and row.status in LIVE and row.epoch != epoch:
-            self.world.violation(f"{workflow_id} runs {place} at epoch {epoch}, and is at {row.epoch}")
+        self.check_epoch(workflow_id)
         recorded = [each.step.output for each in self.database.records_of(workflow_id).values()]
         names = [each.step.name for each in self.database.records_of(workflow_id).values()]
         if ("mark", str(place)) in zip(names, recorded, strict=True):

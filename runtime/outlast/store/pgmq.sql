@@ -11,10 +11,18 @@ with limited as materialized (
     limited.lock_timeout, q.paused_at is not null as paused, o.options ->> 'key' as key,
     -- guard: operators-limits-passed-by-messages = q.base::jsonb <> '{}' as waits,
     o.options <> '{}' as waits,
-    q.backlog >= outlast.backlog_max(q.base, q.override) as full
+    -- A small bound is kept to the one, a large one by what was counted last: as at the queue's door.
+    -- guard: messages-pass-a-small-bound = greatest(0, most - case when most > 0 then 0 else (
+    greatest(0, most - case when most > 10000 then q.backlog else (
+      select count(*) from (
+        select from outlast.workflow_status w
+        where w.queue = q.name and w.owner is null and w.claimable_at is not null
+        limit most
+      ) as waiting) end) as room
   from limited
   left join outlast.queues q on q.name = 'pgmq:' || %(queue)s::text
   cross join lateral (select coalesce(outlast.queue_options(q.base, q.override), '{}') as options) as o
+  cross join lateral outlast.backlog_max(q.base, q.override) as most
 ), read as materialized (
   -- Messages may be large, so each is made a text only once. Before pgmq 1.5 a message has no headers: then the name
   -- `headers` is that of `older`.
@@ -29,10 +37,10 @@ with limited as materialized (
   cross join (select null::jsonb as headers) as older
   cross join lateral pgmq.read(
     %(queue)s, 30, case
-      -- guard: messages-of-a-paused-queue-taken = when rules.lock_timeout is null or (rules.waits and rules.full) then 0
-      when rules.lock_timeout is null or rules.paused or (rules.waits and rules.full) then 0
+      -- guard: messages-of-a-paused-queue-taken = when rules.lock_timeout is null then 0
+      when rules.lock_timeout is null or rules.paused then 0
       -- Whose turn it is shows only where all keys are in. Else those in front are enough.
-      when rules.waits and rules.key is null then least(%(room)s::integer, %(waiting_max)s - (
+      when rules.waits and rules.key is null then least(%(room)s::integer, rules.room::integer, %(waiting_max)s - (
         select count(*)::integer from (
           select from outlast.workflow_status w
           where w.queue = 'pgmq:' || %(queue)s and w.owner is null and w.held is null
@@ -40,6 +48,7 @@ with limited as materialized (
             and w.claimable_at <= now()
           limit %(waiting_max)s
         ) as waiting))
+      when rules.waits then least(%(room)s::integer, rules.room::integer)
       else %(room)s::integer end) as r
 ), numbered as (
   -- A queue that was dropped and created again counts from 1 again: the first id may be of another message, the

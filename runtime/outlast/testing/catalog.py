@@ -82,7 +82,7 @@ class GivenCatalog(Catalog):
         return {name: self.version(name) for name in self._workflows}
 
     def message_queues(self) -> dict[str, list[str]]:
-        """See Catalog. None: messages of queues aren't simulated."""
+        """See Catalog. None: no test sends messages to Supabase Queues."""
         return {}
 
     def queues(self) -> list[DeclaredQueue]:

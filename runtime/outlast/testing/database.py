@@ -19,6 +19,7 @@ from outlast.core.ports import HeldUp
 from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.maps import Maps
+from outlast.testing.pgmq import SupabaseQueue
 from outlast.testing.rows import (
     ActRow,
     Blocked,
@@ -56,6 +57,7 @@ class Database:
         """Workflows whose rows refuse to be written, and what is raised of that."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
+        self.message_queues: dict[str, SupabaseQueue] = {}
         self.step_limits: dict[str, LimitRow] = {}
         self.attached: dict[str, tuple[str, NewWorkflow]] = {}
         """By id, the workflow that stands for a call, and the call."""

@@ -260,3 +260,5 @@ class Limits:
     backoff_max_s: float = 60.0
     letters: int = 3
     """Messages in one delivery: few, so that there is often more than one delivery."""
+    messages_waiting: int = 100
+    """See store.pgmq.WAITING_MAX."""

@@ -38,6 +38,7 @@ from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.maps import MapStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
+from outlast.testing.statements.pgmq import MessageQueueStatements
 from outlast.testing.statements.queues import QueueStatements
 from outlast.testing.statements.retention import RetentionStatements
 from outlast.testing.statements.schedules import ScheduleStatements
@@ -124,7 +125,7 @@ class MemoryStore:
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.bulks: BulkStore = Linked(link, BulkStatements(database))
         self.retention: RetentionStore = Linked(link, RetentionStatements(database))
-        self.message_queues: MessageQueueStore = Linked(link, None)
+        self.message_queues: MessageQueueStore = Linked(link, MessageQueueStatements(database, instance_id))
 
 
 class Linked:
