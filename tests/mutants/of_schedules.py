@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "one-failing-schedule-slows-all",
+        "A schedule whose ticks fail slows no other: its pauses are not theirs",
+        "engine/test_schedules.py::test_a_schedule_whose_tick_fails_slows_no_other",
+    ),
+    Mutant(
         "locked-is-away",
         "Whoever holds the row of one schedule's workflow holds up no other schedule",
         "engine/test_schedules_on_postgres.py::test_whoever_holds_the_row_of_a_tick_holds_up_no_other_schedule",

@@ -19,6 +19,7 @@ OTHERS = {
     "batches": "batching",
     "maps": "mapping",
     "schedules": "scheduling",
+    "ticks": "ticking",
     "versions": "versioning",
     "retries": "retrying",
     "renewals": "renewing",

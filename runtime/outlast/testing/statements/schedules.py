@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -96,14 +97,15 @@ class ScheduleStatements:
     # --- ticks --------------------------------------------------------------------------------------------
 
     def tick(self, orders: Sequence[Order]) -> list[Ticked]:
-        """`tick`."""
-        return [
-            self._tick(each, row)
-            for each in orders
-            if (row := self._db.schedules.get(each.name)) is not None
-            and row.revision == each.revision
-            and row.ticks
-        ]
+        """`tick`: all of them, or none where a row refuses that."""
+        with _all_or_nothing(self._db):
+            return [
+                self._tick(each, row)
+                for each in orders
+                if (row := self._db.schedules.get(each.name)) is not None
+                and row.revision == each.revision
+                and row.ticks
+            ]
 
     def _tick(self, order: Order, row: ScheduleRow) -> Ticked:
         name, policies = order.name, row.schedule.policies
@@ -148,6 +150,7 @@ class ScheduleStatements:
         """`outlast.start_tick_in_place`."""
         before = {each: copy(self._db.workflows[each]) for each in running}
         for each in running:
+            self._db.check_writable(each)
             self._db.cancel(self._db.workflows[each], "the next tick of its schedule came")
         started, refusal = self._start(name, row, nominal)
         if refusal is not None:
@@ -390,6 +393,28 @@ class ScheduleStatements:
         fresh.paused, fresh.waiting_at = row.paused, row.waiting_at
         self._db.schedules[name] = fresh
         return None if same else (name, "changed")
+
+
+@contextmanager
+def _all_or_nothing(database: Database) -> Iterator[None]:
+    """What rows refuse leaves tables of schedules, queues and workflows as they were."""
+    if not database.refusing:
+        yield
+        return
+    tables: list[dict[str, Any]] = [database.workflows, database.schedules, database.queues]
+    before = [{name: copy(row) for name, row in table.items()} for table in tables]
+    attached, ticks, waits = dict(database.attached), list(database.ticks), set(database.waits)
+    calls = {name: list(queue.calls) for name, queue in database.queues.items()}
+    try:
+        yield
+    except Exception:
+        for table, rows in zip(tables, before, strict=True):
+            table.clear()
+            table.update(rows)
+        for name, queue in database.queues.items():
+            queue.calls = calls[name]
+        database.attached, database.ticks, database.waits = attached, ticks, waits
+        raise
 
 
 def _when(policies: object) -> tuple[object, ...]:
