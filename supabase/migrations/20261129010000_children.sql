@@ -230,7 +230,7 @@ begin
     select w.workflow_id from outlast.workflow_status w
     where w.workflow_id = any(ids) and w.status not in ('ENQUEUED', 'PENDING')));
   return jsonb_build_array(
-    jsonb_build_object('cancelled', found.cancelled, 'refused', found.refused, 'woken', woken));
+    jsonb_build_object('cancelled', found.cancelled, 'refused', found.refused, 'going_on', found.going_on, 'woken', woken));
 end
 $$;
 
@@ -304,7 +304,9 @@ begin
     into passed, woken from jsonb_array_elements(told.done) as t;
     cancelled := cancelled + passed;
     select * into marked from outlast.one_by_one('mark_told', array(
-      select u.id from unnest(untold) as u (id) where u.id <> all(told.refused)));
+      select u.id from unnest(untold) as u (id) where u.id <> all(told.refused)
+      -- guard: kills-end-before-all-is-killed = ));
+      except select jsonb_array_elements_text(t -> 'going_on') from jsonb_array_elements(told.done) as t));
     done := jsonb_array_length(marked.done);
     refused := refused || told.refused || marked.refused;
     -- What is refused is not asked again at once.
@@ -331,54 +333,122 @@ begin
 end
 $$;
 
+create or replace function outlast.lock_children(parents text[], undoing boolean, most integer)
+returns setof text
+language plpgsql
+-- As outlast.alive_below.
+set enable_sort = off
+set jit = off
+as $$
+-- `most` of what these have started and lives, but for what is written just now; also what undoes, or not.
+begin
+  return query
+  select c.workflow_id from unnest(parents) as p (id) cross join lateral (
+    select c.workflow_id from outlast.workflow_status c
+    where c.parent = p.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING')
+      -- guard: detached-children-cancelled
+      and not c.detached
+      and (undoing or coalesce(c.saga, 'open') = 'open')
+    order by c.status
+    for no key update skip locked) as c
+  limit most;
+end
+$$;
+
+create or replace function outlast.alive_below(ids text[])
+returns table (top text, workflow_id text)
+language plpgsql
+stable
+-- Along the index for each, whose order it has: any family the planner takes for one of the largest, would read all that failed
+-- for each, and compile that.
+set enable_sort = off
+set jit = off
+as $$
+-- What lives below each of these, which are cancelled: what they have started, and what those have that were stopped before and
+-- are over. Who was killed sees itself to what is below.
+#variable_conflict use_column
+begin
+  return query
+  with recursive line (top, id) as (
+    select i.id, i.id from unnest(ids) as i (id)
+    union all
+    select l.top, c.workflow_id from line l cross join lateral (
+      select c.workflow_id from outlast.workflow_status c
+      where c.parent = l.id and c.parent is not null and c.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and not c.detached
+        -- guard: kills-stop-at-the-cancelled = and false
+        and case c.status when 'CANCELLED' then c.error ->> 'mode' is distinct from 'kill'
+          -- Asked of a million failures the latter alone takes ten times as long.
+          else strpos(c.error::text, 'workflow_timeout') > 0 and outlast.ended_by_stop(c) end
+      order by c.workflow_id collate "C" offset 0) as c
+  )
+  select l.top, c.workflow_id from line l cross join lateral (
+    select c.workflow_id from outlast.workflow_status c
+    where c.parent = l.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+    order by c.status offset 0) as c;
+end
+$$;
+
 create or replace function outlast.cancel_children(
-  parents text[], most integer, out cancelled integer, out refused boolean
+  parents text[], most integer, out cancelled integer, out refused boolean, out going_on text[]
 )
 language plpgsql
 as $$
 -- Cancels what the cancelled ones of these have started, `most` of them; how many, and whether one's row refused it. One
--- that is written just now is left. What was started by one that was killed is killed.
+-- that is written just now is left. What was started by one that was killed is killed, and what still undoes below others that it
+-- has started; below which of these something lived, is told.
 #variable_conflict use_column
 declare
   done record;
+  childless text[];
+  below text[];
   stopped text[];
-  killers text[] := array(
-    select p.workflow_id from outlast.workflow_status p
-    where p.workflow_id = any(parents) and p.status = 'CANCELLED' and p.error ->> 'mode' = 'kill');
+  killers text[];
 begin
   cancelled := 0;
   refused := false;
+  going_on := '{}';
+  -- By their ids alone: where it says what has ended, the planner may read all that has.
+  select coalesce(array_agg(k.id) filter (where p.killed), '{}'), coalesce(array_agg(k.id) filter (where not p.killed), '{}')
+  into killers, stopped
+  from unnest(parents) as k (id) cross join lateral (
+    select p.status, p.saga, p.status = 'CANCELLED' and coalesce(p.error ->> 'mode' = 'kill', false) as killed
+    from outlast.workflow_status p where p.workflow_id = k.id offset 0) as p
+  where p.status = 'CANCELLED' or p.saga = 'stopping';
   if cardinality(killers) > 0 then
-    select * into done from outlast.one_by_one('cancel_rows', array(
-      select c.workflow_id from outlast.workflow_status c
-      -- guard: killed-ones-children-undo = where false and c.parent = any(killers)
-      where c.parent = any(killers)
-        and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-      limit most
-      for no key update of c skip locked
-    ), '{"message": "the workflow that started it was cancelled", "kill": true}');
+    select * into done from outlast.one_by_one(
+      'cancel_rows',
+      -- guard: killed-ones-children-undo = array[]::text[],
+      array(select outlast.lock_children(killers, true, most)),
+      '{"message": "the workflow that started it was cancelled", "kill": true}');
     cancelled := jsonb_array_length(done.done);
     refused := cardinality(done.refused) > 0;
     most := most - cancelled;
+    -- Once none of its own children lives: thousands of them are looked through once.
+    childless := array(
+      select k.id from unnest(killers) as k (id)
+      where (
+        select true from outlast.workflow_status c
+        where c.parent = k.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        order by c.status limit 1) is null);
+    select array_agg(distinct b.top), array_agg(b.workflow_id) into going_on, below from outlast.alive_below(childless) as b;
+    going_on := going_on || array(select unnest(killers) except select unnest(childless));
+    select * into done from outlast.one_by_one('cancel_rows', array(
+      select c.workflow_id from outlast.workflow_status c
+      where c.workflow_id = any(below)
+      limit most
+      for no key update of c skip locked
+    ), '{"message": "the workflow that started it was cancelled", "kill": true}');
+    cancelled := cancelled + jsonb_array_length(done.done);
+    refused := refused or cardinality(done.refused) > 0;
+    most := most - jsonb_array_length(done.done);
   end if;
-  -- As an array: what a column may hold the planner takes for as many rows as the largest family has.
-  stopped := array(
-    select p.workflow_id from outlast.workflow_status p
-    where p.workflow_id = any(parents) and (p.status = 'CANCELLED' or p.saga = 'stopping'));
   if cardinality(stopped) = 0 then
     return;
   end if;
-  select * into done from outlast.one_by_one('cancel_rows', array(
-    select c.workflow_id from outlast.workflow_status c
-    where c.parent = any(stopped)
-      and c.status in ('ENQUEUED', 'PENDING')
-      -- guard: detached-children-cancelled
-      and not c.detached
-      -- What undoes is cancelled already.
-      and coalesce(c.saga, 'open') = 'open'
-    limit most
-    for no key update of c skip locked
-  ), '{"message": "the workflow that started it was cancelled"}');
+  -- What undoes is cancelled already.
+  select * into done from outlast.one_by_one(
+    'cancel_rows', array(select outlast.lock_children(stopped, false, most)),
+    '{"message": "the workflow that started it was cancelled"}');
   cancelled := cancelled + jsonb_array_length(done.done);
   refused := refused or cardinality(done.refused) > 0;
 end
@@ -433,7 +503,7 @@ select outlast.take_rights(
   '20261129010000',
   functions => array[
     'mark_awaited', 'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'tell_ended', 'hold_map', 'tell_rows', 'mark_told',
-    'tell_untold', 'cancel_rows', 'cancel_children', 'detach', 'cancel_as'],
+    'tell_untold', 'cancel_rows', 'lock_children', 'alive_below', 'cancel_children', 'detach', 'cancel_as'],
   tables => array['waits']);
 
 insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;

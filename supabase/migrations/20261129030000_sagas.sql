@@ -14,6 +14,30 @@ create index if not exists workflow_status_stopped on outlast.workflow_status (s
   where stopped_on is not null;
 create index if not exists workflow_status_stopping on outlast.workflow_status (owner) where saga = 'stopping';
 
+create or replace function outlast.kill_below(workflow_id text, by text, why text)
+returns boolean
+language plpgsql
+as $$
+-- What still undoes below this one, which is cancelled and locked; whether there was any. It is noted as done to this one.
+declare
+  below text[];
+  killed jsonb;
+begin
+  -- What ends meanwhile shows what it has started.
+  loop
+    below := array(select b.workflow_id from outlast.alive_below(array[kill_below.workflow_id]) as b order by 1);
+    exit when cardinality(below) = 0 or killed = '[]';
+    if killed is null then
+      perform outlast.note_act('workflow', w.workflow_id, 'cancel', kill_below.by, kill_below.why, outlast.workflow_stands(w))
+      from outlast.workflow_status w where w.workflow_id = kill_below.workflow_id;
+    end if;
+    select o.done into killed from outlast.one_by_one(
+      'cancel_rows', below, '{"message": "the workflow that started it was cancelled", "kill": true}') as o;
+  end loop;
+  return killed is not null;
+end
+$$;
+
 create or replace function outlast.cancel_workflows(
   ids text[], message text, nonce bigint default null, by text default null, why text default null,
   kill boolean default false
@@ -29,6 +53,20 @@ declare
   found record;
   heard boolean := false;
 begin
+  if kill and by is not null then
+    for found in
+      select w.workflow_id, w.status from outlast.workflow_status w
+      where w.workflow_id = any(ids) and w.status = 'CANCELLED'
+      for no key update
+    loop
+      -- guard: cancelled-ones-not-killed = if false then
+      if outlast.kill_below(found.workflow_id, by, why) then
+        workflow_id := found.workflow_id;
+        status := found.status;
+        return next;
+      end if;
+    end loop;
+  end if;
   if by is not null then
     insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
     select 'cancel', 'workflow', w.workflow_id, w.workflow_id, outlast.actor(cancel_workflows.by), cancel_workflows.why,
@@ -131,6 +169,6 @@ $$;
 
 select outlast.take_rights(
   '20261129030000',
-  functions => array['cancel_workflows', 'stops_of', 'ends_untold']);
+  functions => array['kill_below', 'cancel_workflows', 'stops_of', 'ends_untold']);
 
 insert into outlast.schema_migrations (version) values ('20261129030000') on conflict do nothing;

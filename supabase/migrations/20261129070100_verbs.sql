@@ -261,11 +261,14 @@ begin
   end if;
   w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   status := w.status;
-  if status = 'CANCELLED' then
+  -- Of one that is cancelled something below may undo yet.
+  -- guard: cancelled-ones-not-killed-by-sql = if status = 'CANCELLED' then
+  if status = 'CANCELLED' and mode is distinct from 'kill' then
     return;
+  elsif status <> 'CANCELLED' then
+    perform outlast.refuse_ended(verb, w);
   end if;
-  perform outlast.refuse_ended(verb, w);
-  select c.status into status from outlast.cancel_workflows(
+  select coalesce(max(c.status), cancel_workflow.status) into status from outlast.cancel_workflows(
     array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why,
     kill => coalesce(mode, 'undo') = 'kill') c;
   -- A bulk tells of all that it has cancelled in a block at once.

@@ -327,6 +327,41 @@ async def test_a_kill_undoes_nothing(database: str) -> None:
     assert field.ran == ["book", "h"]
 
 
+@workflow
+async def books_slowly() -> str:
+    async with saga() as s:
+        await s.do(do, "book", undo=lambda _: hold("free"))
+        return await receive("go")
+
+
+@workflow
+async def passes_on(depth: int) -> Any:
+    child = await (start(passes_on, depth - 1) if depth else start(books_slowly))
+    await receive("go")
+    return child.workflow_id
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_kill_reaches_what_still_undoes_below_the_cancelled(database: str, first: int) -> None:
+    """What is cancelled first has ended, and what is below it undoes: it, or one above it, is killed."""
+    async with engine_on(database, passes_on, books_slowly, moment_s=0.01) as bench:
+        top = await bench.start(passes_on, 1)
+        family = [top, f"{top}/1", f"{top}/1/1"]
+        await bench.until(lambda: "book" in field.ran)
+        await bench.suspended(family[2])
+        assert await bench.engine.cancel(family[first], "ann") == "CANCELLED"
+        await reach(bench)
+        assert [str((await bench.row(each))["status"]) for each in family[first:]] == [
+            *["CANCELLED"] * (2 - first), "PENDING"
+        ]  # fmt: skip
+        assert await bench.engine.cancel(top, "ann", "it hangs", KILL) == "CANCELLED"
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(family[2])
+        assert (await bench.row(family[2]))["error"]["mode"] == "kill"
+        assert await bench.engine.cancel(top, "ann", "once more", KILL) is None
+        assert field.ran == ["book", "free"]
+
+
 async def test_what_is_undone_next_is_not_kept_by_a_fork(database: str) -> None:
     async with engine_on(database, books_two, moment_s=0.01) as bench:
         workflow_id = await bench.start(books_two)

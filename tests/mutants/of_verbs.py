@@ -13,6 +13,36 @@ ELSEWHERE = "test_another_instance_is_told_of_a_cancel"
 
 MUTANTS = (
     Mutant(
+        "kills-stop-at-the-cancelled",
+        "A kill reaches what still undoes below what is cancelled already",
+        "store/test_kills.py::test_a_kill_goes_on_through_what_was_stopped_before",
+    ),
+    Mutant(
+        "kills-end-before-all-is-killed",
+        "A kill goes on until nothing lives below what is cancelled already",
+        "store/test_kills.py::test_what_is_written_just_now_is_killed_by_the_next_one_that_tells",
+    ),
+    Mutant(
+        "cancelled-ones-not-killed",
+        "A kill of what is cancelled reaches what still undoes below it",
+        "engine/test_operated_on_postgres.py::test_a_kill_reaches_what_still_undoes_below_the_cancelled[0]",
+    ),
+    Mutant(
+        "cancelled-ones-not-killed-by-sql",
+        "A kill by SQL of what is cancelled reaches what still undoes below it",
+        "store/test_kills.py::test_a_kill_of_the_cancelled_reaches_what_undoes_below",
+    ),
+    Mutant(
+        "memory-kills-stop-at-the-cancelled",
+        "In memory a kill reaches what still undoes below what is cancelled already",
+        "engine/test_operated.py::test_a_kill_reaches_what_still_undoes_below_the_cancelled",
+    ),
+    Mutant(
+        "memory-cancelled-ones-not-killed",
+        "In memory a kill of what is cancelled reaches what still undoes below it",
+        "engine/test_operated.py::test_a_kill_reaches_what_still_undoes_below_the_cancelled[0]",
+    ),
+    Mutant(
         "called-before-all",
         "It is recorded after which result a call was made",
         KEPT + "test_what_was_called_before_a_failure_came_stays",

@@ -21,6 +21,7 @@ from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.pgmq import SupabaseQueue
 from outlast.testing.rows import (
+    WITH_PARENT,
     ActRow,
     Blocked,
     BulkRow,
@@ -34,6 +35,7 @@ from outlast.testing.rows import (
     TickRow,
     Transaction,
     Workflow,
+    is_killed,
     is_untold,
     over_of_pause,
 )
@@ -257,15 +259,36 @@ class Database:
     def _cancel_children(self, parent: str) -> bool:
         """Whether none of their rows refused that."""
         refused = False
-        for workflow_id, row in self.workflows.items():
-            if row.new.parent == parent and row.status in LIVE and not row.detached:
-                killed = json.loads(self.workflows[parent].error or "{}").get("mode") == "kill"
-                # What undoes is cancelled already.
-                if workflow_id not in self.refusing:
-                    self.cancel(row, "the workflow that started it was cancelled", kill=killed)
-                elif killed or row.saga in (None, "open"):
-                    refused = True
+        killed = is_killed(self.workflows[parent])
+        for workflow_id in self.alive_below(parent, through=killed):
+            row = self.workflows[workflow_id]
+            # What undoes is cancelled already.
+            if workflow_id not in self.refusing:
+                self.cancel(row, WITH_PARENT, kill=killed)
+            elif killed or row.saga in (None, "open"):
+                refused = True
         return not refused
+
+    def alive_below(self, workflow_id: str, *, through: bool = True) -> list[str]:
+        """`outlast.alive_below`; without `through` what it has started itself."""
+        found = []
+        for each, row in self.workflows.items():
+            if row.new.parent != workflow_id or row.detached:
+                continue
+            if row.status in LIVE:
+                found.append(each)
+            # guard: memory-kills-stop-at-the-cancelled
+            elif through and row.ended_by_stop and not is_killed(row):
+                found += self.alive_below(each)
+        return found
+
+    def kill_below(self, workflow_id: str) -> bool:
+        """`outlast.kill_below`."""
+        below = self.alive_below(workflow_id)
+        for each in below:
+            if each not in self.refusing:
+                self.cancel(self.workflows[each], WITH_PARENT, kill=True)
+        return bool(below)
 
     def note_act(
         self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None

@@ -12,6 +12,8 @@ from outlast.core.records import LimitUse, NewWorkflow, StepRecord
 from outlast.core.schedules import Schedule
 from outlast.core.status import LIVE, Status
 
+WITH_PARENT = "the workflow that started it was cancelled"
+
 
 class Blocked(Exception):
     """A lock must be waited for. Nothing was done."""
@@ -65,6 +67,13 @@ class Workflow:
     attributes: str | None = None
     """JSON: those of the start, as changed since."""
 
+    @property
+    def ended_by_stop(self) -> bool:
+        """`outlast.ended_by_stop`."""
+        timed_out = json.loads(self.error or "{}").get("code") == "workflow_timeout"
+        # guard: memory-stops-forgotten = True
+        return self.status is Status.CANCELLED or timed_out
+
 
 class ActRow(NamedTuple):
     """A row of `acts`."""
@@ -89,6 +98,11 @@ def over_of_pause(held: str | None) -> str | None:
 def is_untold(row: Workflow) -> bool:
     """Whether those who wait for its end, or its children, are to be told of it yet."""
     return row.untold and (row.status not in LIVE or row.saga == "stopping")
+
+
+def is_killed(row: Workflow) -> bool:
+    """Whether it was ended without undoing anything."""
+    return row.status is Status.CANCELLED and json.loads(row.error or "{}").get("mode") == "kill"
 
 
 @dataclass(slots=True)

@@ -14,14 +14,12 @@ from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.core.verbs import REWIND, Verb
 from outlast.testing.database import Database
-from outlast.testing.rows import Workflow
+from outlast.testing.rows import WITH_PARENT, Workflow
 from outlast.testing.statements.kept import first_place, records_kept, step_named, with_undone
 from outlast.testing.statements.workflows import stands
 
 REOPENED_AT_ONCE = 2
 """Of a map's failed items: few, so that there are often several calls."""
-
-WITH_PARENT = "the workflow that started it was cancelled"
 
 
 class Retrying:
@@ -140,7 +138,7 @@ class Retrying:
 
     def _check_undone_below(self, workflow_id: str, row: Workflow) -> None:
         """`outlast.undoes_still`. Raises NotNow."""
-        if row.status is Status.EXHAUSTED or not _ended_by_stop(row):
+        if row.status is Status.EXHAUSTED or not row.ended_by_stop:
             return
         for each, child in self._db.workflows.items():
             if child.new.parent != workflow_id or child.detached:
@@ -169,7 +167,7 @@ class Retrying:
     def end_came_at(self, workflow_id: str, row: Workflow) -> int | None:
         """`outlast.end_came_at`."""
         records, steps = self._db.records_of(workflow_id), json.loads(row.error or "{}").get("steps", [])
-        ends = [*steps, *([kinds.STOP_ID] if _ended_by_stop(row) else ())]
+        ends = [*steps, *([kinds.STOP_ID] if row.ended_by_stop else ())]
         places = [records[each].step.completion_order for each in ends if each in records]
         return min((each for each in places if each is not None), default=None)
 
@@ -177,7 +175,7 @@ class Retrying:
         error = json.loads(row.error or "{}")
         if not error or error.get("code") == "compensation_failed":
             return []
-        stopped = (workflow_id, kinds.STOP_ID) in self._db.records and _ended_by_stop(row)
+        stopped = (workflow_id, kinds.STOP_ID) in self._db.records and row.ended_by_stop
         return [*error.get("undone", ()), *([kinds.STOP_ID] if stopped else ())]
 
     def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
@@ -297,12 +295,6 @@ class Retrying:
             ):
                 yield each
                 yield from self._cancelled_with(each)
-
-
-def _ended_by_stop(row: Workflow) -> bool:
-    """`outlast.ended_by_stop`."""
-    # guard: memory-stops-forgotten = True
-    return row.status is Status.CANCELLED or json.loads(row.error or "{}").get("code") == "workflow_timeout"
 
 
 def _begins_more(of_map: Workflow | None) -> bool:

@@ -116,13 +116,19 @@ class WorkflowStatements:
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
         """`cancel`. Raises Blocked, and what its row refuses to be written with."""
         row = self._db.workflows.get(workflow_id)
-        if row is None or row.status not in LIVE:
+        # guard: memory-cancelled-ones-not-killed = False
+        over = row is not None and row.status is Status.CANCELLED and mode == KILL
+        if row is None or (row.status not in LIVE and not over):
             return None
         self._db.wait_for_lock(workflow_id)
         self._db.check_writable(workflow_id)
+        before = stands(row)
+        if over and not self._db.kill_below(workflow_id):
+            return None
         if row.saga in (None, "open") or mode == KILL:
-            self._db.note_act("workflow", workflow_id, "cancel", by, why, stands(row))
-        self._db.cancel(row, "the workflow was cancelled", kill=mode == KILL)
+            self._db.note_act("workflow", workflow_id, "cancel", by, why, before)
+        if not over:
+            self._db.cancel(row, "the workflow was cancelled", kill=mode == KILL)
         self._db.tell_ends()
         return row.status
 
