@@ -200,6 +200,16 @@ begin
 end
 $$;
 
+create or replace function outlast.free_waiters(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+begin
+  update outlast.workflow_status w set claimable_at = now() where w.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
 create or replace function outlast.wake_limit(
   limit_name text, me text, most integer, out here text[], out due boolean
 )
@@ -209,6 +219,8 @@ as $$
 -- their ids, and those in nobody's memory, who are made claimable.
 declare
   away text[];
+  refused text[] := '{}';
+  done record;
 begin
   -- What didn't ask when it should have waits no more: it has ended, or its body went on without it.
   delete from outlast.limit_waits x
@@ -220,27 +232,33 @@ begin
     and (x.asks_at < now() - interval '1 minute' or not exists (
       select from outlast.workflow_status w
       where w.workflow_id = x.workflow_id and w.status in ('ENQUEUED', 'PENDING')));
-  with longest as (
-    select w.workflow_id, w.owner
-    from outlast.limit_waits x
-    join outlast.workflow_status w on w.workflow_id = x.workflow_id
-    where x.name = limit_name and w.status = 'PENDING' and w.held is null
-      and (w.owner = me or (w.owner is null and (w.awaits -> 'limits')::jsonb ? limit_name))
-    order by x.since limit most
-  )
-  select coalesce(array_agg(l.workflow_id) filter (where l.owner is not null), '{}'),
-    array_agg(l.workflow_id) filter (where l.owner is null)
-  into here, away
-  from longest l;
-  due := away is not null;
-  -- guard: freed-places-wake-nobody = if false then
-  if due then
-    update outlast.workflow_status w
-    set claimable_at = now()
-    where w.workflow_id in (
+  -- In place of those whose row refuses it come the next ones.
+  loop
+    with longest as (
+      select w.workflow_id, w.owner
+      from outlast.limit_waits x
+      join outlast.workflow_status w on w.workflow_id = x.workflow_id
+      where x.name = limit_name and w.status = 'PENDING' and w.held is null
+        and (w.owner = me or (w.owner is null and (w.awaits -> 'limits')::jsonb ? limit_name))
+        -- guard: refusing-waiters-keep-places
+        and w.workflow_id <> all(refused)
+      order by x.since limit most
+    )
+    select coalesce(array_agg(l.workflow_id) filter (where l.owner is not null), '{}'),
+      array_agg(l.workflow_id) filter (where l.owner is null)
+    into here, away
+    from longest l;
+    due := away is not null;
+    -- guard: freed-places-wake-nobody = exit;
+    exit when not due;
+    select * into done from outlast.one_by_one('free_waiters', array(
       select s.workflow_id from outlast.workflow_status s
       where s.workflow_id = any(away) and s.owner is null and s.claimable_at > now()
-      for no key update skip locked);
+      for no key update skip locked));
+    exit when cardinality(done.refused) = 0 or cardinality(refused) > 100;
+    refused := refused || done.refused;
+  end loop;
+  if due then
     perform outlast.tell_due();
   end if;
 end
@@ -249,7 +267,7 @@ $$;
 select outlast.take_rights(
   '20261128230100',
   functions => array[
-    'take_limit', 'limit_held', 'limit_rate', 'limit_room', 'free_limits', 'wake_limit', 'holds_limit'],
+    'take_limit', 'limit_held', 'limit_rate', 'limit_room', 'free_limits', 'free_waiters', 'wake_limit', 'holds_limit'],
   tables => array['limit_uses', 'limit_waits']);
 
 insert into outlast.schema_migrations (version) values ('20261128230100') on conflict do nothing;

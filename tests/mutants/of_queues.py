@@ -11,6 +11,18 @@ DEPLOYED = (
 
 MUTANTS = (
     Mutant(
+        "refusing-waiters-keep-places",
+        "In place of one whose row refuses it the next ones have what is free under a limit",
+        "store/test_refused_alike.py::"
+        "test_who_refuses_the_place_that_is_free_under_a_limit_keeps_it_from_nobody[postgres]",
+    ),
+    Mutant(
+        "memory-refusing-waiters-keep-places",
+        "In memory the next ones have what is free under a limit",
+        "store/test_refused_alike.py::"
+        "test_who_refuses_the_place_that_is_free_under_a_limit_keeps_it_from_nobody[memory]",
+    ),
+    Mutant(
         "start-within-a-batchs-wait",
         "No operator sets what would let all of a batch's members expire",
         "store/test_queue_verbs.py::test_what_code_may_not_declare_together_cannot_be_set",

@@ -16,6 +16,8 @@ from outlast.core.records import (
     Ending,
     FencedWrite,
     InboxQuery,
+    LimitsFreed,
+    LimitUse,
     StepRecord,
     Suspension,
     Wait,
@@ -302,6 +304,20 @@ async def test_who_refuses_to_expire_does_not_begin_either(both: Both) -> None:
     await let_go(both)
     assert await begin(both.b) == ([], [])
     assert await status_of(both.a, "u") == "CANCELLED"
+
+
+async def test_who_refuses_the_place_that_is_free_under_a_limit_keeps_it_from_nobody(both: Both) -> None:
+    a, one = both.a.queues, {"concurrency": 2}
+    waiting = "wxyz"
+    await start(both.a, "u", "v", *waiting)
+    uses = [LimitUse("l", each, 1, "1") for each in "uv"]
+    assert [await a.take_limit(use, one) for use in uses] == [None, None]
+    for each in waiting:
+        assert await a.take_limit(LimitUse("l", each, 1, "1"), one) is not None
+        assert await write(both.a, of=each, end=Suspension(4e9, '{"mail":0,"topics":[],"limits":["l"]}'))
+    await both.refuse("w", "y")
+    assert await a.free_limits("a", uses, ["l"]) == LimitsFreed([], True)
+    assert sorted(each.workflow_id for each in await claim(both.b)) == ["x", "z"]
 
 
 @pytest.mark.parametrize(

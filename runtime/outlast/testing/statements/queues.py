@@ -114,6 +114,9 @@ class QueueStatements:
                 continue
             if row.owner == me:
                 here.append(workflow_id)
+            # guard: memory-refusing-waiters-keep-places
+            elif workflow_id in self._db.refusing:
+                continue
             elif row.owner is None and name in json.loads(row.awaits or "{}").get("limits", ()):
                 row.claimable_at, due = min(row.claimable_at or now, now), True
             else:
