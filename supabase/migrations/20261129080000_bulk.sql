@@ -400,21 +400,30 @@ as $$
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
 
-create or replace function outlast.bulk_concerns(filter jsonb, step text, most integer)
-returns table (function text, name text)
+create or replace function outlast.bulk_concerns(
+  filter jsonb, step text, after_created_at timestamptz, after_workflow_id text, most integer,
+  out concerns jsonb, out number integer, out last_created_at timestamptz, out last_workflow_id text
+)
 language plpgsql
 stable
 as $$
--- Of which functions a filter finds workflows, and what they call this step, if it is recorded or was seen to run.
-#variable_conflict use_column
+-- Of `most` workflows that a filter finds: of which functions they are, and what they call this step, if it is recorded or was
+-- seen to run.
 begin
   perform outlast.check_filter(bulk_concerns.filter);
-  return query
-  select distinct w.function, coalesce(o.name, w.held -> 'running' ->> step)
-  from outlast.find_for_bulk(bulk_concerns.filter, clock_timestamp(), null, null, 1000001) as f
-  join outlast.workflow_status w on w.workflow_id = f.workflow_id
-  left join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = step
-  limit most;
+  with looked as materialized (
+    select f.place, f.workflow_id, f.created_at
+    from outlast.find_for_bulk(bulk_concerns.filter, clock_timestamp(), after_created_at, after_workflow_id, most) as f
+  )
+  select
+    coalesce((
+      select jsonb_agg(distinct jsonb_build_array(w.function, coalesce(o.name, w.held -> 'running' ->> step)))
+      from looked s
+      join outlast.workflow_status w on w.workflow_id = s.workflow_id
+      left join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = step), '[]'),
+    count(*)::integer, (array_agg(s.created_at order by s.place desc))[1], (array_agg(s.workflow_id order by s.place desc))[1]
+  into concerns, number, last_created_at, last_workflow_id
+  from looked s;
 end
 $$;
 

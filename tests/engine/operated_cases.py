@@ -35,6 +35,7 @@ from outlast import (
 from outlast.core.observations import WorkflowStopped
 from outlast.core.ports import Unacceptable
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, RETRY, SETTLE
+from outlast.engine import settling
 from tests.engine.harness import Bench, engine_on, pass_time
 
 
@@ -515,6 +516,22 @@ async def test_what_is_given_to_many_fits_each_function(
         await bench.engine.act_on_many({**asked, "filter": {"function": "x"}, "arguments": arguments}, "ann")
         with pytest.raises(Unacceptable):
             await bench.engine.act_on_many({**asked, "filter": {"x": 1}, "arguments": arguments}, "ann")
+
+
+async def test_what_is_given_to_many_fits_the_last_of_them(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked through some at a time, and only as far as that may tell anything."""
+    monkeypatch.setattr(settling, "_LOOKED_AT_FIRST", 1)
+    monkeypatch.setattr(settling, "_LOOKED_AT_MOST", 2)
+    async with engine_on(database, ten_times, books) as bench:
+        for _ in range(4):
+            await bench.result(await bench.start(ten_times, 1))
+        fork = {"verb": "fork", "filter": {"has_parent": False}, "arguments": {"input": {"n": 2}}}
+        assert (await bench.engine.act_on_many({**fork, "dry_run": True}, "ann"))["count"] == 4
+        await bench.engine.cancel(await bench.start(books), "ann", None, KILL)
+        with pytest.raises(InvalidInput, match="books: the input does not fit"):
+            await bench.engine.act_on_many(fork, "ann")
 
 
 @step

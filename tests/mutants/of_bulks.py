@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "bulks-looked-at-in-part",
+        "What a bulk gives fits the functions of all that its filter finds",
+        "engine/test_operated.py::test_what_is_given_to_many_fits_the_last_of_them",
+    ),
+    Mutant(
         "bulks-of-what-does-not-fit",
         "What a bulk gives fits each function that this host serves",
         "engine/test_operated.py::test_what_is_given_to_many_fits_each_function",

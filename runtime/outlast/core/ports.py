@@ -18,6 +18,7 @@ from outlast.core.records import (
     Beat,
     BulkRan,
     Committed,
+    Concerned,
     DeclaredQueue,
     Delivered,
     Entered,
@@ -250,8 +251,10 @@ class WorkflowStore(Protocol):
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """The name of a step that is recorded, or ran when its workflow was paused."""
 
-    async def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
-        """Of which functions a bulk's filter finds workflows, and what they call this step where it is known.
+    async def concerned(
+        self, filter: Any, step: str | None, after: tuple[datetime, str] | None, most: int
+    ) -> Concerned:
+        """What the next `most` workflows that a bulk's filter finds are of, and what they call this step.
 
         A filter that is none finds nothing: the bulk is refused. Raises Unreachable.
         """

@@ -6,8 +6,9 @@ NamedTuple: immutable, and made in a third of the time of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from outlast.core.status import Status
@@ -84,6 +85,15 @@ class StepRecord(NamedTuple):
     began: float | None = None
     ended: float | None = None
     called_after: int | None = None
+
+
+class Concerned(NamedTuple):
+    """Of which functions some workflows of a filter are, and what they call a step where that is known."""
+
+    names: Set[tuple[str, str | None]]
+    number: int
+    last: tuple[datetime, str] | None
+    """After which there may be more."""
 
 
 class BulkRan(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +16,10 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 
+_LOOKED_AT_FIRST = 100
+_LOOKED_AT_MOST = 10_000
+_BULK_MAX = 1_000_000
+"""Of more a bulk is refused."""
 _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 
@@ -62,7 +66,8 @@ async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functio
     step = given.get("step") if verb == SETTLE.name and "output" in given else None
     if not forks and not isinstance(step, str):
         return
-    for function, recorded in await store.concerned(arguments.get("filter"), step):
+    asked = None if forks or given.get("name") else step
+    async for function, recorded in _concerned(arguments.get("filter"), asked, store, functions):
         workflow = functions.workflow(function)
         if workflow is None:
             continue
@@ -74,3 +79,27 @@ async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functio
                 check_output(workflow, name, given["output"])
         except InvalidInput as error:
             raise InvalidInput(f"{function}: {error}", error.errors) from None
+
+
+async def _concerned(
+    filter: Any, step: str | None, store: WorkflowStore, functions: Catalog
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Each function of which the filter finds workflows, with each name that they have for the step.
+
+    A million are looked through bit by bit; without a step only until each function that is served was seen.
+    """
+    unseen = set(functions.workflow_names())
+    if isinstance(filter, Mapping) and isinstance(only := filter.get("function"), str):
+        unseen &= {only}
+    told = set[tuple[str, str | None]]()
+    number, after, most = 0, None, _LOOKED_AT_FIRST
+    while (unseen or step is not None) and number <= _BULK_MAX:
+        page = await store.concerned(filter, step, after, most)
+        for each in sorted(page.names - told, key=str):
+            yield each
+        told |= page.names
+        unseen -= {function for function, _ in page.names}
+        number, after, most = number + page.number, page.last, min(10 * most, _LOOKED_AT_MOST)
+        # guard: bulks-looked-at-in-part = True
+        if after is None:
+            return

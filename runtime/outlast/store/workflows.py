@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import DataError, Error, errors
@@ -16,6 +17,7 @@ from outlast.core.claims import ClaimedWorkflow
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, WorkflowStore
 from outlast.core.records import (
     RECORD_BYTES,
+    Concerned,
     EventQuery,
     EventsFound,
     NewWorkflow,
@@ -112,13 +114,20 @@ class PostgresWorkflows(WorkflowStore):
         rows = await self._rows("step_name", {"workflow_id": workflow_id, "step_id": step_id})
         return rows[0]["name"] if rows else None
 
-    async def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
+    async def concerned(
+        self, filter: Any, step: str | None, after: tuple[datetime, str] | None, most: int
+    ) -> Concerned:
         """See WorkflowStore."""
+        created_at, workflow_id = after or (None, None)
+        given = {"filter": Jsonb(filter), "step": step, "most": most}
         try:
-            rows = await self._rows("concerned", {"filter": Jsonb(filter), "step": step})
+            (row,) = await self._rows(
+                "concerned", {**given, "created_at": created_at, "workflow_id": workflow_id}
+            )
         except errors.InvalidParameterValue:
-            return []
-        return [(row["function"], row["name"]) for row in rows]
+            return Concerned(set(), 0, None)
+        last = (row["last_created_at"], row["last_workflow_id"]) if row["number"] == most else None
+        return Concerned({(function, name) for function, name in row["concerns"]}, row["number"], last)
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         return await self._states(ids, ended=True)

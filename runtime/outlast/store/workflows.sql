@@ -189,7 +189,9 @@ order by r.place, e.number
 select attributes::text from outlast.workflow_status where workflow_id = %(workflow_id)s
 
 -- name: concerned
-select function, name from outlast.bulk_concerns(%(filter)s::jsonb, %(step)s::text, 1000)
+select concerns, number, last_created_at, last_workflow_id
+from outlast.bulk_concerns(
+  %(filter)s::jsonb, %(step)s::text, %(created_at)s::timestamptz, %(workflow_id)s::text, %(most)s::integer)
 
 -- name: step_name
 -- What is recorded under this id, or was seen to run there when its workflow was paused.

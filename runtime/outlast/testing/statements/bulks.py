@@ -162,9 +162,11 @@ class BulkStatements:
         row.updated_at = self._db.now()
         self._db.tell_ends()
 
-    def found(self, given: Mapping[str, Any]) -> list[str]:
-        """The workflows of a filter. Raises Unacceptable."""
-        return [workflow_id for _, workflow_id in self._find(_filter(given), None, COUNT_MAX)]
+    def found(
+        self, given: Mapping[str, Any], after: tuple[datetime, str] | None, most: int
+    ) -> list[tuple[datetime, str]]:
+        """The next workflows of a filter. Raises Unacceptable."""
+        return self._find(_filter(given), after, most)
 
     def _find(
         self, asked: Mapping[str, Any], after: tuple[datetime, str] | None, most: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
 from outlast.core.ports import BadData, NotNow, Unacceptable
-from outlast.core.records import Ownership
+from outlast.core.records import Concerned, Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.resources.resource import Page
 from outlast.core.status import LIVE, Status
@@ -38,17 +39,19 @@ class PageStatements(WorkflowStatements):
         sleeping = sum(each.owner is None and each.claimable_at is not None for each in theirs)
         return min(sleeping, sleeping_max), min(len(theirs), stored_max)
 
-    def concerned(self, filter: Any, step: str | None) -> list[tuple[str, str | None]]:
+    def concerned(
+        self, filter: Any, step: str | None, after: tuple[datetime, str] | None, most: int
+    ) -> Concerned:
         """`concerned`."""
         try:
-            found = BulkStatements(self._db).found(filter)
+            found = BulkStatements(self._db).found(filter, after, most)
         except Unacceptable:
-            return []
+            return Concerned(set(), 0, None)
         names = {
             (self._db.workflows[each].new.function, None if step is None else self.step_name(each, step))
-            for each in found
+            for _, each in found
         }
-        return sorted(names, key=str)
+        return Concerned(names, len(found), found[-1] if len(found) == most else None)
 
     def show(self, workflow_id: str, *, whole: bool = True, brief: bool = False) -> dict[str, Any] | None:
         """`show`."""
