@@ -22,6 +22,7 @@ class Declined(Exception):
     def __init__(self, *, code: str) -> None:
         super().__init__(f"declined: {code}")
         self.code = code
+        self.cents = Decimal("1.50")
 
 
 class Priced(BaseModel):
@@ -230,6 +231,7 @@ async def looks_at_everything() -> list[Any]:
         await decline()
     except Declined as error:
         seen += [error.code, str(error), repr(error), type(error.__cause__).__name__]
+        seen += [repr(error.cents)]
     try:
         await fail_locally()
     except StepFailed as error:
@@ -259,6 +261,7 @@ async def test_a_body_sees_the_same_live_and_on_replay(database: str) -> None:
     assert views[0] == views[1]
     assert result == [*views[0], "end"]
     assert views[0][:4] == ["stolen", "declined: stolen", "Declined('declined: stolen')", "RecordedTraceback"]
+    assert views[0][4] == "Decimal('1.50')"
     assert views[0][-1] == [[1, 2], [1]]
 
 

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "kinds-of-what-failed-forgotten",
+        "Dates and decimals of an exception come back as what they were",
+        "unit/test_failures.py::test_an_exception_comes_back_as_it_was[TooLate]",
+    ),
+    Mutant(
         "names-not-compared",
         "Replay that meets another step than the recorded one stops",
         "unit/test_replay.py::test_another_name_diverges_and_both_are_told",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any, cast
+from uuid import UUID
 
 import httpx
 import pytest
@@ -23,6 +26,13 @@ class Declined(Exception):
         super().__init__(f"declined: {code}")
         self.code = code
         self.cents = cents
+
+
+class TooLate(Exception):
+    def __init__(self, day: date, price: Decimal) -> None:
+        super().__init__(day, price)
+        self.day = day
+        self.at = datetime(2026, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=2)))
 
 
 class Silent(Exception):
@@ -86,6 +96,14 @@ def raised(error: Exception) -> Exception:
         Silent("x"),
         DiskError("/data"),
         Outer.Inner("deep"),
+        ArithmeticError(
+            date(2026, 1, 2),
+            datetime.fromisoformat("2026-01-02 03:04"),
+            time(4, 5),
+            UUID(int=7),
+            Decimal("1.10"),
+        ),
+        TooLate(date(2026, 1, 2), Decimal("-0.00")),
         ExceptionGroup("two", [ValueError("a"), ExceptionGroup("in", [Declined(code="b", cents=1)])]),
     ],
     ids=lambda error: type(error).__name__,
@@ -99,6 +117,15 @@ def test_an_exception_comes_back_as_it_was(error: Exception) -> None:
     assert {key: value for key, value in vars(again).items() if key in visible} == visible
     twice = recorded(again)
     assert (type(twice), str(twice), repr(twice)) == (type(error), str(error), repr(error))
+
+
+def test_records_of_before_kinds_are_read_and_new_ones_are_texts_to_who_knows_none() -> None:
+    document = json.loads(encode_failure(ValueError(date(2026, 1, 2), "2026-01-02")))
+    assert (document["args"], document["kinds"]) == (["2026-01-02", "2026-01-02"], {"args.0": "date"})
+    del document["kinds"]
+    assert decode_failure(json.dumps(document), "s", {}).args == ("2026-01-02", "2026-01-02")
+    document["kinds"] = {"args.0": "not known yet"}
+    assert decode_failure(json.dumps(document), "s", {}).args == ("2026-01-02", "2026-01-02")
 
 
 def test_system_errors_keep_their_number_and_file() -> None:

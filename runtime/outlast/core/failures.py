@@ -2,8 +2,9 @@
 
 The class is found again by module and name, first among the globals of the function that raised it (so that
 a reloaded file's running workflows keep their own classes), then among the loaded modules. What can't be
-rebuilt is `StepFailed`. What JSON can't hold, or is too large, is dropped, live and in replay alike:
-arguments become texts, and a note on the exception names attributes.
+rebuilt is `StepFailed`. Dates, times, UUIDs and decimals are texts there; `kinds` says which. What else JSON
+can't hold, or is too large, is dropped, live and in replay alike: arguments become texts, and a note on the
+exception names attributes.
 
 A failure is always recorded, whatever the exception holds: a workflow whose end can't be written never ends.
 """
@@ -11,11 +12,14 @@ A failure is always recorded, whatever the exception holds: a workflow whose end
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import date, datetime, time
+from decimal import Decimal
 from inspect import unwrap
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
@@ -44,6 +48,23 @@ _DEPTH_OF_PARTS = 2 * GROUP_DEPTH_MAX + 4
 
 CANCELLED = '{"code":"cancelled"}'
 """The record of a transaction that its workflow gave up before it was committed."""
+
+
+class _Kind(NamedTuple):
+    """A type that JSON holds as a text."""
+
+    type: type[Any]
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "date": _Kind(date, date.isoformat, date.fromisoformat),
+    "datetime": _Kind(datetime, datetime.isoformat, datetime.fromisoformat),
+    "time": _Kind(time, time.isoformat, time.fromisoformat),
+    "uuid": _Kind(UUID, str, UUID),
+    "decimal": _Kind(Decimal, str, Decimal),
+}
 
 
 class RecordedTraceback(Exception):
@@ -129,6 +150,7 @@ def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
     }
     arguments = _arguments(error)
     dropped = ["arguments"] if len(arguments) > ATTRIBUTES_MAX else []
+    kinds: dict[str, str] = {}
     if isinstance(error, BaseExceptionGroup):
         document["args"] = [room.text(error.message)]
         members = _members(error, room, depth)
@@ -136,15 +158,42 @@ def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
         if len(members) < len(error.exceptions):
             dropped.append("members")
     else:
-        document["args"] = [_argument(each, room) for each in arguments[:ATTRIBUTES_MAX]]
+        document["args"] = []
+        for place, value in enumerate(arguments[:ATTRIBUTES_MAX]):
+            kind, written = _written(value)
+            if kind is not None and room.takes(written):
+                kinds[f"args.{place}"] = kind
+            else:
+                written = _argument(value, room)
+            document["args"].append(written)
     document["attributes"] = {}
     for key, value in _attributes(error)[:ATTRIBUTES_MAX]:
-        if room.takes({key: value}):
-            document["attributes"][key] = value
+        kind, written = _written(value)
+        if room.takes({key: written}):
+            document["attributes"][key] = written
+            if kind is not None:
+                kinds[f"attributes.{key}"] = kind
         else:
             dropped.append(_replace_surrogates(key[:NAME_CHARS_MAX]))
     document["dropped"] = sorted(dropped)
+    if kinds:
+        document["kinds"] = kinds
     return document
+
+
+def _written(value: Any) -> tuple[str | None, Any]:
+    """Its kind and its text, of one of `_KINDS`; None and the value itself of any other."""
+    for name, kind in _KINDS.items():
+        if type(value) is kind.type:
+            with suppress(Exception):  # a foreign time zone may raise anything
+                return name, kind.write(value)
+    return None, value
+
+
+def _read(document: Mapping[str, Any], place: str, value: Any) -> Any:
+    # guard: kinds-of-what-failed-forgotten = None
+    kind = _KINDS.get(document.get("kinds", {}).get(place))
+    return value if kind is None else kind.read(value)
 
 
 def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[dict[str, Any]]:
@@ -161,12 +210,15 @@ def _argument(value: Any, room: _Room) -> Any:
 def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Exception:
     kind = _find_class(document["module"], document["type"], scope)
     if kind is not None:
-        args = list(document["args"])
+        args = [_read(document, f"args.{place}", each) for place, each in enumerate(document["args"])]
+        attributes = {
+            key: _read(document, f"attributes.{key}", each) for key, each in document["attributes"].items()
+        }
         if "members" in document:
             args.append([_decode(each, step, scope) for each in document["members"]])
         elif issubclass(kind, UnicodeDecodeError) and len(args) == 5:
             args[1] = str(args[1]).encode("latin-1", "replace")
-        rebuilt = _rebuild(kind, args, document["attributes"])
+        rebuilt = _rebuild(kind, args, attributes)
         if rebuilt is not None:
             if dropped := document.get("dropped"):
                 rebuilt.add_note(f"Not recorded, too large or nothing for JSON: {', '.join(dropped)}")
