@@ -467,72 +467,43 @@ returns void
 language plpgsql
 stable
 as $$
--- Raises what is wrong with a schedule. A cron expression is looked at roughly; an instance reads it, and says on the
--- row what it can't use.
+-- Raises what is wrong with a schedule, the first of it. A cron expression is looked at roughly; an instance reads it, and
+-- says on the row what it can't use.
 declare
   field constant text not null default '[0-9A-Za-z*,/#-]+';
+  wrong constant text default case
+    when name is null or name collate "C" !~ '^[A-Za-z][A-Za-z0-9_.-]{0,99}$' then
+      'name is a letter, then letters, digits, "_", "-" and ".", 100 at most, not ' || coalesce(quote_literal(left(name, 110)), 'null')
+    when function is null or function collate "C" !~ '^[A-Za-z][A-Za-z0-9_-]{0,254}(/[A-Za-z_][A-Za-z0-9_-]{0,254})?$' then
+      'function is FILE or FILE/WORKFLOW, not ' || coalesce(quote_literal(left(function, 110)), 'null')
+    when num_nonnulls(cron, every, at) <> 1 then 'cron, every or at says when: one of them'
+    when length(cron) > 200 or cron !~ (
+      '^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|(' || field || '\s+){4,5}' || field || ')\s*$') then
+      'cron is 5 fields, or 6 with seconds first, such as ''0 9 * * 1-5'', not ' || quote_literal(left(cron, 210))
+    when tz is null or not (
+      tz = 'UTC' or exists (select from pg_timezone_names z where z.name = tz and z.name !~ '^(posix|right)/')) then
+      'tz is a time zone''s name, such as ''Europe/Berlin'', not ' || coalesce(quote_literal(left(tz, 110)), 'null')
+    when not coalesce(extract(epoch from every) between 1 and 31622400 and extract(epoch from every) % 1 = 0, every is null) then
+      'every is whole seconds, from 1 second to 366 days, not ' || every
+    when not coalesce(at between '1971-01-01Z' and '9990-01-01Z', at is null) then
+      'at is in the years 1971 to 9990, not ' || at
+    when not coalesce(until between '1971-01-01Z' and '9990-01-01Z', until is null) then
+      'until is in the years 1971 to 9990, not ' || until
+    when input is null or octet_length(input::text) > 16 * 1024 * 1024 then 'input is JSON of at most 16 MiB'
+    when coalesce(catchup not in ('last', 'none', 'all'), true) then
+      'catchup is ''last'', ''none'' or ''all'', not ' || coalesce(quote_literal(catchup), 'null')
+    when coalesce(overlap not in ('skip', 'wait', 'allow', 'cancel'), true) then
+      'overlap is ''skip'', ''wait'', ''allow'' or ''cancel'', not ' || coalesce(quote_literal(overlap), 'null')
+    when catchup = 'all' and overlap <> 'allow' then
+      'catchup => ''all'' starts many at once: it needs overlap => ''allow'''
+    when times not between 1 and 1000000000 then 'times is from 1 to 1000000000, not ' || times
+    when not coalesce(extract(epoch from jitter) between 0 and 86400, false) then
+      'jitter is between nothing and a day, not ' || coalesce(jitter::text, 'null')
+    when pause_after not between 1 and 100 then 'pause_after is from 1 to 100, not ' || pause_after
+  end;
 begin
-  if name is null or name collate "C" !~ '^[A-Za-z][A-Za-z0-9_.-]{0,99}$' then
-    raise exception '%: name is a letter, then letters, digits, "_", "-" and ".", 100 at most, not %', what,
-      coalesce(quote_literal(left(name, 110)), 'null') using errcode = '22023';
-  end if;
-  if function is null
-    or function collate "C" !~ '^[A-Za-z][A-Za-z0-9_-]{0,254}(/[A-Za-z_][A-Za-z0-9_-]{0,254})?$'
-  then
-    raise exception '%: function is FILE or FILE/WORKFLOW, not %', what,
-      coalesce(quote_literal(left(function, 110)), 'null') using errcode = '22023';
-  end if;
-  if num_nonnulls(cron, every, at) <> 1 then
-    raise exception '%: cron, every or at says when: one of them', what using errcode = '22023';
-  end if;
-  if cron is not null and (length(cron) > 200 or cron !~ (
-    '^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|(' || field || '\s+){4,5}' || field || ')\s*$'))
-  then
-    raise exception '%: cron is 5 fields, or 6 with seconds first, such as ''0 9 * * 1-5'', not %', what,
-      quote_literal(left(cron, 210)) using errcode = '22023';
-  end if;
-  if tz is null or not (
-    tz = 'UTC' or exists (select from pg_timezone_names z where z.name = tz and z.name !~ '^(posix|right)/'))
-  then
-    raise exception '%: tz is a time zone''s name, such as ''Europe/Berlin'', not %', what,
-      coalesce(quote_literal(left(tz, 110)), 'null') using errcode = '22023';
-  end if;
-  if every is not null and not coalesce(
-    extract(epoch from every) between 1 and 31622400 and extract(epoch from every) % 1 = 0, false)
-  then
-    raise exception '%: every is whole seconds, from 1 second to 366 days, not %', what, every
-      using errcode = '22023';
-  end if;
-  if not coalesce(at between '1971-01-01Z' and '9990-01-01Z', at is null) then
-    raise exception '%: at is in the years 1971 to 9990, not %', what, at using errcode = '22023';
-  end if;
-  if not coalesce(until between '1971-01-01Z' and '9990-01-01Z', until is null) then
-    raise exception '%: until is in the years 1971 to 9990, not %', what, until using errcode = '22023';
-  end if;
-  if input is null or octet_length(input::text) > 16 * 1024 * 1024 then
-    raise exception '%: input is JSON of at most 16 MiB', what using errcode = '22023';
-  end if;
-  if coalesce(catchup not in ('last', 'none', 'all'), true) then
-    raise exception '%: catchup is ''last'', ''none'' or ''all'', not %', what, coalesce(quote_literal(catchup), 'null')
-      using errcode = '22023';
-  end if;
-  if coalesce(overlap not in ('skip', 'wait', 'allow', 'cancel'), true) then
-    raise exception '%: overlap is ''skip'', ''wait'', ''allow'' or ''cancel'', not %', what,
-      coalesce(quote_literal(overlap), 'null') using errcode = '22023';
-  end if;
-  if catchup = 'all' and overlap <> 'allow' then
-    raise exception '%: catchup => ''all'' starts many at once: it needs overlap => ''allow''', what
-      using errcode = '22023';
-  end if;
-  if times not between 1 and 1000000000 then
-    raise exception '%: times is from 1 to 1000000000, not %', what, times using errcode = '22023';
-  end if;
-  if not coalesce(extract(epoch from jitter) between 0 and 86400, false) then
-    raise exception '%: jitter is between nothing and a day, not %', what, coalesce(jitter::text, 'null')
-      using errcode = '22023';
-  end if;
-  if pause_after not between 1 and 100 then
-    raise exception '%: pause_after is from 1 to 100, not %', what, pause_after using errcode = '22023';
+  if wrong is not null then
+    raise exception '%: %', what, wrong using errcode = '22023';
   end if;
 end
 $$;
