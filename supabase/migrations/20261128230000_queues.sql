@@ -674,21 +674,13 @@ create or replace function outlast.begin_apart(
 )
 language plpgsql
 as $$
--- As outlast.begin_chosen: all at once, or one by one where one refuses it. That one stays as it is. `begun`: the places
--- of the others.
+-- As outlast.begin_chosen, one by one: one that refuses it stays as it is. `begun`: the places of the others.
 declare
   one record;
 begin
-  begin
-    select c.claimed, c.refused into claimed, refused
-    from outlast.begin_chosen(queue, me, t, noted, batch_n, passed, true, ids, sizes, due) as c;
-    begun := array(select generate_subscripts(ids, 1));
-    return;
-  exception when others then
-    claimed := '{}';
-    begun := '{}';
-    refused := '{}';
-  end;
+  claimed := '{}';
+  begun := '{}';
+  refused := '{}';
   for place in 1 .. cardinality(ids) loop
     -- It may have been found to refuse to be in a batch.
     continue when ids[place] = any(refused);
@@ -1162,51 +1154,6 @@ as $$
   select left(state, 2) not in ('40', '53', '55', '57', '58')
 $$;
 
-create or replace function outlast.claim_queue_apart(
-  name text,
-  me text,
-  functions text[],
-  room integer,
-  suspects integer,
-  suspect_after integer,
-  bytes_left bigint,
-  alone boolean,
-  small bigint,
-  large_bytes_left bigint,
-  large_alone boolean,
-  passed text[],
-  out claimed json[],
-  out taken boolean,
-  out more boolean,
-  out again_s float8,
-  out refused text[],
-  out fault jsonb
-)
-language plpgsql
-as $$
--- As outlast.claim_queue; whose row refuses to begin is told of by `refused`. If it fails for a reason of this queue's
--- nothing is claimed, and its row says why: `fault` has its name and the error. Errors of another kind (a conflict, a lock,
--- a full disk) are raised.
-begin
-  fault := '{}';
-  select c.claimed, c.taken, c.more, c.again_s, c.refused into claimed, taken, more, again_s, refused
-  from outlast.claim_queue(
-    name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone,
-    passed, true) as c;
-exception when others then
-  if not outlast.is_of_rows(sqlstate) then
-    raise;
-  end if;
-  claimed := '{}';
-  taken := false;
-  more := false;
-  refused := '{}';
-  again_s := 10;
-  fault := jsonb_build_object(name, left(sqlerrm, 1000));
-  update outlast.queues q set fault = left(sqlerrm, 1000), fault_at = clock_timestamp() where q.name = claim_queue_apart.name;
-end
-$$;
-
 create or replace function outlast.claim_queued(
   me text,
   functions text[],
@@ -1234,7 +1181,7 @@ as $$
 -- those rows, and all others have decided. A queue that can't is asked again after a while.
 declare
   ended text[] := outlast.ended_batches();
-  name text;
+  queue text;
   found record;
   looks integer not null default 0;
 begin
@@ -1247,11 +1194,12 @@ begin
     perform outlast.end_members(ended);
   end if;
   -- One in each look: to count a long one takes a while.
-  for name in select q.name from outlast.queues q where outlast.count_due(q) order by q.count_at limit 1 loop
-    perform outlast.count_queue(name);
+  for queue in select q.name from outlast.queues q where outlast.count_due(q) order by q.count_at limit 1 loop
+    perform outlast.count_queue(queue);
   end loop;
   -- Who decided longest ago first: the first may leave no room to those after it.
-  for name in
+  <<queues>>
+  for queue in
     select q.name from outlast.queues q
     where outlast.queue_busy(q, clock_timestamp())
       -- guard: faulty-queues-asked-at-once
@@ -1261,13 +1209,21 @@ begin
     exit when room <= 0;
     loop
       if apart then
-        select * into found from outlast.claim_queue_apart(
-          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
-        faults := faults || found.fault;
-        refused := refused || found.refused;
+        begin
+          select * into found from outlast.claim_queue(
+            queue, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone,
+            passed, true);
+          refused := refused || found.refused;
+        exception when others then
+          if not outlast.is_of_rows(sqlstate) then raise; end if;
+          faults := faults || jsonb_build_object(queue, left(sqlerrm, 1000));
+          update outlast.queues q set fault = left(sqlerrm, 1000), fault_at = clock_timestamp() where q.name = queue;
+          again_s := least(again_s, 10);
+          continue queues;
+        end;
       else
         select * into found from outlast.claim_queue(
-          name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
+          queue, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
       end if;
       -- Another one decides, which takes a moment.
       exit when not found.taken or looks >= 10;
@@ -1712,8 +1668,8 @@ select outlast.take_rights(
   functions => array[
     'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
-    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue', 'is_of_rows', 'claim_queue_apart',
-    'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
+    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
+    'is_of_rows', 'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
   tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
   of_service => array[
     'start(character varying, text, text, text, integer, interval, jsonb)',
