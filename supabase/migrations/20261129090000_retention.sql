@@ -88,57 +88,23 @@ as $$
   ) f
 $$;
 
-create or replace function outlast.remove_workflows(ids text[])
-returns integer
+create or replace function outlast.remove_trees(ids text[], given jsonb)
+returns jsonb
 language plpgsql
 as $$
--- Removes these rows, which are locked, and all that belongs to them. What the foreign keys would do row by row is done at once.
+-- Removes these trees: of each, by its top, `given` has the workflows, whose rows are locked. All that belongs to them goes too:
+-- what the foreign keys would do row by row is done at once.
 declare
-  removed integer;
+  members constant text[] not null default array(select jsonb_array_elements_text(given -> i.id) from unnest(ids) as i (id));
 begin
-  delete from outlast.operation_outputs o where o.workflow_id = any(ids);
-  delete from outlast.messages m where m.workflow_id = any(ids);
+  delete from outlast.operation_outputs o where o.workflow_id = any(members);
+  delete from outlast.messages m where m.workflow_id = any(members);
   delete from outlast.ticks t where t.workflow_id = any(array(
-    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.tick is not null));
+    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(members) and w.tick is not null));
   delete from outlast.queues q where q.name = any(array(
-    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.map is not null));
-  delete from outlast.workflow_status w where w.workflow_id = any(ids);
-  get diagnostics removed = row_count;
-  return removed;
-end
-$$;
-
-create or replace function outlast.remove_trees(roots text[], members text[], tops text[])
-returns integer
-language plpgsql
-as $$
--- Removes the members of these trees: all at once, or tree by tree where a table or a trigger of the project's own keeps
--- one. That stays, and holds up no other.
-declare
-  root text;
-  removed integer not null default 0;
-begin
-  begin
-    return outlast.remove_workflows(array(
-      select t.id from unnest(members, tops) as t (id, top) where t.top = any(roots)));
-  -- guard: one-kept-keeps-all = exception when assert_failure then
-  exception when others then
-    if not outlast.is_of_rows(sqlstate) then
-      raise;
-    end if;
-  end;
-  for root in select distinct r.id from unnest(roots) as r (id) loop
-    begin
-      removed := removed + outlast.remove_workflows(array(
-        select t.id from unnest(members, tops) as t (id, top) where t.top = root));
-    exception when others then
-      if not outlast.is_of_rows(sqlstate) then
-        raise;
-      end if;
-      raise warning 'outlast.prune: % stays: %', root, sqlerrm;
-    end;
-  end loop;
-  return removed;
+    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(members) and w.map is not null));
+  delete from outlast.workflow_status w where w.workflow_id = any(members);
+  return to_jsonb(members);
 end
 $$;
 
@@ -166,6 +132,7 @@ declare
   node text := root;
   inner_node text;
   kids text[];
+  trees jsonb;
 begin
   if (select w.removing from outlast.workflow_status w where w.workflow_id = root) is not true then
     if exists (
@@ -189,8 +156,9 @@ begin
     node := inner_node;
   end loop;
   kids := outlast.removable(kids, keep_s);
-  -- guard: one-kept-keeps-its-tree = return outlast.remove_workflows(kids);
-  return outlast.remove_trees(kids, kids, kids);
+  trees := (select jsonb_object_agg(k.id, jsonb_build_array(k.id)) from unnest(kids) as k (id));
+  -- guard: one-kept-keeps-its-tree = return jsonb_array_length(outlast.remove_trees(kids, trees));
+  return (select jsonb_array_length(r.done) from outlast.one_by_one('remove_trees', kids, trees) as r);
 end
 $$;
 
@@ -215,6 +183,7 @@ declare
   tops text[];
   free text[];
   stay text[];
+  trees jsonb;
   cut boolean := false;
 begin
   removed := 0;
@@ -277,11 +246,16 @@ begin
     stay := array(
       select distinct t.top from unnest(members, tops) as t (id, top)
       where not exists (select from unnest(free) as f (id) where f.id = t.id));
-    removed := outlast.remove_trees(array(
-      select t.top from unnest(members, tops) as t (id, top)
-      -- guard: parents-removed-before-their-children
-      where t.top <> all(stay)
-    ), members, tops);
+    trees := (
+      select coalesce(jsonb_object_agg(t.top, t.ids), '{}') from (
+        select t.top, jsonb_agg(t.id) as ids from unnest(members, tops) as t (id, top)
+        -- guard: parents-removed-before-their-children
+        where t.top <> all(stay)
+        group by t.top) as t);
+    free := array(select jsonb_object_keys(trees));
+    -- One that a table or a trigger of the project's own keeps stays, and holds up no other.
+    -- guard: one-kept-keeps-all = removed := jsonb_array_length(outlast.remove_trees(free, trees));
+    removed := (select jsonb_array_length(r.done) from outlast.one_by_one('remove_trees', free, trees) as r);
   end if;
   if cut and removed > 0 then
     next_at := after_at;  -- the others, or the rest of the same one
@@ -329,7 +303,7 @@ $$;
 select outlast.take_rights(
   '20261129090000',
   functions => array[
-    'kept_since', 'declare_retentions', 'removable', 'remove_workflows', 'remove_trees', 'prunable', 'thin_bulks',
+    'kept_since', 'declare_retentions', 'removable', 'remove_trees', 'prunable', 'thin_bulks',
     'prune_branch', 'prune'],
   tables => array['retentions']);
 
