@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from outlast.host.settings import Settings
     from outlast.store.connections import Database
     from outlast.store.migrations import Migration
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from outlast.store.upkeep import Upkeep
 
 
@@ -72,7 +68,6 @@ def status(env_file: Path | None, as_json: bool) -> None:
     """Show how large the tables are, what waits and what is oldest; which migrations the database lacks."""
     import asyncio
 
-    from outlast.cli.db import print_upkeep, upkeep_row
     from outlast.store.migrations import migrations, versions
     from outlast.store.upkeep import upkeep
 
@@ -112,7 +107,6 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
     """Remove ended workflows that were kept for long enough. Instances do the same when they are idle."""
     import asyncio
 
-    from outlast.cli.db import print_prunable
     from outlast.store import upkeep
 
     settings = read_settings(env_file=env_file)
@@ -153,8 +147,6 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
 @json_option
 def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
     """Write the migration that wakes a host which has scaled to zero (pg_cron and pg_net)."""
-    from outlast.cli.db import write_wake
-
     path, written = write_wake(url, every_s, folder)
     told = f"wrote {path}: apply it with `supabase db push`" if written else f"{path} is there already"
     tell({"path": str(path), "written": written}, told, as_json=as_json)

@@ -132,8 +132,6 @@ def new(
 
 
 def _write_image(name: str | None, as_json: bool) -> None:
-    from outlast.cli.new import write_image
-
     if name is not None:
         raise click.UsageError("--dockerfile takes no NAME", click.get_current_context())
     print_written(*write_image(Path.cwd()), as_json=as_json)

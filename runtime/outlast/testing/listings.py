@@ -69,6 +69,11 @@ def _fields(row: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
+def _columns(resource: Resource, row: Any) -> dict[str, Any]:
+    """Those of a resource: fields of a row, and null where it has none of that name."""
+    return {each.name: getattr(row, each.name, None) for each in resource.columns}
+
+
 def listed(
     database: Database,
     resource: Resource,
@@ -221,6 +226,7 @@ def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
         )
         running = sum(row.owner is not None and row.new.queue == name for row in database.workflows.values())
         yield {
+            **_columns(QUEUES, queue),
             "name": name,
             "functions": sorted(queue.functions),
             "base": _json(queue.base),
@@ -234,8 +240,6 @@ def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
                     for key, paused in sorted(queue.paused_keys.items())
                 ]
             ),
-            "fault": None,
-            "fault_at": None,
             "running": min(running, COUNTED_MAX),
             "ready": min(len(due), COUNTED_MAX),
             "waiting": min(len(waiting), COUNTED_MAX),
@@ -256,7 +260,7 @@ def _bulks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
         row = database.workflows[bulk_id]
         outcomes = [each.outcome for each in bulk.items]
         yield {
-            **_fields(bulk, "verb", "fixed", "rate", "expect", "by", "why"),
+            **_columns(BULKS, bulk),
             "bulk_id": bulk_id,
             "status": row.status.value,
             "total": len(bulk.items),
@@ -270,12 +274,7 @@ def _bulks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
 
 def _bulk_items(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for place, item in enumerate(database.bulks[given["bulk_id"]].items, 1):
-        yield {
-            "place": place,
-            **_fields(item, "workflow_id", "outcome", "reason"),
-            "answer": None,
-            "at": None,
-        }
+        yield {**_columns(BULK_ITEMS, item), "place": place}
 
 
 def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -287,33 +286,25 @@ def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
     states = {"unusable": row.fault, "orphaned": row.orphaned, "paused": row.paused, "ended": row.ended}
     state = next((each for each, value in states.items() if value not in (None, False)), "active")
     upcoming = itertools.islice(timetable.times(row.nominal_at - _MOMENT), 5) if row.nominal_at else ()
-    known = {
+    return {
+        **_columns(SCHEDULES, row),
+        **dict.fromkeys(("started", "skipped", "missed"), 0),
         "name": name,
         "state": state,
         "next_at": row.next_at if state == "active" else None,
         "upcoming": to_json([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in upcoming]).decode(),
         **columns_of(row.schedule),
-        **_fields(row, "function", "last_at", "waiting_at", "fault"),
         "owner": "code" if row.declared else "dynamic",
         "paused_why": row.paused,
         "created_at": row.since,
     }
-    counted = dict.fromkeys(("started", "skipped", "missed"), 0)
-    return {**dict.fromkeys(each.name for each in SCHEDULES.columns), **counted, **known}
 
 
 def _ticks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for number, tick in enumerate(database.ticks, 1):
         if tick.schedule == given["name"]:
-            yield {
-                "number": number,
-                "nominal_at": tick.nominal_at,
-                "outcome": tick.outcome,
-                "reason": tick.outcome,
-                "count": tick.ticks,
-                "workflow_id": None,
-                "at": tick.nominal_at,
-            }
+            known = {"number": number, "reason": tick.outcome, "count": tick.ticks, "at": tick.nominal_at}
+            yield {**_columns(TICKS, tick), **known}
 
 
 def _acts(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
