@@ -11,7 +11,7 @@ import pytest
 from outlast.core.callers import Caller
 from outlast.core.observations import CallRefused, CallsRefused, Observation, WorkflowManaged
 from outlast.observe.log import log
-from outlast.web.callers.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, keep_caller
+from outlast.web.callers.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, keep_who
 from outlast.web.http.calls import Call
 
 ADA = Caller("user", {"sub": "ada", "role": "authenticated"})
@@ -45,7 +45,7 @@ def call_of(address: str = "10.0.0.1", caller: Caller | None = None, method: str
 
     call = Call(scope, receive)
     if caller is not None:
-        keep_caller(call, caller)
+        keep_who(call, caller)
     return call
 
 

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from outlast.core.errors import OutlastError
@@ -50,12 +51,12 @@ def serve(settings: Settings) -> int:
 
             refuse_diverging(settings, url)
         _announce(settings, listener)
+        run = partial(_run, settings, url, keys, shared, listener)
         if settings.workers:
-            return Workers(
-                settings.workers, _work, (settings, url, keys, shared), listener, settings.worker_silent_max_s
-            ).run()
+            work = partial(_work, settings, run)
+            return Workers(settings.workers, work, settings.worker_silent_max_s).run()
         # No process beside this one: what a function ends is the service.
-        return _run(settings, url, keys, shared, listener)
+        return run(None)
 
 
 def _run(
@@ -64,7 +65,7 @@ def _run(
     keys: Mapping[str, str],
     shared: Shared,
     listener: socket.socket,
-    supervisor: Supervisor | None = None,
+    supervisor: Supervisor | None,
 ) -> int:
     from outlast.host.server import run_instance
     from outlast.observe.listeners import Listeners
@@ -91,21 +92,14 @@ def _shared(settings: Settings) -> Iterator[Shared]:
         yield Shared.by(settings.workers, listener, counts=settings.metrics)
 
 
-def _work(
-    settings: Settings,
-    url: str,
-    keys: Mapping[str, str],
-    shared: Shared,
-    listener: socket.socket,
-    supervisor: Supervisor,
-) -> None:
+def _work(settings: Settings, run: Callable[[Supervisor], int], supervisor: Supervisor) -> None:
     """One worker process."""
     from outlast.host.exits import leave
     from outlast.observe.log import configure
 
     configure(settings.log_level, log_form(settings))
     settings.conceal()
-    leave(_run(settings, url, keys, shared, listener, supervisor))
+    leave(run(supervisor))
 
 
 def _listen(host: str, port: int, instead: str = "another --port") -> socket.socket:

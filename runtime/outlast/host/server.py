@@ -52,7 +52,7 @@ def run_instance(
     listener: socket.socket,
     observe: Observer,
     part: Part,
-    supervisor: Supervisor | None = None,
+    supervisor: Supervisor | None,
 ) -> int:
     """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`.
 
@@ -70,8 +70,7 @@ def run_instance(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     let_children_of_loop_inherit(loop)
-    watchdog = Watchdog(settings.functions, observe, supervisor)
-    serving = _serve(settings, database_url, secret_keys, listener, observe, watchdog, part, supervisor)
+    serving = _serve(settings, database_url, secret_keys, listener, observe, part, supervisor)
     # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
     return _run_to_the_end(loop, serving, observe)
 
@@ -97,10 +96,10 @@ async def _serve(
     secret_keys: Mapping[str, str],
     listener: socket.socket,
     observe: Observer,
-    watchdog: Watchdog,
     part: Part,
     supervisor: Supervisor | None,
 ) -> int:
+    watchdog = Watchdog(settings.functions, observe, supervisor)
     instance = Instance(settings, database_url, secret_keys, observe, part)
     most = settings.connections()
     places = Connections(most, lambda ended: observe(ConnectionsFull(ended, most)))

@@ -24,7 +24,6 @@ RESTART_MAX_S = 10.0
 LOOK_S = 1.0
 _TOLD = {signal.SIGTERM, signal.SIGINT}
 _COUNT = struct.Struct("=Q")
-Target = Callable[..., None]
 _logger = logging.getLogger("outlast")
 
 
@@ -76,7 +75,7 @@ class _Worker:
 
 
 class Workers:
-    """Keeps `count` processes running `target(*args, listener, supervisor)` until it is told to stop.
+    """Keeps `count` processes running `work(supervisor)` until it is told to stop.
 
     They are forks: the first starts at once, and what was loaded is shared. One that ends is replaced, with
     growing pauses where it ended soon. Each calls `supervisor` a few times a second. One that stays silent
@@ -84,18 +83,9 @@ class Workers:
     connections wait for nothing. 0: never.
     """
 
-    def __init__(
-        self,
-        count: int,
-        target: Target,
-        args: tuple[object, ...],
-        listener: socket.socket,
-        silent_max_s: float,
-    ) -> None:
+    def __init__(self, count: int, work: Callable[[Supervisor], None], silent_max_s: float) -> None:
         self._count = count
-        self._target = target
-        self._args = args
-        self._listener = listener
+        self._work = work
         self._silent_max_s = silent_max_s
         self._context: ForkContext = multiprocessing.get_context("fork")
         self._refusals, self._refuse = self._context.Pipe(duplex=False)
@@ -218,7 +208,7 @@ class Workers:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
         self._here.close()
         try:
-            self._target(*self._args, self._listener, supervisor)
+            self._work(supervisor)
         except Exception as error:
             _logger.debug("the worker could not start", exc_info=True)
             self._refuse.send(_in_words(error))

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
 from outlast.sdk.auth import AuthMode
-from outlast.web.callers.audit import keep_caller
+from outlast.web.callers.audit import keep_who
 from outlast.web.callers.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.callers.tokens import LEEWAY_S, TokenExpired, Tokens, refusal
 from outlast.web.http.calls import Call
@@ -127,7 +127,7 @@ class Admission:
 
     def _let_in(self, call: Call, admitted: Admitted) -> None:
         """Count what the call takes for its caller from here on."""
-        keep_caller(call, admitted.caller)
+        keep_who(call, admitted.caller)
         call.charge_to(admitted.subject, secret=admitted.secret)
         self._count(call, admitted)
 

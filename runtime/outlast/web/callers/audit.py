@@ -76,13 +76,8 @@ class Audit:
             self._observe(CallsRefused(untold, WINDOW_S))
 
 
-def keep_caller(call: Call, caller: Caller) -> None:
-    """Remember who was let in, for the audit log."""
-    call.scope[_WHO] = caller
-
-
-def keep_who(call: Call, who: str) -> None:
-    """Remember who was let in by another way than by credentials of the call's."""
+def keep_who(call: Call, who: Caller | str) -> None:
+    """Remember who was let in, for the audit log: a text where not by credentials of the call's."""
     call.scope[_WHO] = who
 
 
