@@ -1475,18 +1475,14 @@ begin
     at := at + make_interval(secs => (o #>> '{debounce,quiet}')::float8);
   end if;
   -- A small bound is kept to the one, a large one by what was counted last.
-  if exact and (
+  if (case when exact then (
     select count(*) from (
       select from outlast.workflow_status w
       where w.queue = enqueue.queue and w.owner is null and w.claimable_at is not null
       limit backlog_max
     ) as waiting
-  -- guard: door-without-bound = ) is null then
-  ) >= backlog_max then
-    outcome := 'queue_full';
-    retry_s := 1;
-    return;
-  elsif not coalesce(exact, false) and q.backlog >= backlog_max then
+  -- guard: door-without-bound = ) is null else q.backlog >= backlog_max end) then
+  ) >= backlog_max else q.backlog >= backlog_max end) then
     outcome := 'queue_full';
     retry_s := 1;
     return;
