@@ -20,7 +20,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from outlast.host.doctor.diagnosis import Bounds, look_at_database, look_at_host
-from outlast.host.doctor.findings import BY_ID, KINDS, Finding, Kind
+from outlast.host.doctor.findings import BY_ID, Finding, KINDS, Kind
+from outlast.host.doctor.of_database import Bounds, look_at_database
+from outlast.host.doctor.of_host import look_at_host
 from outlast.host.settings import Settings
 from outlast.store.connections import Database
 from outlast.store.doctor import Examined, expected_indexes
@@ -283,7 +285,7 @@ def test_a_long_transaction_and_a_lock_that_is_waited_for(database: str) -> None
 
 async def look_at_held(database: Database, bounds: Bounds) -> list[Finding]:
     """What the server alone says: the tables are locked."""
-    from outlast.host.doctor.diagnosis import check_server
+    from outlast.host.doctor.of_database import check_server
     from outlast.store.doctor import _SQL
 
     connection = await database.connect()

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast.host.doctor.diagnosis import Bounds, look_at_database
 from outlast.host.doctor.findings import Finding
+from outlast.host.doctor.of_database import Bounds, look_at_database
 from outlast.host.embedded import EmbeddedPostgres
 from outlast.host.embedded.binaries import locate
 from outlast.host.settings import Settings

@@ -44,8 +44,9 @@ def _look(functions: Path | None, env_file: Path | None) -> list[Finding]:
 
     from outlast.cli.db import open_database
     from outlast.core.errors import OutlastError
-    from outlast.host.doctor.diagnosis import look_at_database, look_at_host
     from outlast.host.doctor.findings import finding
+    from outlast.host.doctor.of_database import look_at_database
+    from outlast.host.doctor.of_host import look_at_host
     from outlast.host.settings import Settings
 
     try:
