@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from outlast.core import kinds
@@ -74,6 +74,10 @@ def is_stable(calm: Trial, again: Trial) -> bool:
 
 def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     """All that is wrong with `trial`. `values`: also what steps returned must be as in `calm`."""
+    return (replace(each, where=trial.where) for each in _compare(calm, trial, values=values))
+
+
+def _compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     yield from _compare_engine(calm, trial)
     yield from _compare_unwinding(trial)
     if trial.act is not None and trial.act.what == CANCEL:
@@ -89,19 +93,17 @@ def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
 def _compare_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
     """What Outlast promises, whatever the code is like."""
     for fault in trial.faults:
-        yield Finding("a loop of the engine failed", None, fault, "", ours=True, where=trial.where)
+        yield Finding("a loop of the engine failed", None, fault, "", ours=True)
     for key, number in trial.seen.commits.items():
         if number > 1:
-            yield Finding(
-                f"transaction {key[1]} was committed {number} times", None, "", "", True, trial.where
-            )
+            yield Finding(f"transaction {key[1]} was committed {number} times", None, "", "", ours=True)
     for number, begun in enumerate(trial.effects_at):
         recorded = trial.recorded_at[number]
         for effect in trial.seen.effects[begun:]:
             if (effect.workflow_id, effect.step_id) in recorded:
                 yield Finding(
                     f"{effect.name} ({effect.step_id}) ran again, though it was recorded",
-                    place_of(effect.definition.fn), "", "", True, trial.where,
+                    place_of(effect.definition.fn), "", "", ours=True,
                 )  # fmt: skip
     bound = len(trial.kills) + (trial.acted is not None) + len(trial.mishaps)
     usual = calm.seen.runs()
@@ -109,24 +111,21 @@ def _compare_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
         if call in usual and number > usual[call] + bound:
             yield Finding(
                 f"{call[2]} ({call[1]}) ran {number} times, {usual[call]} without a crash",
-                None, "", "", True,
-                trial.where,
+                None, "", "", ours=True,
             )  # fmt: skip
 
 
 def _compare_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
     """A cancelled workflow ends at once, or had ended."""
     if trial.deadlock is not None:
-        yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
+        yield Finding("it never ends", trial.place, trial.deadlock, "")
         return
     for workflow_id, end in trial.ends.items():
         if end[0] in LIVE:
             continue  # one that it had started and detached: it goes on
         if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
-            yield Finding(
-                f"{workflow_id} was cancelled and ends as {describe_end(end)}", trial.place, "", "",
-                where=trial.where,
-            )  # fmt: skip
+            title = f"{workflow_id} was cancelled and ends as {describe_end(end)}"
+            yield Finding(title, trial.place, "", "")
 
 
 def _compare_unwinding(trial: Trial) -> Iterator[Finding]:
@@ -134,10 +133,8 @@ def _compare_unwinding(trial: Trial) -> Iterator[Finding]:
         for calls in life.calls.values():
             for call in calls:
                 if call.refused:
-                    yield Finding(
-                        f"{call.name} is called while the body is being unwound, and refused",
-                        call.place, "", UNWOUND, where=trial.where,
-                    )  # fmt: skip
+                    title = f"{call.name} is called while the body is being unwound, and refused"
+                    yield Finding(title, call.place, "", UNWOUND)
                     return
 
 
@@ -145,13 +142,7 @@ def _compare_replay(trial: Trial) -> Iterator[Finding]:
     """What a later life called in place of what is recorded."""
     for name, place in trial.other_arguments[:1]:
         if not any(each.calls for each in trial.seen.lives):
-            yield Finding(
-                f"after the crash the body calls {name} with other arguments",
-                place,
-                "",
-                SAME,
-                where=trial.where,
-            )
+            yield Finding(f"after the crash the body calls {name} with other arguments", place, "", SAME)
     recorded = trial.recorded_at
     for number, life in enumerate(trial.seen.lives[1:]):
         known = recorded[number] if number < len(recorded) else set()
@@ -161,17 +152,14 @@ def _compare_replay(trial: Trial) -> Iterator[Finding]:
                 if former is None or call.refused or (workflow_id, call.step_id) not in known:
                     continue
                 if (former.kind, former.name) != (call.kind, call.name):
-                    yield Finding(
-                        f"after the crash the body calls {call.name}, where it had called {former.name}",
-                        call.place, _describe_both(former, call), SAME, where=trial.where,
-                    )  # fmt: skip
-                    return
-                if former.arguments != call.arguments:
-                    yield Finding(
-                        f"after the crash the body calls {call.name} with other arguments",
-                        call.place, _describe_both(former, call), SAME, where=trial.where,
-                    )  # fmt: skip
-                    return
+                    other = f", where it had called {former.name}"
+                elif former.arguments != call.arguments:
+                    other = " with other arguments"
+                else:
+                    continue
+                title = f"after the crash the body calls {call.name}{other}"
+                yield Finding(title, call.place, _describe_both(former, call), SAME)
+                return
 
 
 def _find_call(trial: Trial, number: int, workflow_id: str, step_id: str) -> CallSeen | None:
@@ -184,17 +172,17 @@ def _find_call(trial: Trial, number: int, workflow_id: str, step_id: str) -> Cal
 
 def _compare_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     if trial.deadlock is not None:
-        yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
+        yield Finding("it never ends", trial.place, trial.deadlock, "")
         return
     for workflow_id, end in calm.ends.items():
         found = trial.ends.get(workflow_id)
         if found is None:
-            yield Finding(f"{workflow_id} was never started", trial.place, "", SAME, where=trial.where)
+            yield Finding(f"{workflow_id} was never started", trial.place, "", SAME)
         elif _comparable_end(end, values) != _comparable_end(found, values):
             yield Finding(
                 f"{workflow_id} ends in another way: {describe_end(found)}, "
                 f"without a crash {describe_end(end)}",
-                _last_place(trial, workflow_id), _mutations(calm), SAME, where=trial.where,
+                _last_place(trial, workflow_id), _mutations(calm), SAME,
             )  # fmt: skip
 
 
@@ -205,7 +193,7 @@ def _compare_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Fin
             told = "nothing" if found is None else found.name
             yield Finding(
                 f"{record.name} ({key[1]}) is recorded without a crash, and after this one {told}",
-                calm.seen.place_of(*key), "", SAME, where=trial.where,
+                calm.seen.place_of(*key), "", SAME,
             )  # fmt: skip
             return
         if (
@@ -217,7 +205,7 @@ def _compare_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Fin
                 f"{record.name} ({key[1]}) came to something else",
                 calm.seen.place_of(*key), f"{came_to!s:.200}, without a crash {calmly!s:.200}",
                 "Who runs twice must come to the same: give the outside world a key, such as "
-                "context().workflow_id with context().step_id.", where=trial.where,
+                "context().workflow_id with context().step_id.",
             )  # fmt: skip
             return
 
