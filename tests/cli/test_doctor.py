@@ -19,8 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from outlast.host.doctor.diagnosis import Bounds, look_at_database, look_at_host
-from outlast.host.doctor.findings import BY_ID, Finding, KINDS, Kind
+from outlast.host.doctor.findings import BY_ID, KINDS, Finding, Kind
 from outlast.host.doctor.of_database import Bounds, look_at_database
 from outlast.host.doctor.of_host import look_at_host
 from outlast.host.settings import Settings
