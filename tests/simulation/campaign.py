@@ -23,6 +23,7 @@ OTHERS = {
     "versions": "versioning",
     "retries": "retrying",
     "renewals": "renewing",
+    "callbacks": "asking",
     "bulks": "bulking",
     "attributes": "attributing",
     "limits": "limiting",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import ClassVar
 
 from outlast.core.budget import weigh
+from outlast.core.callbacks import NO_SEALS
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
 from outlast.core.events import taken_in
 from outlast.core.kinds import EVENT, PUBLISH
@@ -77,6 +78,7 @@ class Scenario:
     keep_s = 0.0
     """How long ended workflows are kept; 0: for ever."""
     cycles_max = 150_000
+    seals: ClassVar = NO_SEALS
     refusable: ClassVar = LIVE
     """In which states rows begin to refuse."""
 
@@ -127,7 +129,7 @@ class Scenario:
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
             retention_s=self.keep_s, retention_look_s=0.7,
         )  # fmt: skip
-        instance.engine = Engine(instance.name, store, self.catalog, self._observe, options)
+        instance.engine = Engine(instance.name, store, self.catalog, self._observe, options, seals=self.seals)
         while not instance.opened:
             try:
                 await instance.engine.open()
