@@ -24,6 +24,7 @@ OTHERS = {
     "retries": "retrying",
     "renewals": "renewing",
     "callbacks": "asking",
+    "settlements": "settling",
     "bulks": "bulking",
     "attributes": "attributing",
     "limits": "limiting",

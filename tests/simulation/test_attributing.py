@@ -25,6 +25,7 @@ def test_what_was_read_is_read_again(first: int) -> None:
         assert RUNS.play(seed) == [], seed
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     seen = RUNS.sights(range(15))
     assert set(FAULTS) <= seen.keys()

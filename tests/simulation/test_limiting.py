@@ -11,12 +11,13 @@ from outlast.testing.statements.queues import QueueStatements
 from tests.simulation.limiting import FAULTS, RUNS
 
 
-@pytest.mark.parametrize("block", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
+@pytest.mark.parametrize("block", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
 def test_no_limit_is_passed_and_all_get_a_place(block: int) -> None:
     for seed in range(block * 10, block * 10 + 10):
         assert RUNS.play(seed) == [], seed
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     seen = RUNS.sights(range(25))
     assert set(FAULTS) | {"given up"} <= seen.keys()

@@ -16,7 +16,9 @@ from tests.simulation.scheduling import RUNS
 SEEDS = range(30)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "seed", [pytest.param(each, marks=pytest.mark.slow if each >= 20 else ()) for each in SEEDS]
+)
 def test_each_time_is_accounted_for_once(seed: int) -> None:
     assert RUNS.play(seed) == []
 
