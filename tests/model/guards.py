@@ -10,11 +10,11 @@ class Guards:
     """All on: what runtime/outlast does. A comment names where the guard stands."""
 
     epoch_checked: bool = True
-    """journal.sql: `w.epoch = h.epoch`, and the same of ends, transactions and releases."""
+    """records.sql: `w.epoch = h.epoch`, and the same of ends, transactions and releases."""
     owner_checked: bool = True
-    """journal.sql: `w.owner = %(instance)s`, likewise."""
+    """records.sql: `w.owner = %(instance)s`, likewise."""
     fence_locked: bool = True
-    """journal.sql: `for share`; of ends the update's own lock."""
+    """records.sql: `for share`; of ends the update's own lock."""
     confirmed: bool = True
     """engine/journal.py `_try`: what a batch sent again didn't do is looked up by its nonce."""
     never_guessed: bool = True
@@ -22,7 +22,7 @@ class Guards:
     start_yields: bool = True
     """journal.sql: `on conflict (workflow_id) do nothing`."""
     record_stays: bool = True
-    """journal.sql: the primary key of a record; a conflict changes nothing that has ended."""
+    """records.sql: the primary key of a record; a conflict changes nothing that has ended."""
     orphans_released: bool = True
     """engine/instances/membership.py `_release_unknown`."""
     seen_twice: bool = True
