@@ -16,7 +16,7 @@ from typing import Any
 from outlast.core import kinds
 from outlast.core.events import event_of
 from outlast.core.ports import HeldUp
-from outlast.core.records import NewWorkflow, Wait
+from outlast.core.records import NewWorkflow, StepRecord, Wait
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.pgmq import SupabaseQueue
@@ -196,10 +196,9 @@ class Database:
         return ready
 
     def _published(self, workflow_id: str, event: str) -> Iterator[int]:
-        for record in self.records_of(workflow_id).values():
-            of_it = event_of(record.step.name, record.step.kind) == event
-            if of_it and record.step.completion_order is not None:
-                yield record.step.completion_order
+        for step in self.steps_of(workflow_id).values():
+            if event_of(step.name, step.kind) == event and step.completion_order is not None:
+                yield step.completion_order
 
     def tell_events(self, workflow_id: str, event: str) -> bool:
         """`outlast.tell_events` for one; whether anybody was woken."""
@@ -333,11 +332,15 @@ class Database:
         return next(iter(live + failed), None)
 
     def _has_started(self, workflow_id: str) -> bool:
-        return any(each.step.kind in kinds.STARTING for each in self.records_of(workflow_id).values())
+        return any(each.kind in kinds.STARTING for each in self.steps_of(workflow_id).values())
 
     def records_of(self, workflow_id: str) -> dict[str, Record]:
         """The records of one workflow, by their step ids."""
         return {step_id: each for (of, step_id), each in self.records.items() if of == workflow_id}
+
+    def steps_of(self, workflow_id: str) -> dict[str, StepRecord]:
+        """The same as the engine knows them."""
+        return {step_id: each.step for step_id, each in self.records_of(workflow_id).items()}
 
     def gone(self, workflow_id: str, row: Workflow) -> None:
         """What belonged to a workflow goes with its row, which is out of the table already."""

@@ -188,11 +188,7 @@ class Run(Asked):
         return {} if workflow is None else globals_of(workflow.fn)
 
     def _records(self) -> list[StepRecord]:
-        records = [
-            record.step
-            for (owner, _), record in self._world.database.records.items()
-            if owner == self.workflow_id
-        ]
+        records = self._world.database.steps_of(self.workflow_id).values()
         return sorted(records, key=lambda each: (each.completion_order is None, each.completion_order or 0))
 
     def _step(self, record: StepRecord) -> Step:

@@ -49,9 +49,8 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
     if row is None or row.status not in LIVE:
         return []
     waits = []
-    for (owner, step_id), record in database.records.items():
-        step = record.step
-        if owner == workflow_id and step.completion_order is None:
+    for step_id, step in database.steps_of(workflow_id).items():
+        if step.completion_order is None:
             until_s = float(json.loads(step.output or "0"))
             topic = (
                 step.name.removeprefix("receive").removeprefix(" ") if step.kind == kinds.RECEIVE else None

@@ -65,10 +65,8 @@ class InstanceStatements:
 
     def _recover(self, workflow_id: str) -> Status:
         row, limits = self._db.workflows[workflow_id], self._db.limits
-        progressed = any(
-            key[0] == workflow_id and each.completed_at > row.updated_at
-            for key, each in self._db.records.items()
-        )
+        records = self._db.records_of(workflow_id).values()
+        progressed = any(each.completed_at > row.updated_at for each in records)
         attempts = 1 if progressed else row.recovery_attempts + 1
         row.owner, row.recovery_attempts, row.updated_at = None, attempts, self._db.now()
         row.epoch += 1

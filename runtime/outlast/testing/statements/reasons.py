@@ -50,7 +50,7 @@ def held_text(held: dict[str, Any]) -> str:
 
 def _undoing(database: Database, row: Workflow) -> str | None:
     """`outlast.undoing_on`."""
-    own = [each.step for each in database.records_of(row.new.workflow_id).values()]
+    own = database.steps_of(row.new.workflow_id).values()
     notes = sorted(
         (each for each in own if each.kind == kinds.UNDO), key=lambda each: each.completion_order or 0
     )

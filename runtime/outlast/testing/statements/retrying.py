@@ -33,8 +33,8 @@ class Retrying:
         row = self._db.workflows[workflow_id]
         self._check(verb, workflow_id, row)
         if verb is REWIND:
-            records = {each: record.step for each, record in self._db.records_of(workflow_id).items()}
-            steps = [step_named(records, "to", given["to"]), *self._undone(workflow_id, row)]
+            step = step_named(self._db.steps_of(workflow_id), "to", given["to"])
+            steps = [step, *self._undone(workflow_id, row)]
         else:
             steps = self.failed_steps(workflow_id, row)
         status = row.status
@@ -166,9 +166,9 @@ class Retrying:
 
     def end_came_at(self, workflow_id: str, row: Workflow) -> int | None:
         """`outlast.end_came_at`."""
-        records, steps = self._db.records_of(workflow_id), json.loads(row.error or "{}").get("steps", [])
+        records, steps = self._db.steps_of(workflow_id), json.loads(row.error or "{}").get("steps", [])
         ends = [*steps, *([kinds.STOP_ID] if row.ended_by_stop else ())]
-        places = [records[each].step.completion_order for each in ends if each in records]
+        places = [records[each].completion_order for each in ends if each in records]
         return min((each for each in places if each is not None), default=None)
 
     def _undone(self, workflow_id: str, row: Workflow) -> list[str]:
@@ -180,8 +180,7 @@ class Retrying:
 
     def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
         """What `outlast.go_on` drops: all that `records_kept` leaves out, and failures that came later."""
-        rows = self._db.records_of(workflow_id)
-        records = {step_id: each.step for step_id, each in rows.items()}
+        rows, records = self._db.records_of(workflow_id), self._db.steps_of(workflow_id)
         steps = with_undone(records, steps)
         place, kept = first_place(records, steps), records_kept(records, steps)
         return [
@@ -196,7 +195,7 @@ class Retrying:
     ) -> list[str]:
         """`outlast.go_on`."""
         now, error = self._db.now(), json.loads(row.error or "{}")
-        places = [each.step.completion_order or 0 for each in self._db.records_of(workflow_id).values()]
+        places = [each.completion_order or 0 for each in self._db.steps_of(workflow_id).values()]
         dropped = self._gone(workflow_id, steps)
         stays = self._stop_that_stays(workflow_id, row, dropped, rewinds=verb == REWIND.name)
         self._come_again(workflow_id, row, dropped)
@@ -215,7 +214,7 @@ class Retrying:
         row.saga = stays
         if stays is None:
             row.stop = None
-            if any(each.step.kind == kinds.UNDO for each in self._db.records_of(workflow_id).values()):
+            if any(each.kind == kinds.UNDO for each in self._db.steps_of(workflow_id).values()):
                 row.saga = "open"
         row.new = row.new._replace(deadline_s=self._deadline_anew(row))
         if not self._db.records_of(workflow_id):

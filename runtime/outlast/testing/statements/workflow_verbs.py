@@ -121,7 +121,7 @@ class WorkflowVerbs:
     # --- forks --------------------------------------------------------------------------------------------
 
     def _fork(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        source, records = self._db.workflows[workflow_id], self._records(workflow_id)
+        source, records = self._db.workflows[workflow_id], self._db.steps_of(workflow_id)
         place, children = given.get("from", "start"), given.get("children", "reuse")
         if children not in ("reuse", "new"):
             raise Unacceptable("children is reuse or new", "children")
@@ -152,7 +152,7 @@ class WorkflowVerbs:
         return {"fork": fork, "kept": len(kept), "again": again}
 
     def _kept_by_fork(self, workflow_id: str, source: Workflow, place: str, children: str) -> list[str]:
-        records = self._records(workflow_id)
+        records = self._db.steps_of(workflow_id)
         if place == "start":
             return []
         if place == "failed":
@@ -178,7 +178,7 @@ class WorkflowVerbs:
     def _insert_fork(
         self, workflow_id: str, source: Workflow, kept: Collection[str], given: Mapping[str, Any]
     ) -> str:
-        root, now, records = source.root or workflow_id, self._db.now(), self._records(workflow_id)
+        root, now, records = source.root or workflow_id, self._db.now(), self._db.steps_of(workflow_id)
         number = 2 + sum(row.root == root for row in self._db.workflows.values())
         while f"{root}~{number}" in self._db.workflows:
             number += 1
@@ -228,7 +228,7 @@ class WorkflowVerbs:
     # --- settling and deleting ----------------------------------------------------------------------------
 
     def _settle(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        row, records = self._db.workflows[workflow_id], self._records(workflow_id)
+        row, records = self._db.workflows[workflow_id], self._db.steps_of(workflow_id)
         if ("output" in given) == ("error" in given):
             raise Unacceptable("output or error must be given, and not both", "output")
         if row.status not in SETTLE.statuses:
@@ -311,9 +311,6 @@ class WorkflowVerbs:
 
     def _note(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> None:
         self._db.note_act("workflow", workflow_id, verb.name, by, given.get("why"))
-
-    def _records(self, workflow_id: str) -> dict[str, StepRecord]:
-        return {step_id: each.step for step_id, each in self._db.records_of(workflow_id).items()}
 
 
 def _asked(given: Mapping[str, Any]) -> str | None:

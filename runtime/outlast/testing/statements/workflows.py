@@ -31,10 +31,7 @@ class WorkflowStatements:
     def load(self, ids: Collection[str]) -> dict[str, tuple[Workflow, list[StepRecord]]]:
         """`load`: by id, the row and the records."""
         return {
-            each: (
-                self._db.workflows[each],
-                [record.step for record in self._db.records_of(each).values()],
-            )
+            each: (self._db.workflows[each], list(self._db.steps_of(each).values()))
             for each in ids
             if each in self._db.workflows
         }
@@ -62,11 +59,11 @@ class WorkflowStatements:
             if row is None:
                 continue
             events = sorted(
-                PublishedEvent(order, record.step.output or "null")
-                for record in self._db.records_of(target).values()
-                if record.step.kind == PUBLISH
-                and record.step.name == event_record_name(query.event)
-                and (order := record.step.completion_order) is not None
+                PublishedEvent(order, step.output or "null")
+                for step in self._db.steps_of(target).values()
+                if step.kind == PUBLISH
+                and step.name == event_record_name(query.event)
+                and (order := step.completion_order) is not None
                 and order > query.after
             )
             taken = events[-1:] if query.newest else events[:limit]
