@@ -38,9 +38,9 @@ class Watched(Database):
 
     scenario: Cleaning
 
-    def gone(self, workflow_id: str, row: Workflow) -> None:
+    def remove(self, workflow_id: str) -> None:
         """See Database."""
-        scenario, why = self.scenario, ""
+        scenario, row, why = self.scenario, self.workflows[workflow_id], ""
         if row.status in LIVE:
             why = f"it was {row.status}"
         elif row.updated_at + scenario.kept_s > self.now():
@@ -55,7 +55,7 @@ class Watched(Database):
         letters = [each for each in self.letters if each.workflow_id == workflow_id]
         scenario.reused = scenario.reused or workflow_id in scenario.removed
         scenario.removed[workflow_id] = (row, records)
-        super().gone(workflow_id, row)
+        super().remove(workflow_id)
         for each in letters:  # kept for the checks: an id that is used again has other messages
             scenario.letters.append((each, workflow_id))
 

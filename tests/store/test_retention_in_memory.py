@@ -8,9 +8,11 @@ from outlast.core import kinds
 from outlast.core.ports import Place
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
+from outlast.core.verbs import DELETE
 from outlast.testing.database import Database
 from outlast.testing.rows import Limits, Record, Workflow
 from outlast.testing.statements.retention import RetentionStatements
+from outlast.testing.statements.workflow_verbs import WorkflowVerbs
 
 
 class Rows:
@@ -68,3 +70,16 @@ def test_nothing_goes_that_is_needed() -> None:
         "untold",
         "waited",
     ]
+
+
+def test_a_map_tells_of_itself_after_another_workflow_was_deleted() -> None:
+    rows = Rows()
+    rows.add("gone", 899)
+    rows.database.records["gone", "1"] = Record(StepRecord("1", "x"), 0, 899.0)
+    rows.database.attached["call"] = ("gone", NewWorkflow("call", "f", "{}"))
+    rows.add("parent", 899, status=Status.PENDING)
+    rows.add("parent/map:1", 899, "parent", map={"total": 0, "started": 0})
+    assert WorkflowVerbs(rows.database).act(DELETE, "gone", {}, "me") == {"deleted": 1}
+    rows.database.maps.tell("parent/map:1", 1)
+    assert list(rows.database.records) == [("parent", "map:1")]
+    assert not rows.database.attached

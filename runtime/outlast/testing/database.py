@@ -342,8 +342,10 @@ class Database:
         """The same as the engine knows them."""
         return {step_id: each.step for step_id, each in self.records_of(workflow_id).items()}
 
-    def gone(self, workflow_id: str, row: Workflow) -> None:
-        """What belonged to a workflow goes with its row, which is out of the table already."""
+    def remove(self, workflow_id: str) -> None:
+        """Remove the row of a workflow, and what belongs to it."""
+        if self.workflows.pop(workflow_id).map is not None:
+            self.queues.pop(workflow_id, None)
         for step_id in self.records_of(workflow_id):
             del self.records[workflow_id, step_id]
         # Places in this list are the messages' ids.

@@ -53,10 +53,7 @@ class RetentionStatements:
         if not all(self._removable(each, kept) for each in members):
             return 0
         for each in members:
-            row = self._db.workflows.pop(each)
-            if row.map is not None:
-                self._db.queues.pop(each, None)
-            self._db.gone(each, row)
+            self._db.remove(each)
         return len(members)
 
     def _tree(self, top: str) -> Iterator[str]:

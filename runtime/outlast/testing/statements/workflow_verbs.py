@@ -270,14 +270,10 @@ class WorkflowVerbs:
         for each in family:
             self._db.check_writable(each)
         for each in family:
-            del rows[each]
+            self._db.remove(each)
         for row in rows.values():
             if row.new.parent in family:
                 row.new = row.new._replace(parent=None)
-        self._db.records = {key: each for key, each in self._db.records.items() if key[0] not in family}
-        for letter in self._db.letters:
-            if letter.workflow_id in family:
-                letter.visible = False  # ids are places in the list
         self._note(DELETE, workflow_id, given, by)
         return {"deleted": len(family)}
 
