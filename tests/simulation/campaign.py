@@ -29,6 +29,8 @@ OTHERS = {
     "attributes": "attributing",
     "limits": "limiting",
     "refusals": "refusing",
+    "operated": "operating",
+    "removals": "cleaning",
 }
 """Runs that have more rules, and their modules."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 from outlast.core.status import LIVE
 from outlast.engine.instances import cleaning
@@ -65,13 +67,13 @@ class Cleaning(Scenario):
 
     keep_s = DEFAULT_S
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
         self.kept_s = random.Random(plan.seed).choice([1.5, 4.0, 12.0])
         self.removed: dict[str, tuple[Workflow, dict[tuple[str, str], Record]]] = {}
         self.letters: list[tuple[object, str]] = []
         self.reused = False
         """Whether a client came again so late that its key was new again: what it finds is another's."""
-        super().__init__(plan)
+        super().__init__(plan, trace)
         self.catalog: GivenCatalog = Kept(self.kept_s)
 
     def _make_database(self) -> Database:
@@ -125,12 +127,23 @@ class Cleaning(Scenario):
             letter.workflow_id = workflow_id  # type: ignore[attr-defined]
 
 
+def draw(seed: int) -> Plan:
+    """A schedule of one of the kinds."""
+    return plan_of(f"{seed}{KINDS[seed % len(KINDS)]}")
+
+
 def play(seed: int) -> tuple[Outcome, int]:
     """Run a schedule; what came out, and how many workflows were removed."""
-    plan = plan_of(f"{seed}{KINDS[seed % len(KINDS)]}")
+    return _played(draw(seed))
 
+
+def _played(plan: Plan, trace: Callable[[str], None] | None = None) -> tuple[Outcome, int]:
     def played() -> tuple[Outcome, int]:
-        scenario = Cleaning(plan)
+        scenario = Cleaning(plan, trace)
         return scenario.run(), len(scenario.removed)
 
     return quietly(played)
+
+
+RUNS = SimpleNamespace(draw=draw, run=lambda *given: _played(*given)[0])
+"""As runs.Runs, for campaigns."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from outlast.core.errors import OutlastError
@@ -226,3 +227,7 @@ class OperatedScenario(Keeping):
 def simulate_operated(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Run one schedule."""
     return quietly(lambda: OperatedScenario(plan, trace).run())
+
+
+RUNS = SimpleNamespace(draw=operated_plan, run=simulate_operated)
+"""As runs.Runs, for campaigns."""
