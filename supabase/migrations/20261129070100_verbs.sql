@@ -372,7 +372,7 @@ begin
         using errcode = '55000', hint = 'cancel that first, or let it end';
     end if;
     raise exception 'outlast.%: % has failed, and reads it if it is retried', verb, reader
-      using errcode = '55000', hint = 'delete that first';
+      using errcode = '55000', hint = 'delete that first, or let a retry of it succeed';
   end if;
   -- Who did what to it stays: nobody takes away what he did by deleting it too. Retention takes it along with its row.
   -- guard: acts-deleted-too

@@ -472,14 +472,15 @@ async def ships(mapped: bool) -> list[int]:
 
 @pytest.mark.parametrize("mapped", [True, False])
 async def test_what_a_failed_fork_reads_is_there_when_it_is_retried(database: str, mapped: bool) -> None:
+    remedy = "delete that first, or let a retry of it succeed"
     async with engine_on(database, ships, ten_times) as bench:
         source = await bench.start(ships, mapped)
         await bench.failure(source)
         fork = (await act(bench, FORK, source, **{"from": "failed"}))["fork"]
         await bench.failure(fork)
-        with pytest.raises(WrongState, match=f"{fork} has failed, and reads it if it is retried"):
+        with pytest.raises(WrongState, match=f"{fork} has failed, and reads it if it is retried; {remedy}"):
             await act(bench, DELETE, source)
-        with pytest.raises(WrongState, match=f"{source} has failed, and reads it if it is retried"):
+        with pytest.raises(WrongState, match=f"{source} has failed, and reads it if it is retried; {remedy}"):
             await act(bench, DELETE, f"{source}/map.1" if mapped else f"{source}/1")
         field.broken.clear()
         await act(bench, RETRY, fork)

@@ -291,7 +291,8 @@ class WorkflowVerbs:
         if rows[reader].status in LIVE:
             told = "is live, and belongs to it or may still read it; cancel that first, or let it end"
         else:
-            told = "has failed, and reads it if it is retried; delete that first"
+            told = "has failed, and reads it if it is retried"
+            told += "; delete that first, or let a retry of it succeed"
         raise NotNow(f"{reader} {told}")
 
     def _set(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
