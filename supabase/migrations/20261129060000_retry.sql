@@ -83,9 +83,9 @@ returns timestamptz
 language sql
 stable
 as $$
-  -- Of one that is retried: its own timeout, counted from now, and not beyond its parent. Where neither is known, as of rows of
-  -- older versions and of children that their parent alone had bounded, it has the time that it had. An item of a map waits for
-  -- others: its own counts from when it begins.
+  -- Of one that is retried: its own timeout, counted from now, and not beyond its parent. What SQL started doesn't know its time:
+  -- a child that it alone has bounded says how long it was. Where nothing is known, as of rows of older versions, it has the time
+  -- that it had. An item of a map waits for others: its own counts from when it begins.
   select least(
     -- guard: delays-outlast-a-retry = now() + (w.deadline - coalesce(w.retried_at, w.created_at)),
     -- guard: retried-items-wait-in-their-time = now() + make_interval(secs => w.timeout_s),
@@ -94,7 +94,15 @@ as $$
       select p.deadline from outlast.workflow_status p
       -- guard: retried-children-end-before-their-parent = where false
       where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING') and not w.detached),
-      case when w.timeout_s is null then now() + (w.deadline - coalesce(w.retried_at, w.created_at)) end))
+      case when w.timeout_s is null then coalesce((
+        select p.retried_at + (w.deadline - coalesce((
+          select max(a.at) from outlast.acts a
+          where a.workflow_id = p.workflow_id and a.verb in ('retry', 'rewind') and a.at <= coalesce(w.retried_at, w.created_at)),
+          p.created_at))
+        from outlast.workflow_status p
+        -- guard: children-of-what-sql-started-end-before-it = where false
+        where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING') and not w.detached),
+        now() + (w.deadline - coalesce(w.retried_at, w.created_at))) end))
 $$;
 
 create or replace function outlast.ended_by_stop(w outlast.workflow_status)
@@ -346,8 +354,9 @@ begin
       end as saga
     from failed f left join went g on g.workflow_id = f.workflow_id
   ), noted as (
-    insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
-    select go_on.verb, 'workflow', f.workflow_id, f.workflow_id,
+    -- As `retried_at`: see outlast.deadline_anew.
+    insert into outlast.acts (at, verb, noun, name, workflow_id, by, why, before)
+    select now(), go_on.verb, 'workflow', f.workflow_id, f.workflow_id,
       outlast.actor(coalesce(go_on.by, 'workflow ' || (f.stood).parent)), go_on.why,
       outlast.workflow_stands(f.stood, coalesce(g.step_ids, '{}'))
     from failed f left join went g on g.workflow_id = f.workflow_id

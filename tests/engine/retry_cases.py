@@ -794,6 +794,21 @@ async def test_a_child_is_bounded_by_its_retried_parent(bench: Bench) -> None:
     assert of_child == pytest.approx(of_parent, abs=1e-4)
 
 
+async def test_a_child_has_the_time_of_its_retried_parent_whose_row_tells_of_none(bench: Bench) -> None:
+    """As of one that was started by SQL: its timeout is known where it runs alone."""
+    gates["x"] = asyncio.Event()
+    new = bench.new(bounds.definition)._replace(deadline_s=None, timeout_s=None, version=None)
+    await bench.engine.starts.start_new(new, bounds.definition, None)
+    await bench.until(lambda: ran["x"] == 1)
+    assert (await bench.row(new.workflow_id))["deadline"] is None
+    for _ in range(2):
+        await bench.engine.cancel(new.workflow_id)
+        before = bench.engine.clock.now_s()
+        await retried(bench, new.workflow_id)
+        began = await deadline_of(bench, f"{new.workflow_id}/2") - 3600
+        assert before - 0.05 < began < bench.engine.clock.now_s() + 0.05
+
+
 async def test_it_waits_in_its_queue_again(bench: Bench) -> None:
     broken.add("a")
     first = await bench.start(queued, "a")

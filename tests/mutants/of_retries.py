@@ -135,6 +135,16 @@ MUTANTS = (
         CASES + "test_a_timeout_counts_from_the_retry_alone",
     ),
     Mutant(
+        "children-of-what-sql-started-end-before-it",
+        "A child has the time of its retried parent though that one's row tells of none",
+        POSTGRES + "test_a_child_has_the_time_of_its_retried_parent_whose_row_tells_of_none",
+    ),
+    Mutant(
+        "memory-children-of-what-sql-started-end-before-it",
+        "In memory a child has the time of its retried parent though that one's row tells of none",
+        "engine/test_retry.py::test_a_child_has_the_time_of_its_retried_parent_whose_row_tells_of_none",
+    ),
+    Mutant(
         "retried-children-end-before-their-parent",
         "A child that goes on with its parent has its time",
         POSTGRES + "test_a_child_is_bounded_by_its_retried_parent",

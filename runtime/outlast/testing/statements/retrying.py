@@ -12,7 +12,7 @@ from outlast.core.messages import message_in
 from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, LIVE, Status
-from outlast.core.verbs import REWIND, Verb
+from outlast.core.verbs import RETRY, REWIND, Verb
 from outlast.testing.database import Database
 from outlast.testing.rows import WITH_PARENT, Workflow
 from outlast.testing.statements.kept import first_place, records_kept, step_named, with_undone
@@ -256,9 +256,19 @@ class Retrying:
             bounds.append(parent.new.deadline_s)
         if not any(bounds) and new.timeout_s is None and new.deadline_s is not None:
             began = row.created_at if row.retried_at is None else row.retried_at
-            bounds.append(now + new.deadline_s - began)
+            since = now
+            # guard: memory-children-of-what-sql-started-end-before-it = False
+            if bounds and parent is not None and parent.retried_at is not None:
+                since, began = parent.retried_at, self._began_by(parent, began)
+            bounds.append(since + new.deadline_s - began)
         bounds.append(None if own_s is None else now + own_s)
         return min((each for each in bounds if each is not None), default=None)
+
+    def _began_by(self, row: Workflow, at: float) -> float:
+        """When it had begun, or begun anew, by then."""
+        own, anew = row.new.workflow_id, (RETRY.name, REWIND.name)
+        acts = [each.at for each in self._db.acts if each.name == own and each.verb in anew and each.at <= at]
+        return max(acts, default=row.created_at)
 
     def _stop_that_stays(
         self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool
