@@ -20,7 +20,9 @@ from tests.engine.wire import reading_along
 pytestmark = pytest.mark.postgres
 
 STARTS = "insert into outlast.workflow_status as w"
-WRITES = "update outlast.workflow_status w set status = e.status"
+ENDS = "update outlast.workflow_status w set status = e.status"
+WRITES = "insert into outlast.operation_outputs as o"
+"""Of what is written the statement has no ends where none does."""
 RENEWAL = "insert into outlast.instances as i"
 HISTORIES = "from outlast.operation_outputs o where o.workflow_id = d.workflow_id"
 SLEEP_S = 0.4
@@ -55,6 +57,7 @@ async def test_n_steps_cost_one_commit_each_and_one_for_the_start(
         # The last step's record and the end go together; without a step the end has a commit to itself.
         assert traffic.count(STARTS) == 1
         assert traffic.count(WRITES) == max(1, length)
+        assert traffic.count(ENDS) == 1
         assert traffic.others(STARTS, WRITES, "outlast.instances") == []
 
 
