@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "run-though-given-back",
+        "What was given back before the answer to its claim came isn't run",
+        "engine/test_messages_of_queues.py::test_what_was_given_back_before_its_answer_came_is_not_run",
+    ),
+    Mutant(
         "releases-wait-for-rows",
         "Whoever holds a row that is given back keeps no lease from its renewal",
         "engine/test_membership.py::test_whoever_holds_a_row_that_is_given_back_ends_no_lease",

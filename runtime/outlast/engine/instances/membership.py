@@ -44,6 +44,7 @@ from outlast.core.stops import DISOWNED, LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.consuming import LONE_LOOK_LIMIT_S
 from outlast.engine.instances.loading import Loader
 from outlast.engine.instances.suspicions import LOOK_AGAIN_S, Suspicions
 from outlast.engine.lease import Lease
@@ -62,6 +63,9 @@ STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
 
 LOOKS_APART_S, LOOK_ONCE_MORE_S = 0.02, 0.05
 """After news of work: how soon after the last claim to look, and once more after that."""
+
+ORPHANS_KEPT_S = 2 * LONE_LOOK_LIMIT_S
+"""No look at messages of a queue takes so long: what it has taken is asked for before."""
 
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
@@ -132,6 +136,8 @@ class Membership:
         """Whether the lease was renewed since its session was lost: others take this instance for alive."""
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
+        self._orphans: dict[str, tuple[int, float]] = {}
+        """What was given back a while ago since it was unknown: its epoch, and when."""
         self._shown: set[tuple[Any, ...]] = set()
         """What of `running` others are shown."""
         self._suspicions = Suspicions()
@@ -187,8 +193,13 @@ class Membership:
         return self._loader.load_bytes
 
     def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
-        """Load and launch workflows that this instance has claimed in that term of its lease."""
-        self._loader.load(workflows, term)
+        """Load and launch workflows that this instance has claimed in that term of its lease.
+
+        Of those whose answer came so late that beats took them for unknown it has given back the claim.
+        """
+        # guard: run-though-given-back = workflows
+        own = [each for each in workflows if self._orphans.get(each.workflow_id, (0, 0))[0] != each.epoch]
+        self._loader.load(own, term)
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
@@ -350,6 +361,9 @@ class Membership:
         # guard: orphans-at-first-sight = unknown
         twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}
         self._unknown = unknown
+        now = monotonic()
+        known = {each: noted for each, noted in self._orphans.items() if noted[1] > now - ORPHANS_KEPT_S}
+        self._orphans = {**known, **{each: (epoch, now) for each, epoch in twice.items()}}
         # guard: orphans-kept
         if twice:
             await self._store.release(twice)
