@@ -341,6 +341,11 @@ MUTANTS = (
         "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",
     ),
     Mutant(
+        "attributes-stop-a-message-queue",
+        "An attribute that a body has set stops no Supabase Queue",
+        "queues/test_consume.py::test_a_body_that_changes_what_it_was_told_of_its_message_stops_no_queue",
+    ),
+    Mutant(
         "messages-pass-a-small-bound",
         "Messages of a Supabase Queue keep to a small max_backlog",
         "queues/test_consume.py::test_what_a_full_queue_has_no_room_for_stays_in_pgmq",

@@ -231,6 +231,25 @@ async def test_of_a_queue_made_anew_too_a_message_that_came_back_is_not_run_agai
     await store.close()
 
 
+async def test_a_body_that_changes_what_it_was_told_of_its_message_stops_no_queue(
+    queue_database: str,
+) -> None:
+    @workflow(queue="pgmq:orders")
+    async def tells(sku: str) -> str:
+        await context().set_attributes({"enqueued_at": sku})
+        return sku
+
+    async with engine_on(queue_database, tells) as bench:
+        for sku in ("soon", "2026-01-01T12:00:00+00:00", "last"):
+            assert await send(bench, json.dumps({"sku": sku})) == 1
+            await bench.until(lambda: is_taken(bench))
+            await bench.rows("select pgmq.drop_queue('orders')")
+            await bench.rows("select pgmq.create('orders')")
+        ids = await bench.rows("select workflow_id from outlast.workflow_status")
+        assert len(ids) == 3
+        assert sum(each["workflow_id"] == "pgmq:orders:1" for each in ids) == 1
+
+
 async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
     store = a_store(queue_database, "i")
     with psycopg.connect(queue_database, autocommit=True) as connection:

@@ -113,5 +113,8 @@ class MessageQueueStatements:
 
 
 def _is_of(row: Workflow, name: str, message: QueuedMessage) -> bool:
-    found = json.loads(row.attributes or "{}").get("enqueued_at")
-    return row.new.queue == name and found and datetime.fromisoformat(found) == message.enqueued_at
+    try:
+        told = datetime.fromisoformat(json.loads(row.attributes or "{}")["enqueued_at"])
+    except (KeyError, TypeError, ValueError):  # whoever sets attributes may have changed it
+        return False
+    return row.new.queue == name and told == message.enqueued_at
