@@ -277,6 +277,19 @@ as $$
   ) is not null end
 $$;
 
+create or replace function outlast.time_in(said text)
+returns timestamptz
+language plpgsql
+stable
+as $$
+-- The time that a text says; null where it says none.
+begin
+  return said::timestamptz;
+exception when others then
+  return null;
+end
+$$;
+
 create or replace function outlast.count_due(q outlast.queues)
 returns boolean
 language sql
@@ -1662,7 +1675,7 @@ as $$ select outlast.start(function, input::text, idempotency_key, queue, priori
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'key_of', 'count_queue',
+    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'time_in', 'key_of', 'count_queue',
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
     'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
     'is_of_rows', 'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],

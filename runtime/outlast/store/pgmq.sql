@@ -66,12 +66,10 @@ with limited as materialized (
     exists (
       select from outlast.workflow_status w
       where w.workflow_id in (m.plain_id, m.timed_id)
+        -- Bodies and operators set attributes, too: one that is no time must not stop the queue.
         -- guard: another-message-taken-for-it
-        and case
-          -- Bodies and operators set attributes, too: one that is no time must not stop the queue.
-          -- guard: attributes-stop-a-message-queue = when w.queue = m.queue
-          when w.queue = m.queue and w.attributes ->> 'enqueued_at' ~ '^\d{4}(-\d\d){2}T\d\d(:\d\d){2}(\.\d+)?[-+][\d:]+$'
-            then (w.attributes ->> 'enqueued_at')::timestamptz = m.enqueued_at end
+        -- guard: attributes-stop-a-message-queue = and case when w.queue = m.queue then (w.attributes ->> 'enqueued_at')::timestamptz = m.enqueued_at end
+        and case when w.queue = m.queue then outlast.time_in(w.attributes ->> 'enqueued_at') = m.enqueued_at end
     ) as done
   from numbered m
 ), new as (
