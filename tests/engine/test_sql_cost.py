@@ -132,7 +132,7 @@ async def test_an_idle_instance_asks_at_most_twice_a_second(database: str, tmp_p
         assert traffic.count(STARTS) == traffic.count(WRITES) == 0
 
 
-@pytest.mark.parametrize("name", ["start_batch", "write_batch"])
+@pytest.mark.parametrize("name", ["start_batch", "write_batch", "record_batch"])
 @pytest.mark.parametrize("lone", [True, False])
 async def test_the_journals_plans_find_workflows_by_their_ids_alone(
     database: str, name: str, lone: bool
