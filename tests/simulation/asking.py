@@ -22,7 +22,7 @@ from outlast.core.ports import Unreachable
 from outlast.testing.rows import RowRefused
 from tests.simulation import retrying
 from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, work
-from tests.simulation.runs import Offered, Runs, a_plan, here
+from tests.simulation.runs import PATIENCE_S, Offered, Runs, a_plan, here
 from tests.simulation.scenario import Instance
 
 VARIANTS = 3
@@ -135,28 +135,43 @@ class Asking(Retrying):
 
     def _answer(self, sent: Sent, body: str, request: str) -> None:
         """Again and again, until it is known what came of it."""
-        again = partial(self.world.at, 0.3, partial(self._answer, sent, body, request))
-        living = self.living()
+        living, open_ = self.living(), [True]
+
+        def again() -> None:
+            if open_:
+                open_.clear()
+                self.world.at(0.3, partial(self._answer, sent, body, request))
+
         if not living:
             again()
             return
         instance = self.world.chance.choice(living)
-        instance.spawn(self._answering(instance, sent, body, request, again), instance.calls)
+        instance.spawn(self._answering(instance, sent, body, request, again, open_.clear), instance.calls)
+        self.world.at(PATIENCE_S, again)  # the instance may be gone, and the request with it
 
     async def _answering(
-        self, instance: Instance, sent: Sent, body: str, request: str, again: Callable[[], None]
+        self,
+        instance: Instance,
+        sent: Sent,
+        body: str,
+        request: str,
+        again: Callable[[], None],
+        done: Callable[[], None],
     ) -> None:
         try:
             taken = await instance.engine.host.answer(sent.link, body, request)
         except WorkflowEnded:  # it may be retried
             again()
         except WorkflowNotFound:
+            done()
             self.acted["over"] += 1
         except KeyReused:
+            done()
             self.acted["answered otherwise"] += 1
         except (Unreachable, OutlastError, RowRefused):
             again()
         else:
+            done()
             self.acted["answered" if taken else "used"] += 1
             if taken:
                 sent.taken.add(body)
