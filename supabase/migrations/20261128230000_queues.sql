@@ -251,6 +251,23 @@ as $$
   from outlast.queue_options(base, override) as o
 $$;
 
+create or replace function outlast.is_late(q outlast.queues, at timestamptz)
+returns boolean
+language plpgsql
+stable
+as $$
+-- Whether anything in it comes too late to begin: that is cancelled in a pause, too.
+begin
+  return (
+    select true from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.status = 'ENQUEUED' and w.held is null
+      and w.generation = 1 and w.forked_from is null
+      and w.claimable_at < at - make_interval(secs => (outlast.queue_options(q.base, q.override) ->> 'start_within')::float8)
+    order by w.claimable_at limit 1
+  ) is not null;
+end
+$$;
+
 create or replace function outlast.queue_busy(q outlast.queues, at timestamptz)
 returns boolean
 language sql
@@ -267,14 +284,8 @@ as $$
     where w.queue = q.name and w.owner is null and w.claimable_at <= at and w.rank is null and w.held is null
     order by w.claimable_at limit 1
   ) is not null
-  -- What comes too late is cancelled in a pause too.
-  -- guard: paused-queue-keeps-what-is-late = else false and (
-  else (
-    select true from outlast.workflow_status w
-    where w.queue = q.name and w.owner is null and w.status = 'ENQUEUED' and w.held is null
-      and w.claimable_at < at - make_interval(secs => (outlast.queue_options(q.base, q.override) ->> 'start_within')::float8)
-    order by w.claimable_at limit 1
-  ) is not null end
+  -- guard: paused-queue-keeps-what-is-late = else false end
+  else outlast.is_late(q, at) end
 $$;
 
 create or replace function outlast.time_in(said text)
@@ -1675,7 +1686,7 @@ as $$ select outlast.start(function, input::text, idempotency_key, queue, priori
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'queue_busy', 'time_in', 'key_of', 'count_queue',
+    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'is_late', 'queue_busy', 'time_in', 'key_of', 'count_queue',
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
     'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
     'is_of_rows', 'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],

@@ -18,23 +18,17 @@ create or replace function outlast.kill_below(workflow_id text, by text, why tex
 returns boolean
 language plpgsql
 as $$
--- What still undoes below this one, which is cancelled and locked; whether there was any. It is noted as done to this one.
-declare
-  below text[];
-  killed jsonb;
+-- Of one that is cancelled, and locked: lets those that tell of ends kill what still undoes below it; whether there is any.
 begin
-  -- What ends meanwhile shows what it has started.
-  loop
-    below := array(select b.workflow_id from outlast.alive_below(array[kill_below.workflow_id]) as b order by 1);
-    exit when cardinality(below) = 0 or killed = '[]';
-    if killed is null then
-      perform outlast.note_act('workflow', w.workflow_id, 'cancel', kill_below.by, kill_below.why, outlast.workflow_stands(w))
-      from outlast.workflow_status w where w.workflow_id = kill_below.workflow_id;
-    end if;
-    select o.done into killed from outlast.one_by_one(
-      'cancel_rows', below, '{"message": "the workflow that started it was cancelled", "kill": true}') as o;
-  end loop;
-  return killed is not null;
+  if (select b.workflow_id from outlast.alive_below(array[kill_below.workflow_id]) as b limit 1) is null then
+    return false;
+  end if;
+  perform outlast.note_act('workflow', w.workflow_id, 'cancel', kill_below.by, kill_below.why, outlast.workflow_stands(w))
+  from outlast.workflow_status w where w.workflow_id = kill_below.workflow_id;
+  update outlast.workflow_status w
+  set error = (w.error::jsonb || '{"mode": "kill"}')::json, untold = true, updated_at = now()
+  where w.workflow_id = kill_below.workflow_id;
+  return true;
 end
 $$;
 

@@ -75,6 +75,7 @@ CASES = (
     ("rls:ada:$(touch${IFS}run)", "rl", r"\$\(touch\$\{IFS\}run\)"),
     ("rls:`id`;touch run *", "rls:", r"touch\ run\ \*"),
     ("odd:k=v", "odd:k=", "v"),
+    ("odd:of two", r"odd:of\ t", r"of\ two"),
 )
 """An id, what is typed of it, and what is shown after a TAB."""
 
@@ -88,6 +89,10 @@ def test_what_is_completed_is_one_word(terminal: Terminal, host: StandIn, projec
         terminal.until(PROMPT)
         assert unquote(host.seen[-1].path).startswith(f"/workflows/v1/{workflow_id}/steps")
         assert not (project / "run").exists()
+    terminal.type('outlast workflows cancel "a b" --why "it hangs" --mo\t')
+    terminal.until("--mode")
+    terminal.type("\x03")
+    terminal.until(PROMPT)
     (project / "input of one").touch()
     terminal.type("outlast check --from inp\t")
     terminal.until(r"of\ one")

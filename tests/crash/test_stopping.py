@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,28 @@ def test_signals_that_come_at_once_end_it_too(start: Start) -> None:
     target = start("--workers", "2")
     block(target.host, "sleeps_until_freed", {})
     with contextlib.suppress(ProcessLookupError):
-        while target.host.process.poll() is None:
-            os.kill(target.host.pid, signal.SIGTERM)
+        for _ in range(2_000):
+            for _ in range(10):
+                os.kill(target.host.pid, signal.SIGTERM)
+            if target.host.process.poll() is not None:
+                break
+            time.sleep(0.01)
     assert target.host.ended() == 128 + signal.SIGTERM
+
+
+def test_signals_after_the_workers_come_to_nothing(tmp_path: Path) -> None:
+    """The database that belongs to the host still ends then, which takes a while."""
+    hosts = Hosts(tmp_path, FUNCTIONS)
+    try:
+        host = hosts.start("--workers", "2", import_s_max=0.3)
+        while host.process.poll() is None:
+            host.signal(signal.SIGTERM)
+            time.sleep(0.005)
+        assert host.ended() in (0, 128 + signal.SIGTERM)
+        assert "Traceback" not in host.said()
+        assert "wakeup" not in host.said()
+    finally:
+        hosts.close()
 
 
 def test_the_second_signal_leaves_the_embedded_database_whole(tmp_path: Path) -> None:

@@ -11,6 +11,11 @@ MUTANTS = (
         "store/test_retention.py::test_what_a_table_of_the_project_keeps_holds_up_no_other",
     ),
     Mutant(
+        "what-stays-counts-as-removed",
+        "What a trigger keeps without a word isn't taken for removed",
+        "store/test_retention.py::test_what_a_trigger_keeps_without_a_word_holds_up_no_other",
+    ),
+    Mutant(
         "one-kept-keeps-its-tree",
         "Of a large tree what is kept holds up neither the rest nor another one",
         "store/test_retention.py::test_of_a_large_tree_what_is_kept_holds_up_neither_the_rest_nor_another_one",

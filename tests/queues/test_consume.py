@@ -371,7 +371,8 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
         connection.execute(f"create role {role} login bypassrls".encode())
         connection.execute(f"grant usage on schema outlast to {role}".encode())
         connection.execute(f"grant all on outlast.workflow_status, outlast.queues to {role}".encode())
-        own = "outlast.attribute_terms, outlast.queue_options, outlast.backlog_max, outlast.key_of"
+        names = ("attribute_terms", "queue_options", "backlog_max", "key_of", "time_in")
+        own = ", ".join(f"outlast.{each}" for each in names)
         connection.execute(f"grant execute on function {own} to {role}".encode())
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")

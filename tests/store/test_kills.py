@@ -70,6 +70,29 @@ def test_a_kill_of_the_cancelled_reaches_what_undoes_below(family: psycopg.Conne
     assert family.execute(ACTS).fetchall() == [("over", "it hangs")], "the second one found nothing"
 
 
+def test_a_kill_of_the_cancelled_goes_on_where_a_row_refuses(family: psycopg.Connection[Any]) -> None:
+    family.execute(
+        "create function public.refuses() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not now'; end $$;"
+        "create trigger refuses before update on outlast.workflow_status for each row"
+        " when (old.workflow_id = 'undoes') execute function public.refuses()"
+    )
+    assert family.execute(KILL, ["over"]).fetchall() == [("CANCELLED",)]
+    assert "undoes" in ids(family, LIVE)
+    family.execute("drop trigger refuses on outlast.workflow_status")
+    family.execute(TELL)
+    assert ids(family, LIVE) == ["apart", "goes on", "top", "undoes late"]
+
+
+def test_a_kill_of_the_cancelled_waits_for_nobody(database: str, family: psycopg.Connection[Any]) -> None:
+    with psycopg.connect(database) as other:
+        other.execute("select from outlast.workflow_status where workflow_id = 'undoes' for update")
+        assert family.execute(KILL, ["over"]).fetchall() == [("CANCELLED",)]
+        assert "undoes" in ids(family, LIVE)
+    family.execute(TELL)
+    assert "undoes" not in ids(family, LIVE)
+
+
 def test_what_is_written_just_now_is_killed_by_the_next_one_that_tells(
     database: str, family: psycopg.Connection[Any]
 ) -> None:

@@ -334,6 +334,20 @@ async def test_of_a_large_tree_what_is_kept_holds_up_neither_the_rest_nor_anothe
     assert await bench.prune(most=3) == 2
 
 
+async def test_what_a_trigger_keeps_without_a_word_holds_up_no_other(bench: Bench) -> None:
+    for tree in ("a", "z"):
+        bench.add(tree, 40)
+        for n in range(7):
+            bench.add(f"{tree}/{n}", 41, tree)
+    bench.sql(
+        "create function public.stay() returns trigger language plpgsql as $$ begin return null; end $$;"
+        "create trigger stay before delete on outlast.workflow_status for each row"
+        " when (left(old.workflow_id, 1) = 'a') execute function public.stay()"
+    )
+    assert await removed_by(bench, 3) == 8
+    assert bench.left() == ["a", *(f"a/{n}" for n in range(7))]
+
+
 async def test_a_lock_is_nothing_that_keeps_a_row(bench: Bench) -> None:
     """What is the database's own is raised, and tried again: nothing of it is for the project to mend."""
     bench.add("kept", 40)

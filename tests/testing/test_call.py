@@ -468,6 +468,16 @@ def test_who_calls_what_expires_hears_of_it(outlast: Outlast) -> None:
     assert "start_within of queue impatient" in str(answer.run.error)
 
 
+def test_what_a_pause_keeps_for_too_long_expires(outlast: Outlast) -> None:
+    _ = outlast.run(impatient)  # so that its queue is known
+    assert outlast.call("/queues/v1/impatient/pause", method="POST", json={}).status == 200
+    late = outlast.start(impatient)
+    _ = outlast.advance(seconds=3)
+    assert late.status == "ENQUEUED"
+    _ = outlast.advance(seconds=2)
+    assert late.status == "CANCELLED"
+
+
 def test_only_a_workflow_with_a_schedule_ticks(outlast: Outlast) -> None:
     with pytest.raises(UsageError, match="takes a workflow with a schedule"):
         outlast.schedule(charge)

@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -72,6 +73,11 @@ def raised(error: Exception) -> Exception:
         raise error
     except Exception as caught:
         return caught
+
+
+def test_a_time_that_would_lose_its_zone_is_a_text() -> None:
+    at = time(1, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert recorded(raised(ValueError(at))).args == (str(at),)
 
 
 @pytest.mark.parametrize(

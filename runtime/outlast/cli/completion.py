@@ -14,21 +14,37 @@ SHELLS = ("bash", "zsh", "fish")
 
 BASH = r"""
 _outlast_completion() {
-    local line="${COMP_LINE:0:COMP_POINT}" breaks="${COMP_WORDBREAKS//[^:=]/}" before="" words type value
-    read -r -a words <<< "$line"
-    [[ $line == *[[:space:]] ]] && words+=("")
-    # What is chosen replaces only what stands after the last of these.
-    [[ $breaks ]] && before="${words[-1]%"${words[-1]##*[$breaks]}"}"
+    local rest="$COMP_LINE" words=() before="" piece gap i type value
+    # Bash parts words at `:` and `=`, which ids have. What no blank parts is one.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        piece="${COMP_WORDS[i]}"
+        gap="${rest%%[![:space:]]*}"
+        rest="${rest#"$gap"}"
+        rest="${rest#"$piece"}"
+        if [[ $i == 0 || $gap ]]; then
+            before=""
+            words+=("$piece")
+        else
+            before="${words[-1]}"
+            words[-1]+="$piece"
+        fi
+    done
+    [[ $piece == [:=]* ]] && before="${words[-1]}"
+    before="${before//[^:=]/}"
     COMPREPLY=()
     while IFS=, read -r type value; do
         case $type in
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
-            plain) printf -v value %q "${value#"$before"}"; COMPREPLY+=("$value") ;;
+            plain)
+                # What is chosen replaces the last piece.
+                for ((i = 0; i < ${#before}; i++)); do value="${value#*[:=]}"; done
+                printf -v value %q "$value"
+                COMPREPLY+=("$value") ;;
         esac
     done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) _OUTLAST_COMPLETE=bash_complete "$1")
 }
-complete -o nosort -F _outlast_completion outlast
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) && complete -o nosort -F _outlast_completion outlast
 """
 """Click's inserts an id as it is, which may hold what a shell would run. Zsh and fish quote it."""
 

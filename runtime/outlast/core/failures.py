@@ -186,8 +186,16 @@ def _written(value: Any) -> tuple[str | None, Any]:
     for name, kind in _KINDS.items():
         if type(value) is kind.type:
             with suppress(Exception):  # a foreign time zone may raise anything
-                return name, kind.write(value)
+                text = kind.write(value)
+                if _is_same(kind.read(text), value):
+                    return name, text
     return None, value
+
+
+def _is_same(back: Any, value: Any) -> bool:
+    """Whether it came back the same. A time in a zone has no offset without a date: it comes back naive."""
+    zones = [getattr(each, "tzinfo", None) is None for each in (back, value)]
+    return bool(back == value) and zones[0] == zones[1]
 
 
 def _read(document: Mapping[str, Any], place: str, value: Any) -> Any:

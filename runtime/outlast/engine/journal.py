@@ -141,7 +141,7 @@ class Journal:
         """Whose turn it is: both those that are aside and what is new go on."""
         self._told = ""
         self._rested = False
-        """Whether nothing waited when what the last commit settled had gone on."""
+        """Whether nothing waited when the last commit was answered."""
         self._quickest_s = float("inf")
         """What a small commit takes. It rises with each one that takes longer: databases get slower too."""
         self._worked_s = 0.0

@@ -109,6 +109,14 @@ class Workers:
         signal.set_wakeup_fd(self._signaller.fileno(), warn_on_full_buffer=False)
         for number in _TOLD:
             signal.signal(number, _be_told)
+        try:
+            self._keep()
+        finally:
+            # Later ones come to nothing: the socket's number may be that of another file soon.
+            signal.set_wakeup_fd(-1)
+        return 128 + self._signals[-1] if len(self._signals) > 1 else 0
+
+    def _keep(self) -> None:
         gc.freeze()  # a collection would write to what the workers share with this process
         for slot in range(self._count):
             self._start(slot)
@@ -122,7 +130,6 @@ class Workers:
             now = monotonic()
             self._end_silent(now - looked)
             looked = now
-        return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
     def _start(self, slot: int) -> None:
         signs = Supervisor(self._gone, slot)

@@ -282,12 +282,13 @@ class Database:
         return found
 
     def kill_below(self, workflow_id: str) -> bool:
-        """`outlast.kill_below`."""
-        below = self.alive_below(workflow_id)
-        for each in below:
-            if each not in self.refusing:
-                self.cancel(self.workflows[each], WITH_PARENT, kill=True)
-        return bool(below)
+        """`outlast.kill_below`, but for its note."""
+        if not self.alive_below(workflow_id):
+            return False
+        row = self.workflows[workflow_id]
+        row.error = json.dumps({**json.loads(row.error or "{}"), "mode": "kill"})
+        row.untold, row.updated_at = True, self.now()
+        return True
 
     def note_act(
         self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None

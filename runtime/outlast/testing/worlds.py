@@ -20,7 +20,7 @@ from outlast.core.observations import (
     WorkflowHeld,
 )
 from outlast.core.records import WorkflowState
-from outlast.core.status import LIVE
+from outlast.core.status import LIVE, Status
 from outlast.core.stops import HandedOver
 from outlast.engine.options import EngineOptions
 from outlast.sdk.operations import Operation
@@ -374,10 +374,15 @@ class World:
         return due_at + LOOK_LATER_S <= horizon and self._look_at(due_at)
 
     def _dues(self) -> Iterator[float]:
-        """When what waits may be claimed, in the time of the loop."""
+        """When what waits may be claimed, or comes too late for its queue, in the time of the loop."""
         for row in self.database.workflows.values():
             if row.claimable_at is not None and row.held is None:
-                yield self.time.now + row.claimable_at - self.now_s()
+                due_at = self.time.now + row.claimable_at - self.now_s()
+                yield due_at
+                if row.new.queue is not None and row.status is Status.ENQUEUED:
+                    within_s = self.database.queue(row.new.queue).options.get("start_within")
+                    if within_s is not None:
+                        yield due_at + within_s
 
     def _look_at(self, due_at: float) -> bool:
         process = self.process

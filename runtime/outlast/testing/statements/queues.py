@@ -485,7 +485,7 @@ class QueueClaimStatement:
             begun = row.generation > 1 or row.forked_from is not None
             waits = row.status == Status.ENQUEUED and row.held is None and workflow_id not in refusals.passed
             if waits and late and not begun and refusals.begins(workflow_id):
-                why = f"it could not begin within {within_s:g} s (start_within of queue {name})"
+                why = f"it could not begin within {json.dumps(within_s)} s (start_within of queue {name})"
                 end_waiting(row, {"code": "expired", "message": why}, now)
         self._db.tell_ends()
 
