@@ -77,7 +77,7 @@ def raised(error: Exception) -> Exception:
 
 def test_a_time_that_would_lose_its_zone_is_a_text() -> None:
     at = time(1, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert recorded(raised(ValueError(at))).args == (str(at),)
+    assert recorded(raised(ValueError(at))).args == (repr(at),)
 
 
 @pytest.mark.parametrize(
