@@ -91,8 +91,6 @@ def test_what_is_completed_is_one_word(terminal: Terminal, host: StandIn, projec
         assert not (project / "run").exists()
     terminal.type('outlast workflows cancel "a b" --why "it hangs" --mo\t')
     terminal.until("--mode")
-    terminal.type("\x03")
-    terminal.until(PROMPT)
     (project / "input of one").touch()
-    terminal.type("outlast check --from inp\t")
+    terminal.type("\x15outlast check --from inp\t")  # Ctrl-U: the line is taken back
     terminal.until(r"of\ one")
