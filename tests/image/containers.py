@@ -68,8 +68,9 @@ class Served(Host):
         os.kill(self._inner(), number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self.signal(signal.SIGKILL)
+        """SIGKILL, if it still runs, and wait until it is gone."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
         self.process.wait(LIMIT_S)
 
     def _inner(self) -> int:
