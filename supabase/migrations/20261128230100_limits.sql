@@ -219,7 +219,7 @@ as $$
 -- their ids, and those in nobody's memory, who are made claimable.
 declare
   away text[];
-  refused text[] := '{}';
+  refused text[] := array[]::text[];
   done record;
 begin
   -- What didn't ask when it should have waits no more: it has ended, or its body went on without it.
