@@ -21,7 +21,7 @@ from outlast.core.errors import KeyReused, OutlastError, WorkflowEnded, Workflow
 from outlast.core.ports import Unreachable
 from outlast.testing.rows import RowRefused
 from tests.simulation import retrying
-from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, work
+from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, some_acts, work
 from tests.simulation.runs import PATIENCE_S, Offered, Runs, a_plan, here
 from tests.simulation.scenario import Instance
 
@@ -77,14 +77,7 @@ def draw(seed: int) -> Drawn:
         (chance.choice([0.0, 0.3]), "asks", {"items": _items(chance)})
         for _ in range(chance.choice([1, 1, 2]))
     )
-    acts = tuple(
-        (
-            chance.uniform(0, LASTS_S),
-            chance.choice(["retry", "rewind", "rewind"]),
-            chance.randrange(len(calls)),
-        )
-        for _ in range(chance.choice([3, 8, 12]))
-    )
+    acts = some_acts(chance, len(calls), ["retry", "rewind", "rewind"], [3, 8, 12])
     return replace(retrying.draw(seed), plan=plan, calls=calls, acts=acts)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from outlast import context, map_, send, sleep, start, start_all, step, workflow
 from tests.simulation import retrying
-from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, work
+from tests.simulation.retrying import FAULTS, LASTS_S, Drawn, Retrying, some_acts, work
 from tests.simulation.runs import Offered, Runs, a_plan, here
 
 VALUES = (1, 2, 3)
@@ -123,14 +123,7 @@ def draw(seed: int) -> Drawn:
         (chance.choice([0.0, 0.3]), chance.choice(CALLED).definition.name, {"items": _items(chance)})
         for _ in range(chance.choice([1, 1, 2]))
     )
-    acts = tuple(
-        (
-            chance.uniform(0, LASTS_S),
-            chance.choice(["retry", "rewind", "rewind"]),
-            chance.randrange(len(calls)),
-        )
-        for _ in range(chance.choice([3, 8, 12]))
-    )
+    acts = some_acts(chance, len(calls), ["retry", "rewind", "rewind"], [3, 8, 12])
     return replace(retrying.draw(seed), plan=plan, calls=calls, acts=acts)
 
 

@@ -172,6 +172,16 @@ class Drawn:
     """So long an undo is tried."""
 
 
+def some_acts(
+    chance: random.Random, calls: int, verbs: list[str], numbers: list[int]
+) -> tuple[tuple[float, str, int], ...]:
+    """Verbs that are done to some of so many calls: when, which, and to which call."""
+    return tuple(
+        (chance.uniform(0, LASTS_S), chance.choice(verbs), chance.randrange(calls))
+        for _ in range(chance.choice(numbers))
+    )
+
+
 def draw(seed: int) -> Drawn:
     """Workflows of all kinds, and everything at once."""
     chance = random.Random(seed)
@@ -181,14 +191,7 @@ def draw(seed: int) -> Drawn:
         (chance.choice([0.0, 0.3]), chance.choice(CALLED).definition.name, {"items": _items(chance)})
         for _ in range(chance.choice([1, 2, 3]))
     )
-    acts = tuple(
-        (
-            chance.uniform(0, LASTS_S),
-            chance.choice(["retry", "retry", "rewind"]),
-            chance.randrange(len(calls)),
-        )
-        for _ in range(chance.choice([0, 3, 8]))
-    )
+    acts = some_acts(chance, len(calls), ["retry", "retry", "rewind"], [0, 3, 8])
     traps = tuple(chance.choice(TRAPS) for _ in range(chance.choice([0, 4, 12])))
     cancelled = tuple(chance.random() < 0.5 for _ in range(chance.choice([0, 3])))
     return Drawn(
