@@ -48,8 +48,5 @@ def connection(postgres: str) -> Iterator[psycopg.Connection]:
 
 def test_one_row_is_plain_values() -> None:
     columns: dict[str, Literal] = {"a": texts, "b": texts, "c": numbers, "d": numbers}
-    row = {"a": "x", "b": None, "c": "1.5", "d": None}
-    assert values(columns, [("x", None, 1.5, None)]) == row
+    assert values(columns, [("x", None, 1.5, None)]) == {"a": "x", "b": None, "c": 1.5, "d": None}
     assert values(columns, []) == dict.fromkeys(columns)
-    with pytest.raises(ValueError, match="NUL"):
-        values({"a": texts}, [("x\0y",)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
@@ -19,6 +20,7 @@ from outlast.store.wire import Wire
 
 WAIT_S = 30.0
 ECHO = Numbered("echo", "select $1::text", ("text",))
+THREE = Numbered("three", "select $1::text, $2::text, $3::text", ("a", "b", "c"))
 FAIL = Numbered("fail", "select 1 / $1::int", ("number",))
 WRITE = Numbered("write", "insert into kept values ($1::text)", ("text",))
 NAP = Numbered("nap", "select pg_sleep($1::float8)", ("seconds",))
@@ -70,6 +72,20 @@ async def test_what_cannot_be_encoded_is_not_sent(wire: Wire) -> None:
         await wire.run([(ECHO, {"text": "\ud800"})], WAIT_S)
     (result,) = await wire.run([(ECHO, {"text": "a"})], WAIT_S)
     assert result.get_value(0, 0) == b"a"
+
+
+async def test_what_the_server_would_read_as_less_is_not_sent(wire: Wire) -> None:
+    with pytest.raises(errors.DataError, match="NUL"):
+        await wire.run([(ECHO, {"text": "a\0b"})], WAIT_S)
+    (result,) = await wire.run([(ECHO, {"text": "a"})], WAIT_S)
+    assert result.get_value(0, 0) == b"a"
+
+
+async def test_nulls_stand_where_they_were_given(wire: Wire) -> None:
+    for values in itertools.product((None, "ü", 1.5, -7, ""), repeat=3):
+        (result,) = await wire.run([(THREE, dict(zip("abc", values, strict=True)))], WAIT_S)
+        expected = [None if each is None else str(each).encode() for each in values]
+        assert [result.get_value(0, column) for column in range(3)] == expected
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

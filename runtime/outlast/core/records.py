@@ -157,8 +157,7 @@ class FencedWrite:
     end: Ending | Suspension | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One commit of the journal. Its nonce shows, after a lost answer, which rows it has written."""
 
     nonce: int

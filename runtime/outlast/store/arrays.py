@@ -33,15 +33,9 @@ def numbers(values: Iterable[float | None]) -> str:
     return "{" + ",".join(map(repr, values)).replace("None", "NULL") + "}"
 
 
-def values(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
-    """The values of the only row, or nulls where there is none. Raises ValueError for a text with NUL."""
-    if not rows:
-        return dict.fromkeys(columns)
-    (row,) = rows
-    given = [value if value is None or type(value) is str else str(value) for value in row]
-    if "\0" in "".join(filter(None, given)):
-        raise ValueError(_NUL_REFUSED)
-    return dict(zip(columns, given, strict=True))
+def values(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """The values of the only row, or nulls where there is none."""
+    return dict(zip(columns, *rows, strict=True)) if rows else dict.fromkeys(columns)
 
 
 def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:

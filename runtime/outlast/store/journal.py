@@ -28,6 +28,8 @@ _START, _WRITE, _RECORD = _SQL["start_batch"], _SQL["write_batch"], _SQL["record
 _START_ONE, _WRITE_ONE, _RECORD_ONE = map(for_one_row, (_START, _WRITE, _RECORD))
 _WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _PREPARED = [_START_ONE, _START, _WRITE_ONE, _WRITE, _RECORD_ONE, _RECORD, *_WAKES]
+_LIMIT_LOCKS: list[Request] = [(_SQL["limit_locks"], {})]
+_REPLAN: list[Request] = [(_SQL["replan"], {})]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statements are planned anew: a plan made while tables were empty must not stay."""
@@ -77,33 +79,41 @@ class PostgresJournal(JournalStore):
         self._commits = 0
 
     async def commit(self, batch: Batch) -> Committed:
-        written = {step.kind for write in batch.writes for step in write.steps}
         requests = _build_requests(batch, self._instance_id)
-        marked: list[Request] = []
-        if not written.isdisjoint(_NOTED):
+        first, own = 0, len(requests)
+        wakes: list[Request] = []
+        broadcast = None
+        kinds_written = {step.kind for write in batch.writes for step in write.steps}
+        if not kinds_written.isdisjoint(_NOTED):
             # Before it: a suspension in the same batch leaves the row nobody's.
             marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
-        after = _detach(batch) if batch.starts else []
-        wakes = _tell_events(batch) if kinds.PUBLISH in written else []
+            first, requests = len(marked), marked + requests
+        if kinds.PUBLISH in kinds_written:
+            wakes = _tell_events(batch)
+            if self._broadcasts is not None:
+                broadcast = self._broadcasts.request_for(batch)
         if any(write.end is not None for write in batch.writes):
-            after = _end_batches(batch) + after
+            requests += _end_batches(batch)
             wakes += _begin_waits(batch)
-        points = _crash_points(batch) if faults.is_armed() else []
+        if batch.starts:
+            requests += _detach(batch)
+        points = _crash_points(batch) if faults.is_armed() else ()
         for point in points:
             faults.reach(f"{point}.before_commit")
-        broadcast = None
-        if kinds.PUBLISH in written and self._broadcasts is not None:
-            broadcast = self._broadcasts.request_for(batch)
-        results = await self._record(batch, [*marked, *requests, *after, *wakes], broadcast)
+        requests += wakes
+        if broadcast is None:
+            results = await self._run(batch, requests)
+        else:
+            results = await self._broadcast(batch, requests, broadcast)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        woken = any(each.get_value(0, 0) != b"0" for each in results[len(results) - len(wakes) :])
-        return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
+        woken = bool(wakes) and any(each.get_value(0, 0) != b"0" for each in results[-len(wakes) :])
+        return _read_results(batch, results[first : first + own], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         request = (_SQL["confirm_batch"], {"ids": texts(batch.workflow_ids), "nonce": str(batch.nonce)})
-        (result,) = await self._run(batch, request)
+        (result,) = await self._run(batch, [request])
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
@@ -115,14 +125,13 @@ class PostgresJournal(JournalStore):
         """Close the connection. Idempotent."""
         self._drop()
 
-    async def _record(
-        self, batch: Batch, requests: Sequence[Request], broadcast: Request | None
+    async def _broadcast(
+        self, batch: Batch, requests: Sequence[Request], broadcast: Request
     ) -> list[PGresult]:
         """The results of `requests`. Events go out with them, unless that keeps them from being done."""
-        if self._broadcasts is None or broadcast is None:
-            return await self._run(batch, *requests)
+        assert self._broadcasts is not None
         try:
-            *results, told = await self._run(batch, *requests, broadcast)
+            *results, told = await self._run(batch, [*requests, broadcast])
         except (Conflicted, Locked):
             raise
         except Unreachable as error:
@@ -131,13 +140,13 @@ class PostgresJournal(JournalStore):
                 self._broadcasts.pause(str(error))
             raise
         except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
-            results = await self._run(batch, *requests)
+            results = await self._run(batch, requests)
             self._broadcasts.pause(str(error))
             return results
         self._broadcasts.on_answer(told)
         return results
 
-    async def _run(self, batch: Batch, *requests: Request) -> list[PGresult]:
+    async def _run(self, batch: Batch, requests: Sequence[Request]) -> list[PGresult]:
         """The results of `requests`, which are of `batch`, done in one transaction.
 
         See JournalStore.commit for what is raised.
@@ -145,13 +154,14 @@ class PostgresJournal(JournalStore):
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
-            before: list[Request] = []
+            before: Sequence[Request] = ()
             if not self._prepares:
-                before = [(_SQL["limit_locks"], {})]
+                before = _LIMIT_LOCKS
             elif self._commits >= REPLAN_AFTER:
                 self._commits = 0
-                before = [(_SQL["replan"], {})]
-            return (await self._wire.run([*before, *requests], _TIMEOUT_S))[len(before) :]
+                before = _REPLAN
+            results = await self._wire.run([*before, *requests], _TIMEOUT_S)
+            return results[len(before) :]
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except errors.LockNotAvailable as error:
@@ -217,18 +227,21 @@ def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> 
     if batch.starts:
         found = results[0]
         every = found.ntuples == len(batch.starts)
-        started = (start.workflow_id for start in batch.starts) if every else _ids(found)
+        started = [start.workflow_id for start in batch.starts] if every else _ids(found)
         created_s = next((at for _, at in _creation_times(found)), None)  # of all the same
     if batch.writes:
         found = results[-1]
-        last = found.ntuples - 1
-        told = last >= 0 and found.get_value(last, 0) is None
-        woken = woken or (told and found.get_value(last, 1) != b"0")
+        count = found.ntuples
+        if count and found.get_value(count - 1, 0) is None:
+            count -= 1
+            woken = woken or found.get_value(count, 1) != b"0"
         rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
-        done = rows if found.ntuples - told == sum(rows.values()) else Counter(_ids(found))
-        # A step that was there already belongs to another execution.
-        # guard: part-accepted = iter(rows)
-        accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
+        accepted = rows
+        if count != sum(rows.values()):
+            done = Counter(_ids(found))
+            # A step that was there already belongs to another execution.
+            # guard: part-accepted = rows
+            accepted = [each for each, expected in rows.items() if expected == done[each]]
     return Committed(frozenset(started), frozenset(accepted), created_s, woken)
 
 
@@ -261,25 +274,31 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
 
     Raises BadData for a text that Postgres can't hold.
     """
-    by = {"instance": instance_id, "nonce": str(batch.nonce)}
-    starts = [(*start[: len(NEW)], None if start.waits else instance_id) for start in batch.starts]
+    by = {"instance": instance_id, "nonce": batch.nonce}
     requests: list[Request] = []
-    held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
-    ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
+    held, ends, steps = [], [], []
     now = monotonic()
-    steps = [_step_row(write.workflow_id, step, now) for write in batch.writes for step in write.steps]
-    lone = len(batch.writes) == 1 and len(steps) <= 1
-    form = values if lone else literals
+    for write in batch.writes:
+        if write.end is None:
+            held.append((write.workflow_id, write.epoch))
+        else:
+            ends.append(_end_row(write, write.end))
+        for step in write.steps:
+            steps.append(_step_row(write.workflow_id, step, now))  # noqa: PERF401 - both lists in one way
     try:
-        if len(starts) == 1:
-            requests.append((_START_ONE, {**by, **values(_STARTS, starts)}))
-        elif starts:
-            requests.append((_START, {**by, **literals(_STARTS, starts)}))
-        records = {**by, **form(_HELD, held), **form(_STEPS, steps)}
-        if ends:
-            requests.append((_WRITE_ONE if lone else _WRITE, {**records, **form(_ENDS, ends)}))
-        elif batch.writes:
-            requests.append((_RECORD_ONE if lone else _RECORD, records))
+        if batch.starts:
+            starts = [(*start[: len(NEW)], None if start.waits else instance_id) for start in batch.starts]
+            lone = len(starts) == 1
+            columns = values(_STARTS, starts) if lone else literals(_STARTS, starts)
+            requests.append((_START_ONE if lone else _START, {**by, **columns}))
+        if batch.writes:
+            lone = len(batch.writes) == 1 and len(steps) <= 1
+            form = values if lone else literals
+            records = {**by, **form(_HELD, held), **form(_STEPS, steps)}
+            if ends:
+                requests.append((_WRITE_ONE if lone else _WRITE, {**records, **form(_ENDS, ends)}))
+            else:
+                requests.append((_RECORD_ONE if lone else _RECORD, records))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests
