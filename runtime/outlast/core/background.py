@@ -104,23 +104,22 @@ class Loop:
             # guard: wake-without-end
             if self._wake_at <= monotonic():
                 self._wake_at = _NEVER
-            await self._sleep(await self._try_round())
-
-    async def _try_round(self) -> float:
-        """Do a round; when the next is due."""
-        try:
-            pause_s = await self._do_round()
-        except asyncio.CancelledError as error:
-            assert self._task is not None
-            # guard: loop-ends-with-what-it-waits-for = True
-            if self._task.cancelling():
-                raise
-            return self._failed(error)
-        # guard: loop-ends-at-a-failure
-        except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-            return self._failed(error)
-        self._succeeded()
-        return _NEVER if pause_s is None else monotonic() + pause_s
+            try:
+                pause_s = await self._do_round()
+            except asyncio.CancelledError as error:
+                assert self._task is not None
+                # guard: loop-ends-with-what-it-waits-for = True
+                if self._task.cancelling():
+                    raise
+                next_at = self._failed(error)
+            # guard: loop-ends-at-a-failure
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+                next_at = self._failed(error)
+            else:
+                if self._failures:
+                    self._recovered()
+                next_at = _NEVER if pause_s is None else monotonic() + pause_s
+            await self._sleep(next_at)
 
     async def _sleep(self, until: float) -> None:
         while (left_s := max(self.resumes_at, min(until, self._wake_at)) - monotonic()) > 0:
@@ -160,7 +159,7 @@ class Loop:
         # guard: rounds-for-nothing = self.resumes_at
         return self.resumes_at if self._repeats else _NEVER
 
-    def _succeeded(self) -> None:
+    def _recovered(self) -> None:
         self._failures, self._told = 0, ""
         if self._away_since is not None:
             away_s, self._away_since = monotonic() - self._away_since, None

@@ -114,7 +114,7 @@ def why_not(error: Exception) -> str:
 
 def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
     """A plain JSON value as JSON, however large. Raises NotSerializable."""
-    where = _find_non_json(value, "")
+    where = None if type(value) in _ATOMS else _find_non_json(value, "")
     if where is not None:
         raise NotSerializable(f"{of}: {where} would not come back from JSON the same; {remedy}")
     try:

@@ -99,11 +99,14 @@ class _Part:
         """In a row, so far."""
         self.held = False
         """Whether somebody held a row that it needs: then others can be written."""
-        self.batch = Batch(
-            nonce,
-            [entry.new for entry in entries if isinstance(entry, _Start)],
-            [entry for entry in entries if isinstance(entry, _Write)],
-        )
+        starts: list[NewWorkflow] = []
+        writes: list[_Write] = []
+        for entry in entries:
+            if isinstance(entry, _Write):
+                writes.append(entry)
+            else:
+                starts.append(entry.new)
+        self.batch = Batch(nonce, starts, writes)
 
     def halves(self) -> list[_Part]:
         """Both halves, which are committed one after the other."""
@@ -222,8 +225,8 @@ class Journal:
             if step.completion_order is None:
                 write.begun.add(step.step_id)
             write.steps.append(step)
-            write.rows += 1
             write.size += len(step.output or "") + len(step.error or "")
+        write.rows += len(steps)
         if end is not None:
             write.end = end
             write.size += len(end.output or "") if isinstance(end, Ending) else 0
@@ -298,26 +301,28 @@ class Journal:
         return None
 
     def _next_part(self) -> _Part | None:
-        if not self._on_their_way:
-            self._aside_next = not self._aside_next
-            first, then = (
-                (self._due_part, self._new_part) if self._aside_next else (self._new_part, self._due_part)
-            )
-            part = first() or then()
-            if part is None:
-                return None
+        if self._on_their_way:
+            return self._on_their_way[0]
+        part = self._part_in_turn() if self._aside else self._new_part()
+        if part is not None:
             self._on_their_way = [part]
             self._in_flight = len(part.entries)
-        return self._on_their_way[0]
+        return part
+
+    def _part_in_turn(self) -> _Part | None:
+        """Of what is aside and what is new, one after the other."""
+        self._aside_next = not self._aside_next
+        if self._aside_next:
+            return self._due_part() or self._new_part()
+        return self._new_part() or self._due_part()
 
     def _new_part(self) -> _Part | None:
         taken = self._take()
         return _Part(taken, next(self._nonces)) if taken else None
 
     def _due_part(self) -> _Part | None:
-        if not self._aside or (part := self._first_aside()).due_at > monotonic():
-            return None
-        return self._aside.pop(part.entries[0].workflow_id)
+        part = self._first_aside()
+        return None if part.due_at > monotonic() else self._aside.pop(part.entries[0].workflow_id)
 
     def _first_aside(self) -> _Part:
         return min(self._aside.values(), key=attrgetter("due_at"))

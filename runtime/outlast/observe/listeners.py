@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from outlast.core.observations import Observation, Observer
 
 _logger = logging.getLogger("outlast")
+
+
+class Listener:
+    """An observer that takes facts of some kinds alone: nothing runs for others, which each step tells."""
+
+    told: dict[type[Observation], Callable[[Any], None]]
+    """Who takes the facts of a kind."""
+
+    def __call__(self, fact: Observation) -> None:
+        """Take a fact: an `Observer`."""
+        if (take := self.told.get(type(fact))) is not None:
+            take(fact)
 
 
 class Listeners:
@@ -17,15 +31,21 @@ class Listeners:
 
     def __init__(self, *listeners: Observer) -> None:
         self._listeners = listeners
+        self._hear: dict[type[Observation], list[Observer]] = {}
+        """Who hears facts of a kind, of those that were told."""
         self._failed: set[tuple[Observer, str]] = set()
 
     def add(self, listener: Observer) -> None:
         """Let `listener` hear what is told from now on."""
         self._listeners = (*self._listeners, listener)
+        self._hear = {}
 
     def __call__(self, fact: Observation) -> None:
         """Tell a fact."""
-        for listener in self._listeners:
+        hear = self._hear.get(type(fact))
+        if hear is None:
+            hear = self._hear[type(fact)] = self._who_hear(type(fact))
+        for listener in hear:
             try:
                 listener(fact)
             # guard: listener-fails-who-tells
@@ -34,3 +54,10 @@ class Listeners:
                 if failure not in self._failed:
                     self._failed.add(failure)
                     _logger.exception("a listener failed at %r; that it fails so is told once", fact)
+
+    def _who_hear(self, kind: type[Observation]) -> list[Observer]:
+        return [
+            each.told[kind] if isinstance(each, Listener) else each
+            for each in self._listeners
+            if not isinstance(each, Listener) or kind in each.told
+        ]

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Literal
 
@@ -160,18 +161,14 @@ def keep_lines(lines: KeptLines) -> None:
 
 def log(fact: Observation) -> None:
     """Write an observation to the log: an `Observer`."""
-    kind = type(fact)
-    if kind is facts.LoopLooked:
-        return  # a few each second
-    if (line := _LINES.get(kind)) is not None:
-        _log_line(fact, *line)
-    elif (told := _TOLD.get(kind)) is not None:
-        told(fact)
+    if (tell := _TELL.get(type(fact))) is not None:
+        tell(fact)
     elif _logger.isEnabledFor(DEBUG):
         _logger.debug("%r", fact)
 
 
-def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger = _logger) -> None:
+def _log_line(line: tuple[int, str] | tuple[int, str, logging.Logger], fact: Observation) -> None:
+    level, text, logger = line if len(line) == 3 else (*line, _logger)
     if not logger.isEnabledFor(level):
         return
     fields = {name: getattr(fact, name) for name in type(fact).__struct_fields__}
@@ -319,6 +316,12 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.WorkflowManaged: log_audit,
 }
 """Facts whose line takes more than their fields."""
+
+_TELL: dict[type[Observation], Callable[[Any], None]] = {
+    **{kind: partial(_log_line, line) for kind, line in _LINES.items()},
+    **_TOLD,
+    facts.LoopLooked: lambda _: None,  # a few each second
+}
 
 
 def _first_ones(workflow_ids: tuple[str, ...]) -> str:

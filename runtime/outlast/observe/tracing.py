@@ -8,7 +8,7 @@ workflow's (`core.tracing`), whoever has made them or will.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,8 +22,8 @@ from pydantic_core import from_json
 
 from outlast.core import observations as facts
 from outlast.core.clock import Clock
-from outlast.core.observations import Observation
 from outlast.core.tracing import Stay, span_id_of, trace_id_of
+from outlast.observe.listeners import Listener
 
 RETRIED_MAX = 10_000
 """Steps whose failed attempts are kept until they end."""
@@ -50,8 +50,8 @@ class DerivedIds(IdGenerator):
         return _random.getrandbits(64) or 1 if given is None else given[1]
 
 
-class Spans:
-    """An `Observer`, and `core.tracing.Tracing`."""
+class Spans(Listener):
+    """A listener, and `core.tracing.Tracing`."""
 
     def __init__(self, provider: TracerProvider, clock: Clock) -> None:
         """`provider` must have DerivedIds."""
@@ -59,7 +59,7 @@ class Spans:
         self._tracer = provider.get_tracer("outlast")
         self._clock = clock
         self._retried: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
-        self._told: dict[type[Observation], Callable[[Any], None]] = {
+        self.told = {
             facts.WorkflowEnqueued: self._enqueued,
             facts.WorkflowStarted: self._started,
             facts.WorkflowResumed: self._resumed,
@@ -69,11 +69,6 @@ class Spans:
             facts.StepEnded: self._step_ended,
             facts.CallWaited: self._waited,
         }
-
-    def __call__(self, fact: Observation) -> None:
-        """Make the span that a fact is the end of, if it is one."""
-        if (told := self._told.get(type(fact))) is not None:
-            told(fact)
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
         """See core.tracing.Tracing. Its span doesn't exist yet, but its id is known."""

@@ -284,7 +284,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
         else:
             ends.append(_end_row(write, write.end))
         for step in write.steps:
-            steps.append(_step_row(write.workflow_id, step, now))  # noqa: PERF401 - both lists in one way
+            steps.append(_step_row(write.workflow_id, step, now))
     try:
         if batch.starts:
             starts = [(*start[: len(NEW)], None if start.waits else instance_id) for start in batch.starts]

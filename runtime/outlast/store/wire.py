@@ -25,6 +25,7 @@ Request = tuple[Numbered, Mapping[str, object]]
 
 _SQL = load_numbered("connections.sql")
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
+_SYNC, _BAD = ExecStatus.PIPELINE_SYNC, ConnStatus.BAD
 
 
 class Wire:
@@ -85,7 +86,7 @@ class Wire:
         answer: asyncio.Future[list[PGresult]] = self._loop.create_future()
         self._answer = answer
         self._results = []
-        late = self._loop.call_later(timeout_s, self._lose, TimeoutError(f"no answer in {timeout_s:.0f} s"))
+        late = self._loop.call_later(timeout_s, self._give_up, timeout_s)
         try:
             send()
             self._libpq.pipeline_sync()
@@ -137,21 +138,25 @@ class Wire:
 
     def _collect(self) -> None:
         """Take the results that have arrived. None ends a statement's results, a sync the pipeline's."""
+        libpq = self._libpq
         ended = False
-        while not self._libpq.is_busy():
-            result = self._libpq.get_result()
+        while not libpq.is_busy():
+            result = libpq.get_result()
             if result is None:
                 if ended:
                     break
                 ended = True
                 continue
             ended = False
-            if result.status != ExecStatus.PIPELINE_SYNC:
+            if result.status != _SYNC:
                 self._results.append(result)
             elif self._answer is not None and not self._answer.done():
                 self._answer.set_result(self._results)
-        if self._libpq.status == ConnStatus.BAD:
-            raise errors.OperationalError(self._libpq.get_error_message())
+        if libpq.status == _BAD:
+            raise errors.OperationalError(libpq.get_error_message())
+
+    def _give_up(self, timeout_s: float) -> None:
+        self._lose(TimeoutError(f"no answer in {timeout_s:.0f} s"))
 
     def _lose(self, error: BaseException) -> None:
         """Drop the connection: nothing that it still says can be trusted."""

@@ -206,12 +206,12 @@ class AsyncBody(ExecutedBody, BodyHost):
         kind = TransactionFuture if operation.kind == TRANSACTION else OperationFuture
         answer = kind(loop=self.loop)
         answer._execution = self._execution
-        context = copy_context()
-        if self._execution.refusal(context) is not None:
+        try:
+            answer.call = self._execution.make(operation, self.loop.branch.next_id(), answer, copy_context())
+        except Stopped:
             self._refusals += 1
-            if self._refusals > REFUSALS_MAX:
-                return answer
-        answer.call = self._execution.make(operation, self.loop.branch.next_id(), answer, context)
+            if self._refusals <= REFUSALS_MAX:
+                raise
         return answer
 
     def block(self, operation: Operation) -> Any:

@@ -552,7 +552,8 @@ class Execution:
 
     def _hand_over_next(self) -> bool:
         """Hand over the next completion; False if there is none, or it is the others' turn."""
-        if self.stopped is not None or self._body is None or self._body.over:
+        body = self._body
+        if self.stopped is not None or body is None or body.over:
             return False
         # guard: recorded-order-ignored
         if self._history.left:
@@ -561,7 +562,7 @@ class Execution:
             try:
                 record = self._history.take()
             except Diverged as reason:
-                reason.place = self._body.place(calling=False)
+                reason.place = body.place(calling=False)
                 raise
             self._hand_over(self.calls.get(record.step_id), record, None, None)
             return True
@@ -573,10 +574,7 @@ class Execution:
                 if self.calls.get(call.step_id) is call and self.stopped is None:
                     begin(self, call)
         completions = self.recording.completions
-        if not completions.places or self._pace.turn_is_over():
-            return False
-        completion = completions.next()
-        if completion is None:
+        if not completions.places or self._pace.turn_is_over() or (completion := completions.next()) is None:
             return False
         call, record, value, write = completion
         self._hand_over(call if self.calls.get(call.step_id) is call else None, record, value, write)

@@ -121,29 +121,24 @@ class Attempts:
             del outcome  # an error's traceback refers to this frame, which would keep it
 
     def _end(self, outcome: Success | Failure) -> None:
-        faults.reach("step.after_run")
-        self._call.ended = monotonic()
-        if self._what:
-            self._tell_end(succeeded=isinstance(outcome, Success))
-        self._execution.performed(self._call, outcome)
-
-    def _tell_end(self, *, succeeded: bool) -> None:
         execution, call = self._execution, self._call
-        assert call.began is not None
-        assert call.ended is not None
-        execution.services.observe(
-            StepEnded(
-                execution.workflow_id,
-                execution.function,
-                call.step_id,
-                call.operation.name,
-                self._what,
-                succeeded,
-                call.attempt,
-                call.ended - call.began,
-                execution.stay,
+        faults.reach("step.after_run")
+        call.ended = monotonic()
+        if self._what:
+            execution.services.observe(
+                StepEnded(
+                    execution.workflow_id,
+                    execution.function,
+                    call.step_id,
+                    call.operation.name,
+                    self._what,
+                    isinstance(outcome, Success),
+                    call.attempt,
+                    call.ended - (call.began or 0.0),
+                    execution.stay,
+                )
             )
-        )
+        execution.performed(call, outcome)
 
     def _ends_execution(self, error: BaseException) -> bool:
         """Whether it passes through: it is no error of the attempt's own. A step may raise anything else."""

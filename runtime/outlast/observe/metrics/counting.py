@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from outlast.core import observations as facts
-from outlast.core.observations import Observation
+from outlast.observe.listeners import Listener
 from outlast.observe.metrics import families as f
 from outlast.observe.metrics.tallies import Tallies
 
@@ -23,7 +22,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Counting:
+class Counting(Listener):
     """Counts facts into `tallies`."""
 
     def __init__(self, tallies: Tallies) -> None:
@@ -35,7 +34,7 @@ class Counting:
         self._starts: dict[tuple[str, str], int] = {}
         self._ends: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._steps: dict[tuple[str, str, bool], tuple[int, int]] = {}
-        self._counts: dict[type[Observation], Callable[[Any], None]] = {
+        self.told = {
             facts.WorkflowStarted: self._started,
             facts.WorkflowEnded: self._ended,
             facts.WorkflowStopped: self._stopped,
@@ -47,11 +46,6 @@ class Counting:
             facts.InstanceLost: self._lost,
             facts.LoopLooked: self._looked,
         }
-
-    def __call__(self, fact: Observation) -> None:
-        """Count a fact: an `Observer`."""
-        if (count := self._counts.get(type(fact))) is not None:
-            count(fact)
 
     def _started(self, fact: facts.WorkflowStarted) -> None:
         key = (fact.function, fact.trigger)
