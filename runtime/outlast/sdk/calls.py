@@ -32,7 +32,7 @@ class Call(Coroutine[Any, Any, T]):
         self._name = name
         self._work: Generator[Any, Any, T] | None = None
         self._closed = False
-        self._place = place_of_caller(3)
+        self._place = place_of_caller(4)
 
     def _begin(self) -> Generator[Any, Any, T]:
         """What does the work, as an `__await__` gives it."""
