@@ -53,6 +53,11 @@ MUTANTS = (
         "store/test_fence.py::test_a_second_run_that_fails_was_done_by_the_first",
     ),
     Mutant(
+        "nul-cuts-off",
+        "A text with NUL is refused, not sent in part",
+        "store/test_wire.py::test_what_the_server_would_read_as_less_is_not_sent",
+    ),
+    Mutant(
         "answer-of-another-request",
         "A connection whose request was cut short is never used again",
         "store/test_wire.py::test_a_cancelled_request_loses_the_connection",

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
-from operator import is_not
 from select import POLLIN, poll
 
 from psycopg import errors
@@ -174,19 +173,14 @@ class Wire:
             )
 
 
-_is_given = partial(is_not, None)
+_NULL = {type(None): None}
 
 
 def _encode(values: Sequence[object]) -> list[bytes | None]:
-    """Their texts, as they are sent. No Python runs for each value: each commit has some twenty."""
-    given = [*map(str.encode, map(str, filter(_is_given, values)))]
+    """Their texts, as they are sent. No Python runs for each value: a commit has some twenty."""
+    texts = [*map(str.encode, map(str, values))]
     # libpq would take what stands before it for the whole text.
     # guard: nul-cuts-off
-    if any(map(bytes.__contains__, given, repeat(0))):
+    if any(map(bytes.__contains__, texts, repeat(0))):
         raise errors.DataError("a text can't contain NUL (0x00) bytes")
-    encoded: list[bytes | None] = [*given]
-    place = -1
-    for _ in range(len(values) - len(given)):
-        place = values.index(None, place + 1)
-        encoded.insert(place, None)
-    return encoded
+    return [*map(_NULL.get, map(type, values), texts)]
