@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from outlast.store.connections import Database
+from tests.cli.test_check import run
 from tests.crash.conftest import EFFECTS, FUNCTIONS, Query, query_on
 from tests.crash.test_database import call_until_answered, story_of
+from tests.engine.test_leftovers import FOUND
 from tests.hosts import SECRET, Host, Hosts, ask, until
 from tests.pooler import Pooler, program
 
@@ -202,3 +205,28 @@ def test_no_setting_stays_in_the_sessions_that_all_share(
     asyncio.run(look())
     load.stop()
     assert_each_once(load, hosts, query)
+
+
+COMMANDS = {
+    "db migrate": 0,
+    "db status": 0,
+    "db prune": 0,
+    "doctor": 1,  # it has no functions
+    "workflows export": 0,
+    "check --replay": 2,  # of nothing
+}
+
+
+def test_no_command_leaves_anything_in_a_session_of_a_pooler(empty_database: str, tmp_path: Path) -> None:
+    """A pooler's session is a stranger's the moment after: this one has one for all."""
+    pooler = Pooler(BINARY or "", empty_database, 1)
+    pooler.start()
+    try:
+        query = query_on(make_conninfo(pooler.url, application_name="stranger"))
+        before = query(FOUND)
+        for command, status in COMMANDS.items():
+            ran = run(tmp_path, pooler.url, *command.split())
+            assert ran.returncode == status, ran
+            assert query(FOUND) == before, (command, ran)
+    finally:
+        pooler.close()

@@ -36,6 +36,11 @@ MUTANTS = (
         "engine/test_read_only.py::test_a_transaction_is_not_what_fails_where_nothing_can_be_written",
     ),
     Mutant(
+        "pooled-read-only",
+        "A command leaves nothing in the session of a pooler",
+        "crash/test_pooler.py::test_no_command_leaves_anything_in_a_session_of_a_pooler",
+    ),
+    Mutant(
         "broken-one-handed-out",
         "A pooled connection that ended while it lay there is handed to nobody",
         "engine/test_session_end.py::test_readers_get_none_of_the_dead_connections_of_a_pool",

@@ -1,4 +1,4 @@
-"""Histories to be replayed elsewhere, read over a connection of their own that can't write."""
+"""Histories to be replayed elsewhere, read over a connection of their own, where nothing can be written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from outlast.store.connections import Database, as_unreachable
 from outlast.store.queries import load
 
 _SQL = load("histories.sql")
+_READING = (
+    "select set_config('transaction_read_only', 'on', true), set_config('statement_timeout', '0', true)"
+)
 
 
 async def histories(database: Database, sample: int, most: int) -> AsyncIterator[str]:
@@ -15,9 +18,11 @@ async def histories(database: Database, sample: int, most: int) -> AsyncIterator
 
     None where there is no schema yet. Raises Unreachable.
     """
-    connection = await database.connect(statement_timeout_s=0)
-    async with as_unreachable(), connection:
-        await connection.execute("set default_transaction_read_only = on")
+    connection = await database.connect()
+    async with as_unreachable(), connection, connection.transaction():
+        # Of the transaction, not of the session: behind a pooler that goes to strangers, who couldn't write.
+        # guard: pooled-read-only = await connection.execute("set default_transaction_read_only = on")
+        await connection.execute(_READING)
         cursor = connection.cursor()
         (schema,) = await anext(cursor.stream(_SQL["schema"]))
         if schema is None:
