@@ -11,6 +11,11 @@ DEPLOYED = (
 
 MUTANTS = (
     Mutant(
+        "plans-compiled",
+        "No plan is compiled before it is run, behind a pooler either",
+        "store/test_migrations.py::test_the_database_compiles_no_plan_of_ours_whoever_asks",
+    ),
+    Mutant(
         "refusing-waiters-keep-places",
         "In place of one whose row refuses it the next ones have what is free under a limit",
         "store/test_refused_alike.py::"

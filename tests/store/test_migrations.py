@@ -160,6 +160,22 @@ async def test_the_data_apis_roles_see_no_table(empty_database: str) -> None:
     assert rows(empty_database, unprotected) == []
 
 
+SMALL = {
+    "broadcast", "cancel", "cancel_own", "check_start", "claims", "send", "start", "start_as", "tell_due",
+}  # fmt: skip
+"""They read rows by their keys, whose plans look as cheap as they are."""
+
+
+def test_the_database_compiles_no_plan_of_ours_whoever_asks(database: str) -> None:
+    """To compile one took longer than claims may take, where a pooler's sessions are set to that."""
+    compiled = """
+        select proname from pg_proc join pg_language l on l.oid = prolang
+        where pronamespace = 'outlast'::regnamespace and lanname = 'plpgsql'
+          and not 'jit=off' = any (proconfig)
+    """
+    assert {name for (name,) in rows(database, compiled)} == SMALL
+
+
 async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
     predicates = rows(
         database,
