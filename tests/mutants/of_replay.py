@@ -11,6 +11,26 @@ MUTANTS = (
         "unit/test_failures.py::test_an_exception_comes_back_as_it_was[TooLate]",
     ),
     Mutant(
+        "texts-of-errors-believed",
+        "A step whose error has no text is tried again as any other",
+        "engine/test_foreign_errors.py::test_whatever_its_class_refuses[Unprintable]",
+    ),
+    Mutant(
+        "classes-refuse-to-end",
+        "A workflow ends, whatever the class of what it raised refuses",
+        "engine/test_foreign_errors.py::test_whatever_its_class_refuses[Frozen]",
+    ),
+    Mutant(
+        "classes-refuse-their-record",
+        "A failure is recorded, whatever its class refuses",
+        "engine/test_foreign_errors.py::test_whatever_its_class_refuses[Renamed]",
+    ),
+    Mutant(
+        "classes-refuse-to-pass",
+        "A body can catch what a transaction raised, whatever its class refuses",
+        "engine/test_foreign_errors.py::test_a_class_that_refuses_all_is_caught_as_what_a_transaction_raised",
+    ),
+    Mutant(
         "names-not-compared",
         "Replay that meets another step than the recorded one stops",
         "unit/test_replay.py::test_another_name_diverges_and_both_are_told",

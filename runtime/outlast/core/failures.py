@@ -25,7 +25,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, StepFailed
-from outlast.core.tracebacks import format_traceback
+from outlast.core.tracebacks import format_traceback, text_of
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
@@ -85,15 +85,26 @@ def forget_traceback(error: BaseException) -> None:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        each.__traceback__ = None
-        todo += [other for other in (each.__cause__, each.__context__) if other is not None]
+        # As its class may refuse attributes: frozen dataclasses do.
+        # guard: classes-refuse-to-end = setattr(each, "__traceback__", None)
+        BaseException.with_traceback(each, None)
+        with suppress(Exception):  # it may have others of its own
+            todo += [other for other in (each.__cause__, each.__context__) if other is not None]
         if isinstance(each, BaseExceptionGroup):
             todo += each.exceptions
 
 
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
-    document = _document(error, _Room(), 1)
+    try:
+        document = _document(error, _Room(), 1)
+    # guard: classes-refuse-their-record
+    except Exception:  # noqa: BLE001 - a foreign class may refuse in any way: what it is is known without it
+        document = _named(error, _Room()) | {
+            "args": [],
+            "attributes": {},
+            "dropped": ["arguments", "attributes"],
+        }
     document["traceback"] = _replace_surrogates(format_traceback(error)[-TRACEBACK_CHARS_MAX:])
     return to_json(document).decode()
 
@@ -102,7 +113,8 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
     """The exception that `text` records; `scope` is the globals of the function that raised it."""
     document = from_json(text)
     error = _decode(document, step, scope)
-    error.__cause__ = RecordedTraceback(document["traceback"])
+    with suppress(Exception):  # a foreign class may have another one
+        BaseException.__setattr__(error, "__cause__", RecordedTraceback(document["traceback"]))
     return error
 
 
@@ -142,12 +154,16 @@ class _Room:
         return self._members >= 0
 
 
-def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def _named(error: BaseException, room: _Room) -> dict[str, Any]:
+    return {
         "type": _replace_surrogates(type(error).__qualname__[:NAME_CHARS_MAX]),
         "module": _replace_surrogates(str(type(error).__module__)[:NAME_CHARS_MAX]),
-        "message": room.text(_text(error)),
+        "message": room.text(text_of(error, instead=type(error).__qualname__)),
     }
+
+
+def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
+    document = _named(error, room)
     arguments = _arguments(error)
     dropped = ["arguments"] if len(arguments) > ATTRIBUTES_MAX else []
     kinds: dict[str, str] = {}
@@ -229,7 +245,9 @@ def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Ex
         rebuilt = _rebuild(kind, args, attributes)
         if rebuilt is not None:
             if dropped := document.get("dropped"):
-                rebuilt.add_note(f"Not recorded, too large or nothing for JSON: {', '.join(dropped)}")
+                note = f"Not recorded, too large or nothing for JSON: {', '.join(dropped)}"
+                with suppress(Exception):  # a foreign class may refuse attributes
+                    rebuilt.__dict__["__notes__"] = [*rebuilt.__dict__.get("__notes__", ()), note]
             return rebuilt
     failed = StepFailed(step, document["type"], document["message"])
     for note in document["attributes"].get("__notes__") or ():
@@ -303,13 +321,6 @@ def _slots(kind: type[BaseException]) -> list[str]:
             private = name.startswith("__") and not name.endswith("__")
             found.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
     return [name for name in found if name not in ("__dict__", "__weakref__")]
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return type(error).__qualname__
 
 
 def _repr_of(value: Any) -> str:

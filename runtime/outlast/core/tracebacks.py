@@ -22,10 +22,22 @@ def format_traceback(error: BaseException) -> str:
 
     One whose frames are all ours is shown whole, unless it is an error that Outlast means to raise.
     """
-    told = TracebackException.from_exception(error)
-    for each in _chain(told):
-        each.stack = _fold(each.stack, ours_too=_is_told_by_us(each))
-    return "".join(told.format())
+    try:
+        told = TracebackException.from_exception(error)
+        for each in _chain(told):
+            each.stack = _fold(each.stack, ours_too=_is_told_by_us(each))
+        return "".join(told.format())
+    except Exception:  # noqa: BLE001 - a foreign class may refuse its notes, or what it was raised from
+        return f"{type(error).__qualname__}: {text_of(error)}\n"
+
+
+def text_of(error: BaseException, instead: str = "") -> str:
+    """Its text; `instead` where it has none."""
+    try:
+        return str(error)
+    # guard: texts-of-errors-believed
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return instead
 
 
 def place_of(error: BaseException) -> str:

@@ -39,6 +39,7 @@ from outlast.core.stops import (
     TimedOut,
     stop_document,
 )
+from outlast.core.tracebacks import text_of
 from outlast.core.tracing import stay_of
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
@@ -259,6 +260,9 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             try:
                 return self._end_of(execution, claimed, error)
+            except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
+                told = f"{type(refusal).__name__}: {text_of(refusal)}"
+                return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {told}"))
             finally:
                 # guard: what-failed-is-kept
                 forget_traceback(error)
@@ -276,10 +280,7 @@ class Executor:
             stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
         if stopped is not None:
             return self._end_stopped(execution, stopped)
-        try:
-            return failure(error, execution.last_timed)
-        except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
-            return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
+        return failure(error, execution.last_timed)
 
     def _enter(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None

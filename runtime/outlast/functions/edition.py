@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from outlast.core.tracebacks import text_of
 from outlast.functions.declared import NOTHING, Declarations, Declared
 from outlast.functions.folder import ROOT, Folder, Source, Unit, printable, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
@@ -186,10 +187,7 @@ def _describe(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, SystemExit):
         return f"it ends the program while being imported (SystemExit: {error.code!r})"[:TEXT_CHARS_MAX]
-    try:
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return kind
+    text = error.msg if isinstance(error, SyntaxError) else text_of(error)
     lines = text.strip().splitlines()
     return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
 

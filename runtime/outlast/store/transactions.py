@@ -127,10 +127,17 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
     try:
         entered = nullcontext() if work.caller is None else as_caller(connection, work.caller, mark)
         async with entered, lend(connection, threaded=work.threaded) as borrowed:
-            return await work.run(borrowed)
+            try:
+                return await work.run(borrowed)
+            except CONFLICTS:
+                raise
+            # guard: classes-refuse-to-pass
+            except Exception as raised:  # its class may refuse what `contextlib` sets
+                raise _BodyFailed(raised) from raised
     except CONFLICTS:
         raise
-    except Exception as error:
+    except Exception as failed:  # noqa: BLE001 - raised below as what it is
+        error = failed.error if isinstance(failed, _BodyFailed) else failed
         # guard: read-only-behind-a-pooler
         if isinstance(error, errors.ReadOnlySqlTransaction) and not connection.kind.sessions:
             # Behind a pooler nobody tells whose doing it is. If it is the body's, it stays so.

@@ -8,8 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -44,30 +43,34 @@ _MODULES = {"Random": "random", "SystemRandom": "random.SystemRandom()", "posix"
 """Where users find what a class or an inner module gives."""
 
 
-@contextmanager
-def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None]]:
+class watched:  # noqa: N801 - read as a verb, and no generator: what a body raises may refuse to pass one
     """Tell `found` of each read of a clock, or of chance, by what runs in this thread within it.
 
     Gives what begins to look; with `at_once` it has begun.
     """
 
-    def look(frame: FrameType, event: str, called: Any) -> None:
+    def __init__(self, found: Found, *, at_once: bool = True) -> None:
+        self._found = found
+        self._at_once = at_once
+
+    def __enter__(self) -> Callable[[], None]:
+        self._before = sys.getprofile()
+        if self._at_once:
+            self._begin()
+        return self._begin
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(self._before)
+
+    def _begin(self) -> None:
+        sys.setprofile(self._look)
+
+    def _look(self, frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call" and (instead := _READS.get(_name_of(called))) is not None:
             caller = _caller(frame)
             if caller is not None:
                 place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-                found(_name_in_program(*_name_of(called)), place, instead)
-
-    def begin() -> None:
-        sys.setprofile(look)
-
-    before = sys.getprofile()
-    if at_once:
-        begin()
-    try:
-        yield begin
-    finally:
-        sys.setprofile(before)
+                self._found(_name_in_program(*_name_of(called)), place, instead)
 
 
 def _name_in_program(owner: str, name: str) -> str:

@@ -39,6 +39,7 @@ from outlast.core.stops import (
     stop_document,
     stop_of,
 )
+from outlast.core.tracebacks import text_of
 from outlast.core.tracing import Stay
 from outlast.engine.execution.arguments import compare_arguments
 from outlast.engine.execution.calls import NO_CONTEXT, Answer, Failure, PendingCall, PendingCalls, Success
@@ -599,7 +600,7 @@ class Execution:
             except Exception as error:  # a validator of the user's may raise anything
                 raise Diverged(
                     f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
-                    f"annotation: {error}",
+                    f"annotation: {text_of(error)}",
                     reason=OUTPUT_MISMATCH,
                     step=record.step_id,
                     recorded=(record.kind, record.name),

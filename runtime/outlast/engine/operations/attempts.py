@@ -18,6 +18,7 @@ from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
 from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
+from outlast.core.tracebacks import text_of
 from outlast.engine.execution.calls import NO_CONTEXT, Failure, PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.context import enter_attempt
@@ -171,7 +172,7 @@ class Attempts:
                 _note(error, self._earlier)
             return Failure(error)
         del self._earlier[:-TOLD_MAX]
-        wait_s, text = self._retry.wait_s(attempt), f"{type(error).__name__}: {error}"
+        wait_s, text = self._retry.wait_s(attempt), f"{type(error).__name__}: {text_of(error)}"
         execution.services.observe(
             StepRetried(
                 execution.workflow_id,
@@ -232,11 +233,7 @@ def _instead_of(error: BaseException) -> Exception:
 def _describe_attempt(error: Exception, attempt: int, now_s: float) -> str:
     """One attempt, for the note: when it failed, and with what."""
     at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        text = ""
-    lines = text.strip().splitlines() or [""]
+    lines = text_of(error).strip().splitlines() or [""]
     return f"  {attempt}. {at} {type(error).__name__}: {lines[0][:TOLD_CHARS_MAX]}"
 
 

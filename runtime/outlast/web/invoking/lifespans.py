@@ -17,6 +17,7 @@ from typing import Any
 
 from outlast.core.observations import FunctionBroken as Broken
 from outlast.core.observations import Observer
+from outlast.core.tracebacks import text_of
 from outlast.functions.edition import blame
 from outlast.functions.errors import FunctionBroken
 from outlast.functions.routes import FunctionFile, Target
@@ -231,4 +232,4 @@ class Lifespan:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {text_of(error)}"
