@@ -18,6 +18,7 @@ from outlast import (
     CompensationFailed,
     UsageError,
     WorkflowCancelled,
+    WorkflowFailed,
     WorkflowTimeout,
     receive,
     saga,
@@ -441,6 +442,48 @@ async def test_a_step_may_be_named_as_the_note_of_an_undo_that_failed(database: 
 
     async with engine_on(database, flow) as bench:
         assert await bench.run(flow) == "done"
+
+
+class Abort(BaseException):
+    """No Exception: what catches those lets it pass."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), Abort()], ids=lambda error: type(error).__name__)
+async def test_what_is_no_exception_ends_no_undoing_either(database: str, error: BaseException) -> None:
+    desk.fails = {"async": 2, "def": 2}
+
+    async def aborts(booking: Any) -> None:
+        abort("async")
+        await cancel(booking)
+
+    def aborts_here(booking: Any) -> None:
+        abort("def")
+        cancel_here(booking, "car")
+
+    def abort(key: str) -> None:
+        if desk.fails[key]:
+            desk.fails[key] -= 1
+            raise error
+
+    @workflow
+    async def in_async() -> None:
+        async with saga() as s:
+            await s.do(book, "hotel", undo=cancel)
+            await s.do(book, "car", undo=aborts)
+            raise LookupError("ends")
+
+    @workflow
+    def in_def() -> None:
+        with saga() as s:
+            s.do(book_here, "hotel", undo=cancel_here)
+            s.do(book_here, "car", undo=aborts_here)
+            raise LookupError("ends")
+
+    async with engine_on(database, in_async, in_def) as bench:
+        for each in (in_async, in_def):
+            with pytest.raises(WorkflowFailed):
+                await bench.run(each)
+    assert desk.undone == [("car!",), ("hotel!",), ("car!", "car"), ("hotel!", "hotel")]
 
 
 async def test_what_still_fails_when_its_time_is_over_is_told_and_the_rest_is_undone(

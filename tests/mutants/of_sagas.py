@@ -19,6 +19,11 @@ MUTANTS = (
         CASES + "test_the_order_is_that_of_completion",
     ),
     Mutant(
+        "undo-ends-the-others",
+        "What an undo raises that is no Exception keeps no other from being undone",
+        CASES + "test_what_is_no_exception_ends_no_undoing_either[Abort]",
+    ),
+    Mutant(
         "undo-tried-once",
         "An undo that failed is tried again later",
         CASES + "test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile",

@@ -13,8 +13,9 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.origins import mark_standing, mark_undone
+from outlast.core.stops import Stopped
 from outlast.core.storable import clean_json
-from outlast.core.tracebacks import place_of
+from outlast.core.tracebacks import place_of, text_of
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
 from outlast.sdk.running import Body, Line, StandingSaga, line_in_body, undo_here
@@ -331,12 +332,8 @@ class Saga(_Entered):
             given = done.entry.call_undo(done.result)
             if inspect.isawaitable(given):
                 await given
-        except Exception as error:  # noqa: BLE001 - it is tried again, and told of
-            return error
-        except asyncio.CancelledError as error:
-            if not self._log.body.goes_on:
-                raise
-            return RuntimeError(f"the undo was cancelled: {error!r}")
+        except BaseException as error:  # noqa: BLE001 - it is tried again, and told of
+            return _failure_of(error, self._log.body)
         return None
 
 
@@ -388,7 +385,17 @@ class SyncSaga(_Entered):
                 wanted = plan.send(answer)
             except StopIteration as over:
                 return over.value
-            answer = _try(wanted.done) if isinstance(wanted, _Try) else ask(wanted, self._log.line, "saga")
+            if isinstance(wanted, _Try):
+                answer = self._try(wanted.done)
+            else:
+                answer = ask(wanted, self._log.line, "saga")
+
+    def _try(self, done: _Done) -> Exception | None:
+        try:
+            done.entry.call_undo(done.result)
+        except BaseException as error:  # noqa: BLE001 - it is tried again, and told of
+            return _failure_of(error, self._log.body)
+        return None
 
 
 class SagaBlock:
@@ -449,12 +456,16 @@ def saga() -> SagaBlock:
     return SagaBlock()
 
 
-def _try(done: _Done) -> Exception | None:
-    try:
-        done.entry.call_undo(done.result)
-    except Exception as error:  # noqa: BLE001 - it is tried again, and told of
+def _failure_of(error: BaseException, body: Body) -> Exception:
+    """What an undo has raised. Raises it where it is the end of the execution."""
+    if isinstance(error, Exception):
         return error
-    return None
+    # guard: undo-ends-the-others = True
+    if isinstance(error, Stopped) or not body.goes_on:
+        raise error
+    instead = RuntimeError(f"the undo raised {type(error).__name__}")
+    instead.__cause__ = error
+    return instead
 
 
 def _note(name: str, document: dict[str, Any]) -> Undo:
@@ -462,11 +473,7 @@ def _note(name: str, document: dict[str, Any]) -> Undo:
 
 
 def _text(error: Exception) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        text = ""
-    told = f"{type(error).__name__}: {text}"[:ERROR_CHARS_MAX]
+    told = f"{type(error).__name__}: {text_of(error)}"[:ERROR_CHARS_MAX]
     return told.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
 
 
