@@ -216,6 +216,19 @@ def test_hostile_ids_and_values_are_text(reader: Reader) -> None:
     assert reader.client.get(f"{path}/value/input").headers["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_ids_in_commands_are_words_of_a_shell(reader: Reader) -> None:
+    strange = "run:$(id)"
+    path = insert(reader.host, strange)
+    reader.host.query(
+        "insert into outlast.messages (workflow_id, message, number) "
+        "select %s, '1', g from generate_series(1, 200) g returning 1",
+        strange,
+    )
+    text = reader.page(path).text
+    assert text.count("outlast workflows messages") == 1
+    assert f"outlast workflows messages '{strange}'" in text
+
+
 def test_what_no_text_can_hold_ends_and_is_shown(reader: Reader) -> None:
     broken = '{"code": "workflow_error", "failure": {"type": "X", "message": "a\\u0000b \\ud800"}}'
     path = insert(reader.host, "with-nul", "ERROR", error=broken.replace(" \\ud800", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -54,6 +55,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "part": part,
     "workflow_url": workflow_url,
+    "word": shlex.quote,
     "sign": sign,
     "begins": begins,
     "loose": loose,
