@@ -28,6 +28,18 @@ class Keeping(Exception):
     what: object
 
 
+@dataclass
+class Compared(Exception):
+    """It has no hash."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted(Exception):
+    code: int
+
+
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -52,6 +64,8 @@ class Noted(Exception):
 ERRORS = [
     Frozen(3),
     Keeping(object()),
+    Compared(3),
+    Slotted(3),
     Unprintable("x"),
     Renamed("x"),
     Closed("x"),
