@@ -30,7 +30,7 @@ from outlast.core.records import (
     StepRecord,
     Suspension,
 )
-from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOW, WORKFLOWS
+from outlast.core.resources import EVENTS, MESSAGES, QUEUES, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
 from outlast.core.verbs import DRAIN_QUEUE, FORK, PAUSE_QUEUE, RESUME_QUEUE, RETRY, REWIND, SET_QUEUE
 from tests.store.alike import (
@@ -565,6 +565,7 @@ async def test_what_the_pages_read(both: Both) -> None:
             for row in rows
         ]
 
+    await both.a.messages.send("w1", '"hello"', "greetings", "k")
     assert sorted((await store.ownership(["w1", "w2", "none"])).items()) == [
         ("w1", Ownership("w1", "f", Status.PENDING, "ada", None)),
         ("w2", Ownership("w2", "f", Status.ERROR, "bob", "w1")),
@@ -592,6 +593,9 @@ async def test_what_the_pages_read(both: Both) -> None:
         "later steps": await store.listing(STEPS, {"workflow_id": "w1"}, (1, "1"), 1),
         "events": await store.listing(EVENTS, {"workflow_id": "w1"}, (0,), 10),
         "other events": await store.listing(EVENTS, {"workflow_id": "w1", "event": "answered"}, (0,), 10),
+        "messages": await store.listing(MESSAGES, {"workflow_id": "w1"}, (0,), 10),
+        "held": await store.listing(WORKFLOWS, {"subject": None, "held": "any"}),
+        "brief": await store.listing(STEPS, {"workflow_id": "w1", "brief": True}),
         "after": await store.steps_after("w1", 1, 10),
     }
     rows = listing["all"].rows
@@ -776,6 +780,10 @@ _AFTER = {
     "step_id": "2", "name": "publish asked", "kind": "publish", "succeeded": True, "completion_order": 2,
     "completed_at": "a date", "value": '{"a": 1}',
 }  # fmt: skip
+_MESSAGE = {
+    "message_id": 1, "topic": "greetings", "number": None, "message": '"hello"', "idempotency_key": "k",
+    "sent_at": "a date",
+}  # fmt: skip
 PAGES = {
     "all": ([_W2, _W1], False),
     "first": ([_W2], True),
@@ -787,6 +795,9 @@ PAGES = {
     "later steps": ([_TOLD], True),
     "events": ([_EVENT], False),
     "other events": ([], False),
+    "messages": ([_MESSAGE], False),
+    "held": ([], False),
+    "brief": ([_FAILED, _TOLD, _WAITS], False),
     "after": ([_AFTER], False),
 }
 """On Postgres and in memory alike."""

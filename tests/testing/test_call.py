@@ -32,6 +32,7 @@ from outlast import (
     transaction,
     workflow,
 )
+from outlast.core.resources import RESOURCES, WORKFLOWS, Filter, Kind, path_of
 from outlast.testing import Answer, Outlast
 
 SECRET = "v1,whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvbmx5"  # of these tests alone
@@ -58,6 +59,16 @@ async def approval() -> str:
 async def ticket(user: str) -> str:
     await sleep(5)
     return f"for {user}"
+
+
+@step
+async def long_text() -> str:
+    return "x" * 5_000
+
+
+@workflow
+async def long_lived() -> None:
+    await long_text()
 
 
 @workflow
@@ -198,6 +209,49 @@ def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
     assert outlast.call("/queues/v1/tickets/resume", method="POST").status == 200
     assert outlast.finish(waits.run).result == "for bob"
     assert outlast.call("/queues/v1/nowhere").json()["code"] == "queue_not_found"
+
+
+def test_every_listing_is_answered_with_each_of_its_filters(outlast: Outlast) -> None:
+    run = outlast.call(approval).run
+    outlast.send(run, "no", topic="question")
+    answers = {
+        f"{path}?{name}": outlast.call(path, params={name: value})
+        for each in RESOURCES
+        if each.of in (None, WORKFLOWS)
+        for path in [path_of(each.path, run.workflow_id)]
+        for name, value in [("limit", "2"), *((one.name, _some(one)) for one in each.filters)]
+    }
+    failed = {asked: answer.status for asked, answer in answers.items() if answer.status != 200}
+    assert set(failed.values()) == {501}
+    assert {each.partition("?")[0] for each in failed if "error_group" not in each} == {
+        "/errors/v1", "/catalog/v1", "/instances/v1", "/held/v1",
+    }  # fmt: skip
+    assert answers["/catalog/v1?limit"].json()["code"] == "not_in_tests"
+    assert "outlast serve" in answers["/catalog/v1?limit"].json()["detail"]
+
+
+def _some(filter: Filter) -> str:
+    """A value that a filter takes."""
+    of_kind = {Kind.FLAG: "true", Kind.TIMESTAMP: "2026-01-01", Kind.STATUS: "ERROR", Kind.PAIR: "a:b"}
+    return filter.choices[0] if filter.choices else of_kind.get(filter.kind, "x")
+
+
+def test_what_is_listed_of_one_workflow(outlast: Outlast) -> None:
+    run = outlast.call(approval).run
+    path = f"/workflows/v1/{run.workflow_id}"
+    outlast.send(run, "no", topic="question")
+    (message,) = outlast.call(f"{path}/messages?topic=question").json()["messages"]
+    assert message["message"] == "no"
+    assert message["sent_at"].startswith("2026-01-01T00:01")
+    assert outlast.call("/workflows/v1?held=any").json()["workflows"] == []
+    assert outlast.call(f"{path}/pause", method="POST", json={}).status == 200
+    (held,) = outlast.call("/workflows/v1?held=paused").json()["workflows"]
+    assert held["workflow_id"] == run.workflow_id
+    with_long = outlast.call(long_lived).run
+    steps = f"/workflows/v1/{with_long.workflow_id}/steps"
+    assert [len(each["output"]) for each in outlast.call(steps).json()["steps"]] == [5_000]
+    (step,) = outlast.call(f"{steps}?brief=true").json()["steps"]
+    assert (step["output"], step["output_bytes"]) == (None, 5_002)
 
 
 def test_pages_of_workflows_follow_each_other(outlast: Outlast) -> None:

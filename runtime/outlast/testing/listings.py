@@ -20,6 +20,7 @@ from outlast.core.resources import (
     BULKS,
     COUNTED_MAX,
     EVENTS,
+    MESSAGES,
     PATCHES,
     QUEUES,
     SCHEDULES,
@@ -34,11 +35,13 @@ from outlast.core.status import FAILED, LIVE
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
+from outlast.web.http.problems import Problem, ProblemError
 
 ROLLOUT_S = 3600.0
 """So long a deploy may take, in which old code still begins workflows."""
 _MOMENT = timedelta(microseconds=1)
-_OTHERWISE = {"subject", "ascending", "newest"}
+_BRIEF_BYTES = 4096
+_OTHERWISE = {"subject", "held", "ascending", "newest", "brief"}
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
@@ -81,8 +84,13 @@ def listed(
     after: Sequence[Any] | None,
     limit: int | None,
 ) -> Page:
-    """A page of a resource, in its order."""
-    rows = [row for row in _ROWS[resource.name](database, given) if _passes(resource, given, row)]
+    """A page of a resource, in its order. Raises ProblemError (501) for what isn't simulated."""
+    read = _ROWS.get(resource.name)
+    if read is None or given.get("error_group") is not None:
+        what = f"{resource.path}{'' if read is None else '?error_group='}"
+        detail = f"the test kit has no {what}: `outlast serve` starts a host, which has it"
+        raise ProblemError(Problem("not_in_tests", detail, status=501))
+    rows = [row for row in read(database, given) if _passes(resource, given, row)]
     newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
     newest_first = newest_first or bool(given.get("newest"))
 
@@ -125,10 +133,15 @@ def _passes(resource: Resource, given: Mapping[str, Any], row: Mapping[str, Any]
 def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     columns = {column.name for column in WORKFLOWS.columns} - {"error"}
     for row in database.workflows.values():
-        if given.get("subject") in (None, row.new.subject):
+        if given.get("subject") in (None, row.new.subject) and _is_held(row, given.get("held")):
             fields = {name: value for name, value in shown(database, row).items() if name in columns}
             code, message = _read_error(row.error, given.get("subject"))
             yield {**fields, "error_code": code, "error_message": message}
+
+
+def _is_held(row: Workflow, reason: str | None) -> bool:
+    """Whether it is held for this reason, `any` for whatever one; True where none is asked for."""
+    return reason is None or (row.held is not None and reason in ("any", from_json(row.held)["reason"]))
 
 
 def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
@@ -147,9 +160,6 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
         case "until" | "completed_until":
             at = _time(row, name)
             return at is not None and at < value
-        case "held":
-            reason = None if row["held"] is None else from_json(row["held"])["reason"]
-            return reason is not None and value in ("any", reason)
         case "attribute":
             found = from_json(row["attributes"] or "{}")
             return all(key in found and attribute_text(found[key]) == wanted for key, wanted in value)
@@ -194,14 +204,17 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
     over_at = shown(database, database.workflows[workflow_id])["completed_at"]
     for record in database.records_of(workflow_id).values():
         step = record.step
+        size = len((step.output or "").encode())
+        long = bool(given.get("brief")) and size > _BRIEF_BYTES
         yield {
-            **_fields(step, "step_id", "name", "kind", "output", "error", "attempts", "completion_order"),
+            **_fields(step, "step_id", "name", "kind", "error", "attempts", "completion_order"),
+            "output": None if long else step.output,
+            "output_bytes": size if long else None,
             **_fields(record, "settled", "instance"),
             "started_at": _moment(database, record, step.began),
             "completed_at": _moment(database, record, step.ended),
             "place": _LAST if step.completion_order is None else step.completion_order,
             "over_at": over_at,
-            "output_bytes": None,
         }
 
 
@@ -215,6 +228,17 @@ def _events(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
                 "event": event,
                 "value": step.output,
                 "published_at": _moment(database, record, step.ended),
+            }
+
+
+def _messages(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for letter in database.letters:
+        if letter.workflow_id == given["workflow_id"] and letter.visible:
+            yield {
+                **_fields(letter, "message_id", "topic", "number"),
+                "message": letter.body,
+                "idempotency_key": letter.key,
+                "sent_at": _date(letter.sent_at),
             }
 
 
@@ -358,6 +382,7 @@ _ROWS = {
     WORKFLOWS.name: _workflows,
     STEPS.name: _steps,
     EVENTS.name: _events,
+    MESSAGES.name: _messages,
     QUEUES.name: _queues,
     SCHEDULES.name: _schedules,
     TICKS.name: _ticks,
