@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -51,6 +53,7 @@ def test_a_database_that_is_away_is_one_line(call: Runs) -> None:
     ran = call("db", "status", "--json", SUPABASE_DB_URL="postgresql://u:hunter2@127.0.0.1:1/postgres")
     assert ran.status == 1
     assert ran.err.startswith("error: can't reach the database: ")
+    assert ran.err.endswith("; remedy: see that it runs and that SUPABASE_DB_URL names it\n")
     assert ran.err.count("\n") == 1
     assert json.loads(ran.out)["error"]["code"] == "database_unavailable"
     assert "hunter2" not in ran.err + ran.out
@@ -95,6 +98,70 @@ def test_what_the_database_refuses_is_one_line(call: Runs, empty_database: str) 
     ran = call("db", "status", SUPABASE_DB_URL=empty_database)
     assert (ran.status, ran.err.count("\n")) == (1, 1)
     assert ran.err.startswith("error: the database refused: column ")
+
+
+DIRECT = (
+    ("db", "status"), ("db", "migrate"), ("db", "prune"), ("db", "prune", "--dry-run"),
+    ("check", "--replay"), ("workflows", "export"), ("serve", "--port", "0"),
+)  # fmt: skip
+"""The commands that ask the database themselves; `doctor` has tests of its own."""
+
+
+@pytest.fixture
+def role(database: str) -> Iterator[str]:
+    """A role of this test's own, which may log in."""
+    name = f"reader_{os.getpid()}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create role {name} login".encode())
+        try:
+            yield name
+        finally:
+            connection.execute(f"drop owned by {name}".encode())
+            connection.execute(f"drop role {name}".encode())
+
+
+@pytest.mark.parametrize("command", DIRECT, ids=" ".join)
+def test_what_a_role_may_not_is_one_line_with_its_remedy(
+    outlast: Runs, project: Path, database: str, role: str, command: tuple[str, ...]
+) -> None:
+    (project / "functions").mkdir()
+    (project / "functions/hello.py").write_text("import outlast\n\n@outlast.workflow\ndef hello(): ...\n")
+    url = make_conninfo(database, user=role)
+    ran = outlast(*command, SUPABASE_DB_URL=url)
+    (error,) = (each for each in ran.err.splitlines() if each.startswith("error: "))
+    assert error == (
+        "error: the database refused: permission denied for schema outlast; remedy: connect as the owner of "
+        "the database and of outlast's tables; `outlast doctor` names what is lacking"
+    )
+    assert (ran.status, ran.out) == (1, "")
+    with psycopg.connect(database) as connection:
+        connection.execute(f"grant usage on schema outlast to {role}".encode())
+        connection.execute(f"grant all on all tables in schema outlast to {role}".encode())
+        connection.execute(f"grant execute on all functions in schema outlast to {role}".encode())
+    ran = outlast(*command, SUPABASE_DB_URL=url)
+    assert f"error: row level security hides the rows of outlast's tables from {role}; remedy: " in ran.err
+    assert (ran.status, ran.out) == (1, "")
+
+
+def test_policies_may_show_a_role_the_rows(outlast: Runs, database: str, role: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(f"grant usage on schema outlast to {role}".encode())
+        connection.execute(f"grant all on all tables in schema outlast to {role}".encode())
+        connection.execute(f"grant execute on all functions in schema outlast to {role}".encode())
+        connection.execute(f"create policy p on outlast.schema_migrations to {role} using (true)".encode())
+    ran = outlast("db", "status", "--json", SUPABASE_DB_URL=make_conninfo(database, user=role))
+    assert json.loads(ran.out)["current"] is True
+
+
+def test_without_a_schema_the_remedy_is_to_migrate(outlast: Runs, empty_database: str) -> None:
+    for command in (("db", "status"), ("db", "prune"), ("db", "prune", "--dry-run")):
+        ran = outlast(*command, SUPABASE_DB_URL=empty_database)
+        assert ran.err.count("\n") == 1
+        assert "`outlast db migrate`" in ran.err
+    assert ran.err == (
+        'error: the database refused: schema "outlast" does not exist; remedy: bring the schema up to date: '
+        "`outlast db migrate`\n"
+    )
 
 
 def test_into_copies_the_files_and_nothing_else(call: Runs, project: Path) -> None:

@@ -78,6 +78,8 @@ def status(env_file: Path | None, as_json: bool) -> None:
     lacking = {each.version for each in pending}
     rows = [{**_migration_row(each), "applied": each.version not in lacking} for each in migrations()]
     rows += [{"version": version, "name": None, "applied": True} for version in newer]
+    if pending:
+        say("warning", f"the database lacks {len(pending)} migrations: run `outlast db migrate`")
     if newer:
         say("warning", "the database has migrations that this version of outlast doesn't know: it is older")
     if as_json:

@@ -125,6 +125,7 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
 def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     """Code, one line, exit status and what else programs are told."""
     from outlast.core.ports import Unreachable
+    from outlast.store.remedies import OF_AWAY, refusal, remedy_for
 
     if isinstance(error, click.UsageError):
         error = _suggest_similar(error)
@@ -138,13 +139,11 @@ def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
         status = WRONG_USAGE if getattr(error, "from_option", False) else FAILED
         return error.code, message, status, error.more if isinstance(error, CommandFailed) else {}
     if isinstance(error, Unreachable):
-        from outlast.store.remedies import remedy_for
-
         remedy = remedy_for(str(error))
-        what = "" if remedy is None else f"; remedy: {remedy.text}"
-        return "database_unavailable", f"can't reach the database: {one_line(str(error))}{what}", FAILED, {}
-    if getattr(error, "sqlstate", None):
-        return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
+        what = f"{one_line(str(error))}; remedy: {OF_AWAY if remedy is None else remedy.text}"
+        return "database_unavailable", f"can't reach the database: {what}", FAILED, {}
+    if (refused := refusal(error)) is not None:
+        return "database_refused", one_line(refused), FAILED, {}
     if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
         return "not_written", f"standard output can't be written: {error.strerror}", FAILED, {}
     text = one_line(f"{type(error).__name__}: {error}")

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError
 from outlast.host.exits import exit_in_words, leave
+from outlast.store.remedies import refusal
 
 QUICK_DEATH_S = 5.0
 RESTART_MAX_S = 10.0
@@ -230,6 +231,6 @@ def _in_words(error: Exception) -> tuple[str, str]:
     """A code and one line."""
     if isinstance(error, OutlastError):
         return error.code, str(error)
-    if getattr(error, "sqlstate", None):
-        return "database_refused", f"the database refused: {error}"
+    if (refused := refusal(error)) is not None:
+        return "database_refused", refused
     return "internal_error", f"{type(error).__name__}: {error} (a fault of outlast)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from outlast.store.connections import Database, as_unreachable
+from outlast.store.migrations import applied_over
 from outlast.store.queries import load
 
 _SQL = load("histories.sql")
@@ -16,7 +17,7 @@ _READING = (
 async def histories(database: Database, sample: int, most: int) -> AsyncIterator[str]:
     """The `most` oldest open workflows with their records as JSON, and a sample of ended ones.
 
-    None where there is no schema yet. Raises Unreachable.
+    None where there is no schema yet. Raises Unreachable and RowsHidden.
     """
     connection = await database.connect()
     async with as_unreachable(), connection, connection.transaction():
@@ -27,5 +28,9 @@ async def histories(database: Database, sample: int, most: int) -> AsyncIterator
         (schema,) = await anext(cursor.stream(_SQL["schema"]))
         if schema is None:
             return
+        found = False
         async for (history,) in cursor.stream(_SQL["histories"], {"sample": sample, "most": most}):
+            found = True
             yield history
+        if not found:
+            await applied_over(connection)

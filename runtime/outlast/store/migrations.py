@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psycopg.sql import SQL
 
+from outlast.core.errors import OutlastError
 from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
@@ -17,10 +18,24 @@ _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
 _WAIT = SQL("set local lock_timeout to default")
 # Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
-_EXISTS = SQL(
-    "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
+_FOUND = SQL(
+    "select row_security_active(c.oid), current_user from pg_class c "
+    "join pg_namespace n on n.oid = c.relnamespace "
+    "where n.nspname = 'outlast' and c.relname = 'schema_migrations'"
 )
 _APPLIED = SQL("select version from outlast.schema_migrations")
+
+
+class RowsHidden(OutlastError):
+    """Row level security shows the role no row of Outlast's tables: they look empty to it."""
+
+    code = "rows_hidden"
+
+    def __init__(self, user: str) -> None:
+        super().__init__(
+            f"row level security hides the rows of outlast's tables from {user}; "
+            f'remedy: connect as their owner, or as a superuser run `alter role "{user}" bypassrls`'
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ def migrations_folder() -> Path:
 async def versions(database: Database) -> tuple[list[Migration], list[str]]:
     """The migrations that `database` lacks, and versions in it that this package doesn't know.
 
-    Raises Unreachable.
+    Raises Unreachable and RowsHidden.
     """
     connection = await database.connect()
     async with as_unreachable(), connection:
@@ -80,7 +95,7 @@ async def versions(database: Database) -> tuple[list[Migration], list[str]]:
 async def migrate(database: Database) -> list[Migration]:
     """Apply what is missing, once however many instances start together; what was applied.
 
-    Raises Unreachable.
+    Raises Unreachable and RowsHidden.
     """
     connection = await database.connect(statement_timeout_s=0)
     async with as_unreachable(), connection:
@@ -106,17 +121,23 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
 
 async def pending_over(connection: AsyncConn) -> list[Migration]:
     """The migrations that the database at the other end of `connection` lacks."""
-    done = await _applied_over(connection)
+    done = await applied_over(connection)
     return [migration for migration in migrations() if migration.version not in done]
 
 
 async def unknown_over(connection: AsyncConn) -> list[str]:
     """Versions of Outlast's migrations that this package doesn't know, oldest first."""
-    return sorted(await _applied_over(connection) - {migration.version for migration in migrations()})
+    return sorted(await applied_over(connection) - {migration.version for migration in migrations()})
 
 
-async def _applied_over(connection: AsyncConn) -> set[str]:
-    row = await (await connection.execute(_EXISTS)).fetchone()
-    if row is None or not row[0]:
+async def applied_over(connection: AsyncConn) -> set[str]:
+    """The versions that the database has; none where there is no schema yet. Raises RowsHidden."""
+    row = await (await connection.execute(_FOUND)).fetchone()
+    if row is None:
         return set()
-    return {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}
+    hides, user = row
+    done = {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}
+    # A policy may show rows. The books of a schema that is there are never empty.
+    if hides and not done:
+        raise RowsHidden(user)
+    return done

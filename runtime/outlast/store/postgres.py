@@ -10,7 +10,7 @@ from outlast.store.journal import PostgresJournal
 from outlast.store.maps import PostgresMaps
 from outlast.store.measures import PostgresMeasures
 from outlast.store.messages import PostgresMessages
-from outlast.store.migrations import migrate_over, pending_over, unknown_over
+from outlast.store.migrations import RowsHidden, migrate_over, pending_over, unknown_over
 from outlast.store.pgmq import PostgresMessageQueues
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
@@ -79,6 +79,8 @@ class PostgresStore:
                 self._current = not await pending_over(connection)
         except PoolBusy:
             pass
+        except RowsHidden:
+            self._current = False
         return self._current
 
     async def close(self) -> None:

@@ -1,4 +1,7 @@
-"""What to do about a failed connection, by its error text: servers and poolers give no codes for these."""
+"""What to do about a failed connection, by its error text: servers and poolers give no codes for these.
+
+And about a refused statement, by its code.
+"""
 
 from __future__ import annotations
 
@@ -75,3 +78,32 @@ _ROWS = (
 def remedy_for(error: str) -> Remedy | None:
     """The remedy for a failed connection. None: wait, it is tried again."""
     return next((remedy for pattern, remedy in _ROWS if pattern.search(error)), None)
+
+
+OF_AWAY = "see that it runs and that SUPABASE_DB_URL names it"
+"""For whoever doesn't try again."""
+
+_OWNER = (
+    "connect as the owner of the database and of outlast's tables; `outlast doctor` names what is lacking"
+)
+_OUTDATED = "bring the schema up to date: `outlast db migrate`"
+_OF_CODES = {
+    "42501": _OWNER,  # insufficient_privilege
+    "3F000": _OUTDATED,  # invalid_schema_name
+    "42P01": _OUTDATED,  # undefined_table
+    "42883": _OUTDATED,  # undefined_function
+    "25006": "connect to the primary, which takes writes",  # read_only_sql_transaction
+}
+"""See Postgres' manual, Appendix A."""
+_QUOTED = re.compile(r"\nLINE \d+: .*\n *\^")
+"""The line of our own statement that a server quotes."""
+
+
+def refusal(error: Exception) -> str | None:
+    """What the database says to a statement of Outlast's own, with the remedy; None of any other error."""
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate is None:
+        return None
+    remedy = _OF_CODES.get(sqlstate)
+    said = _QUOTED.sub("", str(error))
+    return f"the database refused: {said}{'' if remedy is None else f'; remedy: {remedy}'}"

@@ -12,7 +12,7 @@ from outlast.host.settings import Settings
 from outlast.observe.redaction import redactor
 from outlast.store.connections import Database
 from outlast.store.doctor import Examined, examine
-from outlast.store.remedies import remedy_for
+from outlast.store.remedies import OF_AWAY, remedy_for
 
 PAUSED = "paused"
 
@@ -54,7 +54,7 @@ async def look_at_database(database: Database, settings: Settings, bounds: Bound
 def unreachable(error: str) -> Finding:
     """The database can't be looked at."""
     remedy = remedy_for(error)
-    cure = "see that it runs and that SUPABASE_DB_URL names it" if remedy is None else remedy.text
+    cure = OF_AWAY if remedy is None else remedy.text
     text = redactor.redact(error.strip().partition("\n")[0])
     return finding("database_unreachable", error=text, cure=cure)
 
