@@ -259,12 +259,15 @@ language plpgsql
 stable
 as $$
 -- Whether anything in it comes too late to begin: that is cancelled in a pause, too.
+declare
+  within constant jsonb default outlast.queue_options(q.base, q.override) -> 'start_within';
 begin
-  return (
+  -- What is no number holds up nobody: claims of all queues ask for this.
+  return jsonb_typeof(within) = 'number' and (
     select true from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.status = 'ENQUEUED' and w.held is null
       and w.generation = 1 and w.forked_from is null
-      and w.claimable_at < at - make_interval(secs => (outlast.queue_options(q.base, q.override) ->> 'start_within')::float8)
+      and w.claimable_at < at - make_interval(secs => least(within::numeric, 1e9)::float8)
     order by w.claimable_at limit 1
   ) is not null;
 end

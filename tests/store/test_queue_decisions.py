@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -357,6 +358,43 @@ async def test_a_queue_that_cannot_decide_says_so_and_is_asked_again_after_a_whi
     assert q.connection.execute("select fault, fault_at from outlast.queues where name = 'q'").fetchall() == [
         (None, None)
     ]
+
+
+async def test_a_fault_is_shown_while_there_is_something_to_decide(q: Decisions, database: str) -> None:
+    async with store_of(database) as store:
+
+        async def shown() -> tuple[str | None, datetime | None]:
+            (row,), _ = await store.workflows.listing(QUEUES, {"name": "q"}, None, 1)
+            return row["fault"], row["fault_at"]
+
+        q.declare(concurrency="x")
+        q.enter("a")
+        await store.instances.claim_queued(Room(["f"], 10, 1))
+        assert None not in await shown()
+        q.connection.execute("select outlast.pause_queue('q')")
+        assert await shown() == (None, None)
+        q.connection.execute("select outlast.resume_queue('q')")
+        assert None not in await shown()
+        q.connection.execute("select outlast.drain_queue('q')")
+        assert await shown() == (None, None)
+
+
+@pytest.mark.parametrize("within", ['"x"', "1e300"])
+async def test_a_paused_queue_that_cannot_be_read_holds_up_no_other(
+    q: Decisions, database: str, within: str
+) -> None:
+    q.declare()
+    q.enter("a")
+    q.connection.execute("select outlast.pause_queue('q')")
+    q.set(f"queues set override = '{{\"start_within\": {within}}}'")
+    q.connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at, rank)"
+        " values ('b', 'f', 'ENQUEUED', 'other', now(), now())"
+    )
+    q.connection.execute("insert into outlast.queues (name, base) values ('other', '{}')")
+    async with store_of(database) as store:
+        claims = await store.instances.claim_queued(Room(["f"], 10, 1))
+    assert [each.workflow_id for each in claims.workflows] == ["b"]
 
 
 async def test_claims_of_all_else_ask_nothing_of_a_queue_that_cannot_be_read(

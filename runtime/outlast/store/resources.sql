@@ -1,11 +1,13 @@
 -- What there is beside workflows: a query for each resource of its name, as core/resources.py declares it.
 
 -- name: queues
--- Counts stop at a thousand, and read only indexes.
+-- Counts stop at a thousand, and read only indexes. A fault stands in the row until it decides again: it is shown while there
+-- is anything to decide.
 select
   q.name, q.functions, q.base::text, q.override::text, outlast.queue_options(q.base, q.override)::text as limits,
-  q.override_by, q.override_at, q.override_why, q.paused_at, q.paused_by, q.paused_why, k.paused_keys, q.fault, q.fault_at, c.*
+  q.override_by, q.override_at, q.override_why, q.paused_at, q.paused_by, q.paused_why, k.paused_keys, f.fault, f.fault_at, c.*
 from outlast.queues q
+left join lateral (select q.fault, q.fault_at) as f on f.fault is not null and outlast.queue_busy(q, now())
 cross join lateral (
   select coalesce(json_agg(json_build_object(
     'key', p.key, 'paused_at', p.paused_at, 'paused_by', p.paused_by, 'paused_why', p.paused_why)), '[]')::text as paused_keys

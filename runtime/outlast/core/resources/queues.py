@@ -27,7 +27,9 @@ QUEUES = Resource(
         nullable("paused_why", Kind.TEXT),
         Column("paused_keys", Kind.JSON, "Keys that are paused: at most 100.", recorded=True),
         Column("functions", Kind.JSON, "Whose workflows wait here by themselves."),
-        nullable("fault", Kind.TEXT, "Why it could not decide what begins. It is asked again every 10 s."),
+        nullable(
+            "fault", Kind.TEXT, "Why it can't decide what begins, if anything waits. It is asked every 10 s."
+        ),
         nullable("fault_at", Kind.TIMESTAMP),
     ),
     filters=(Filter("paused", Kind.FLAG, "Only paused ones, or only others.", "Only paused ones."),),
