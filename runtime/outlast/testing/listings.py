@@ -89,7 +89,7 @@ def listed(
     if read is None or given.get("error_group") is not None:
         what = f"{resource.path}{'' if read is None else '?error_group='}"
         detail = f"the test kit has no {what}: `outlast serve` starts a host, which has it"
-        raise ProblemError(Problem("not_in_tests", detail, status=501))
+        raise ProblemError(Problem("not_in_tests", detail))
     rows = [row for row in read(database, given) if _passes(resource, given, row)]
     newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
     newest_first = newest_first or bool(given.get("newest"))

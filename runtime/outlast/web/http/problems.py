@@ -48,7 +48,7 @@ _CODES = {
     ),
     429: "rate_limited queue_full",
     431: "header_too_large",
-    501: "websockets_not_served",
+    501: "websockets_not_served not_in_tests",
     503: ("BOOT_ERROR overloaded shutting_down database_unavailable jwks_unavailable webhook_unavailable"),
 }
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes.split()}
