@@ -111,6 +111,14 @@ def get(host: Served, path: str) -> object:
     return answer.json()
 
 
+def broken(host: Served) -> list[str]:
+    """What `/readyz` says can't be served; the host is ready for all else."""
+    answer = host.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    names: list[str] = answer.json()["checks"]["functions"]["broken"]
+    return names
+
+
 def test_each_request_has_what_the_startup_made(start_host: Start, folder: Path) -> None:
     write(folder, lived=LIVED, simple=SIMPLE)
     (folder / "lived").mkdir()
@@ -141,6 +149,7 @@ def test_a_startup_that_fails_breaks_the_application_alone(start_host: Start, fo
         assert host.call(f"{name}/beside").json() == "beside"
     check_problem(host.call("refusing/", method="GET"), 503, "BOOT_ERROR", retryable=True)
     assert host.call("simple/x", method="GET").status_code == 200
+    assert broken(host) == ["ending", "failing", "late", "refusing"]
     said = host.process.said()
     line = FAILING[: FAILING.index("raise ValueError")].count("\n") + 1
     assert (
@@ -152,6 +161,7 @@ def test_a_startup_that_fails_breaks_the_application_alone(start_host: Start, fo
     assert "refusing can't be served: its startup failed: no licence" in said
     (host.folder / "mended").touch()
     until(lambda: host.call("failing/", method="GET").status_code == 200, "another try of its startup")
+    assert broken(host) == ["ending", "late", "refusing"]
 
 
 def test_a_reload_ends_what_is_out_of_use(start_host: Start, folder: Path) -> None:

@@ -284,6 +284,7 @@ class Project:
             visible_steps=lambda function: frozenset(),
             shares=shares,
             schema_current=self.schema_current,
+            failed_apps=list,
             version="1.2.3",
             body_bytes_max=1_000,
             scrape=nothing_measured,

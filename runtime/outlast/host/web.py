@@ -106,6 +106,7 @@ def web_floor(
             visible_steps=functions.visible_steps,
             shares=shares,
             schema_current=schema_current,
+            failed_apps=lifespans.failed,
             version=version("outlast"),
             body_bytes_max=settings.body_bytes_max,
             openapi_to=settings.openapi,

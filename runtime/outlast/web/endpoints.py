@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -43,6 +43,7 @@ def management_app(
     visible_steps: VisibleSteps,
     shares: Shares,
     schema_current: Callable[[], Awaitable[bool]],
+    failed_apps: Callable[[], Collection[str]],
     version: str,
     body_bytes_max: int,
     openapi_to: OpenTo = "caller",
@@ -55,7 +56,8 @@ def management_app(
 
     `visible_steps` says which steps of a function show their outputs to owners of its workflows. `shares`
     count a caller's waits and streams. `schema_current` says whether the database's schema is up to
-    date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
+    date, and raises Unreachable. `failed_apps` names functions whose application's startup failed.
+    `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`. Without `scrape` there are no metrics.
     `read_lines` gives what workflows have logged. Without `gate` there is no dashboard.
     `whole` gives the application of which this is a part, with functions.
@@ -66,7 +68,7 @@ def management_app(
     of_events = EventRoutes(engine, workflows, owned, shares, listings)
     of_verbs = VerbRoutes(engine, workflows, owned, listings, body_bytes_max)
     of_callbacks = CallbackRoutes(engine, workflows, functions, shares.count_request, body_bytes_max)
-    probes = Health(engine, functions, schema_current)
+    probes = Health(engine, functions, schema_current, failed_apps)
     openapi = OpenApi(functions, version, admission, openapi_to)
 
     async def home(call: Call) -> Answer:

@@ -84,6 +84,10 @@ class Lifespans:
             lifespan.users -= 1
             self._end_unused(lifespan)
 
+    def failed(self) -> set[str]:
+        """The functions whose application can't be called: its startup failed when it was last tried."""
+        return {each.function for each in self._of.values() if each.failure is not None}
+
     async def close(self) -> None:
         """End all of them, at the same time. None has a request to answer any more."""
         for lifespan in self._of.values():

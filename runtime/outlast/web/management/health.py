@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from outlast.core.ports import Unreachable
@@ -16,14 +16,22 @@ CHECK_S_MAX = 2.0
 
 
 class Health:
-    """The probes. `schema_current` says whether the schema is up to date, and raises Unreachable."""
+    """The probes. `schema_current` says whether the schema is up to date, and raises Unreachable.
+
+    `failed_apps` names functions whose application can't be called.
+    """
 
     def __init__(
-        self, engine: Engine, functions: Catalog, schema_current: Callable[[], Awaitable[bool]]
+        self,
+        engine: Engine,
+        functions: Catalog,
+        schema_current: Callable[[], Awaitable[bool]],
+        failed_apps: Callable[[], Collection[str]],
     ) -> None:
         self._engine = engine
         self._functions = functions
         self._schema_current = schema_current
+        self._failed_apps = failed_apps
         self._looking: asyncio.Task[tuple[str, str]] | None = None
 
     async def alive(self, call: Call) -> Answer:
@@ -31,9 +39,10 @@ class Health:
         return json_answer({"status": "ok"})
 
     async def ready(self, call: Call) -> Answer:
-        """200 if calls can be taken, else 503. With a broken file the status is `degraded`."""
+        """200 if calls can be taken, else 503. With a broken file or app the status is `degraded`."""
         database, schema = await self._look()
-        broken = sorted(file.name for file in self._functions.files() if file.error is not None)
+        files = {file.name for file in self._functions.files() if file.error is not None}
+        broken = sorted(files.union(self._failed_apps()))
         functions: dict[str, Any] = {"status": "degraded", "broken": broken} if broken else {"status": "ok"}
         ready = not self._engine.stopping and (database, schema) == ("ok", "ok")
         status = "stopping" if self._engine.stopping else "unavailable"
