@@ -73,6 +73,13 @@ class Case:
     bounds: Bounds = BOUNDS
 
 
+UNFIT = """
+insert into outlast.queues (name, base) values ('mail', '{"key": "to"}');
+select outlast.set_queue('mail', '{"start_within": 5, "per_key": 3}', by => 'ops');
+update outlast.queues set base = '{"key": "to", "batch": {"n": 10, "wait": 5}}' where name = 'mail'
+"""
+"""A deploy makes batches, for which calls wait longer than an operator lets them."""
+
 CASES = (
     Case("schema_newer", "insert into outlast.schema_migrations (version) values ('29990101000000')"),
     Case("index_missing", "drop index outlast.workflow_status_owned"),
@@ -155,6 +162,7 @@ CASES = (
         "insert into outlast.queue_keys (queue, key, paused_at, paused_by) values ('q', 'k', now(), 'me')",
         "delete from outlast.queue_keys",
     ),
+    Case("queue_limit_unfit", UNFIT, "select outlast.set_queue('mail', '{\"start_within\": null}')"),
     Case(
         "queue_unknown",
         "insert into outlast.workflow_status (workflow_id, function, status, queue, queue_key, rank,"
@@ -220,6 +228,17 @@ def test_what_is_found_in_the_database_is_mended_by_its_remedy(supabase_database
         assert found.sql in found.remedy
         run(case.mend or found.sql)
     until(lambda: case.kind not in ids(doctor(supabase_database, case.bounds, **kept)), case.kind)
+
+
+def test_what_no_longer_fits_what_code_says_names_who_set_it(database: str) -> None:
+    with connected(database) as run:
+        run(UNFIT)
+    found = one(doctor(database), "queue_limit_unfit")
+    assert found.what == (
+        "what ops has set for the queue mail no longer fits what code says of it: "
+        "start_within must be longer than the wait of batch, 5 s"
+    )
+    assert found.command == "queues set mail --start-within default"
 
 
 def test_a_database_without_the_schema(empty_database: str, call: Runs) -> None:
@@ -378,6 +397,7 @@ AT_WORK = (
         'insert into outlast.queues (name, base) values (\'keyed\', \'{"key": "k", "per_key": 1}\');'
         "insert into outlast.queue_keys (queue, key, paused_at) values ('keyed', 'k', now())",
     ),
+    ("queue_limit_unfit", UNFIT),
     (
         "schedule_paused",
         "insert into outlast.schedules (name, owner, function, cron, paused_at)"
@@ -473,7 +493,15 @@ def test_what_is_to_be_typed_is_quoted_for_a_shell(kind: Kind) -> None:
     chosen = "rls:ada:$(touch run)"
     found = Finding(
         kind,
-        {"example": chosen, "queue": chosen, "key": chosen, "schedule": chosen, "late_s": 1.0, "attempts": 3},
+        {
+            "example": chosen,
+            "queue": chosen,
+            "key": chosen,
+            "schedule": chosen,
+            "flag": "rate",
+            "late_s": 1.0,
+            "attempts": 3,
+        },
     )
     for typed in (found.command, *found.remedy.split("`")[1::2]):
         assert "$(" not in typed or chosen in shlex.split(typed)

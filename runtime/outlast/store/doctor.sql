@@ -123,6 +123,13 @@ select json_build_object(
       select k.queue, k.key, k.paused_by, k.paused_why from outlast.queue_keys k where k.paused_at is not null
       limit 20
     ) p),
+  'set', (
+    select coalesce(json_agg(json_build_object('queue', s.name, 'by', s.override_by, 'base', s.base, 'set', s.override)), '[]')
+    from (
+      select q.name, q.override_by, q.base, q.override from outlast.queues q
+      where json_typeof(q.override) = 'object' and json_typeof(q.base) = 'object'
+      order by q.name limit 1000
+    ) s),
   'unserved', (
     select coalesce(json_agg(distinct w.queue), '[]') from (
       select w.queue from outlast.workflow_status w

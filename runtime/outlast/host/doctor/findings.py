@@ -294,6 +294,13 @@ KINDS: tuple[Kind, ...] = (
         command="queues resume {queue} --key {key}",
     ),
     Kind(
+        "queue_limit_unfit",
+        "wrong",
+        "what {by} has set for the queue {queue} no longer fits what code says of it: {why}",
+        "take it back: `outlast {command}`",
+        command="queues set {queue} --{flag} default",
+    ),
+    Kind(
         "queue_unknown",
         "note",
         "workflows wait in the queue {queue}, which no function declares any more: it has no limits",

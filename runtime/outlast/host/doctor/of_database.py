@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outlast.core.ports import Unreachable
+from outlast.core.queues import check_option, check_together
 from outlast.host.doctor.findings import Finding, finding
 from outlast.host.settings import Settings
 from outlast.observe.redaction import redactor
@@ -189,6 +190,7 @@ def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
         why = each["why"] or "no reason given"
         kind = "queue_paused" if each["key"] is None else "queue_key_paused"
         yield finding(kind, **{**each, "by": each["by"] or "somebody", "why": why})
+    yield from _check_set(found.plans["set"])
     for queue in found.plans["unserved"]:
         yield finding("queue_unknown", queue=queue)
     for each in found.plans["schedules"]:
@@ -203,6 +205,20 @@ def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
             yield finding("schedule_paused", **values)
         elif (each["late_s"] or 0.0) > bounds.late_s:
             yield finding("schedule_late", **values)
+
+
+def _check_set(queues: list[dict[str, Any]]) -> Iterator[Finding]:
+    """What operators have set, beside what a deploy since says: `set_queue` refuses it, a deploy can't."""
+    for each in queues:
+        for option, value in each["set"].items():
+            options = {**each["base"], option: value}
+            try:
+                for name in options:
+                    check_option(name, options[name])
+                check_together(options)
+            except ValueError as error:
+                told = {"by": each["by"] or "somebody", "queue": each["queue"], "why": str(error)}
+                yield finding("queue_limit_unfit", **told, flag=option.replace("_", "-"))
 
 
 def check_age(found: Examined, retention_s: float) -> Iterator[Finding]:
