@@ -93,7 +93,7 @@ class Context:
     request: Request | None = None
     caller: Caller = NOBODY
     recovery_attempt: int = 0
-    """How often the workflow was taken over from an instance that was lost."""
+    """How often the workflow was taken over from an instance that was lost: a replay may tell more."""
     attempt: int = 1
     """In a step: which attempt of it this is."""
     max_attempts: int = 1
@@ -107,7 +107,10 @@ class Context:
     step: str | None = None
     """In a step or a transaction: its name."""
     trace_id: str | None = None
-    """Of the trace that the workflow is in, as 32 digits; None where there are no traces."""
+    """Of the trace that the workflow is in, as 32 digits; None where there are no traces.
+
+    It is for logs and steps. No body should return it or decide by it: a replay may be in another trace.
+    """
     clients: Clients | None = field(default=None, repr=False)
     """Behind `supabase` and `supabase_admin`."""
 
