@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from outlast.core.resources import RESOURCES, WORKFLOWS, Column, Filter, Kind, Resource
-from outlast.core.status import Change
 from outlast.core.verbs import VERBS, Argument, Verb
 
 NOTES = Resource(
@@ -29,13 +28,12 @@ NOTES = Resource(
 REST = Verb(
     name="rest",
     noun=WORKFLOWS,
-    secret=False,
-    change=Change.SUSPEND,
     about="Let it rest",
     done="It rests.",
     help="Let a workflow rest.",
     past="rested",
     arguments=(Argument("seconds", Kind.COUNT, "For how long.", 1, 60, required=True),),
+    answer=(Column("number", Kind.COUNT),),
 )
 BOXES = Resource(
     name="boxes",

@@ -31,13 +31,13 @@ def test_a_resource_is_listed_with_all_its_columns(host: StandIn) -> None:
 
 
 def test_a_verb_is_done_with_its_arguments(host: StandIn) -> None:
-    host.on("POST", "/workflows/v1/a%2Fb/rest", Reply(document={"workflow_id": "a/b", "status": "PENDING"}))
+    host.on("POST", "/workflows/v1/a%2Fb/rest", Reply(document={"number": 7}))
     command = verb_command(REST)
     ran = CliRunner().invoke(command, ["a/b", "5", "--url", host.url])
-    assert ran.output == "rested a/b\n"
+    assert ran.output == "rested a/b: number 7\n"
     assert json.loads(host.seen[-1].body) == {"seconds": 5}
     ran = CliRunner().invoke(command, ["a/b", "5", "--json", "--url", host.url])
-    assert json.loads(ran.output) == {"workflow_id": "a/b", "status": "PENDING"}
+    assert json.loads(ran.output) == {"number": 7}
 
 
 @pytest.mark.parametrize("arguments", [[], ["a"], ["a", "0"], ["a", "61"], ["a", "5", "6"]])

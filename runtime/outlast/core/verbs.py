@@ -1,9 +1,7 @@
 """What callers can do to one of a resource, as a table: HTTP routes, OpenAPI and the commands are made of it.
 
-A verb that changes a workflow's status has its `change` in `core.status.TRANSITIONS`, and in
-`store/workflows.sql` a statement of its name, whose parameters are `workflow_id`, `nonce`, `by` (who does it)
-and the verb's arguments. Any other is done by a function in the database (`Verb.function`), which SQL calls
-just the same.
+A verb is done by a function in the database (`Verb.function`), which SQL calls just the same. Two have code
+of their own beside it: `cancel`, which a workflow's owner may do too, and `send`.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ class Verb(NamedTuple):
     """One row of the table."""
 
     name: str
-    """Name of its command, and of its statement if it changes a status."""
+    """Name of its command. Where it changes a workflow's status, `core.status` has a change of this name."""
     noun: Resource
     """What it is done to."""
     about: str
@@ -51,8 +49,6 @@ class Verb(NamedTuple):
     """Help of the command."""
     past: str
     """What the command prints before the key of what it was done to."""
-    change: Change | None = None
-    """How it changes the workflow's status; None if it doesn't."""
     secret: bool = True
     """Whether it needs a secret key; otherwise the workflow's owner may do it, too."""
     arguments: tuple[Argument, ...] = ()
@@ -87,7 +83,7 @@ class Verb(NamedTuple):
 
     @property
     def function(self) -> str:
-        """The name of its function in the schema `outlast`, unless it changes a status.
+        """The name of its function in the schema `outlast`.
 
         That takes the key and the arguments by name, and `by`: who does it. It raises SQLSTATE 22023 for what
         it can't take, P0002 if there is no such row, 55000 if that can't be done now.
@@ -96,21 +92,14 @@ class Verb(NamedTuple):
 
     @property
     def statuses(self) -> frozenset[Status]:
-        """The statuses that a workflow may have for it; all, if its row of the table names none."""
-        of_its_name = Change.__members__.get(self.name.upper()) if self.noun is WORKFLOWS else None
-        change = self.change or of_its_name
+        """The statuses that a workflow may have for it; all, if the table has no change of its name."""
+        change = Change.__members__.get(self.name.upper()) if self.noun is WORKFLOWS else None
         return frozenset(each for each, other in TRANSITIONS if each and other is change) or frozenset(Status)
 
     def refusal(self, status: Status) -> str:
         """What a caller is told of a workflow of another status."""
         needed = " or ".join(each for each in Status if each in self.statuses)
         return f"the workflow is {status}; only one that is {needed} can be {self.past}"
-
-    @property
-    def already(self) -> frozenset[Status]:
-        """The statuses that it leads to: where one is reached already, doing it again is no error."""
-        reached = {after for (_, change), after in TRANSITIONS.items() if after and change is self.change}
-        return frozenset(reached - self.statuses)
 
 
 KEY = "idempotency_key"
@@ -124,7 +113,6 @@ KILL = "kill"
 CANCEL = Verb(
     name="cancel",
     noun=WORKFLOWS,
-    change=Change.CANCEL,
     about="Cancel a workflow; cancelling it again in the same way changes nothing",
     done="It is cancelled.",
     accepted="It is PENDING until what its sagas have done is undone.",

@@ -30,7 +30,7 @@ from outlast.core.records import (
 from outlast.core.resources import WORKFLOWS, Kind, Resource
 from outlast.core.resources.resource import Page
 from outlast.core.status import Status
-from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
+from outlast.core.verbs import KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -158,7 +158,24 @@ class PostgresWorkflows(WorkflowStore):
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
     ) -> Status | None:
-        return await self.change(CANCEL, workflow_id, {"why": why, "mode": mode}, by)
+        """See WorkflowStore. The nonce tells an earlier try whose answer was lost.
+
+        Raises NotNow where a trigger or a check of the project refuses it.
+        """
+        parameters = {
+            "workflow_id": workflow_id,
+            "nonce": secrets.randbits(63),
+            "by": by,
+            "why": why,
+            "mode": mode,
+        }
+        try:
+            rows = await rows_of(self._pool, _SQL["cancel"], parameters, f"workflow {workflow_id}")
+        # guard: refusals-of-cancels-unexplained
+        except _REFUSED as error:
+            raise NotNow(_refusal(error)) from error
+        rows = rows or await self._rows("changed", parameters)
+        return Status(rows[0]["status"]) if rows else None
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
@@ -210,24 +227,6 @@ class PostgresWorkflows(WorkflowStore):
         filters = any(parameters[each.name] is not None for each in resource.filters)
         limit_s = SEARCH_S if resource is WORKFLOWS and filters else None
         return await self._page(resource.name, parameters, limit, limit_s)
-
-    async def change(
-        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
-    ) -> Status | None:
-        """Apply a verb and return the new status. None: the workflow's status doesn't allow it.
-
-        `by` says who does it. The nonce tells an earlier try whose answer was lost. Raises Unreachable, and
-        NotNow where a trigger or a check of the project refuses it.
-        """
-        given = dict.fromkeys(each.name for each in verb.arguments) | dict(arguments)
-        parameters = {**given, "workflow_id": workflow_id, "nonce": secrets.randbits(63), "by": by}
-        try:
-            rows = await rows_of(self._pool, _SQL[verb.name], parameters, f"workflow {workflow_id}")
-        # guard: refusals-of-cancels-unexplained
-        except _REFUSED as error:
-            raise NotNow(_refusal(error)) from error
-        rows = rows or await self._rows("changed", parameters)
-        return Status(rows[0]["status"]) if rows else None
 
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str

@@ -137,7 +137,7 @@ class BulkStatements:
         row = self._db.workflows.get(workflow_id)
         if row is None:
             raise NoSuchRow
-        if row.status in CANCEL.already:
+        if row.status is Status.CANCELLED:
             return
         if row.status not in LIVE:
             raise NotNow(CANCEL.refusal(row.status))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from outlast.core.resources import WORKFLOWS, Filter, Kind, path_of
-from outlast.core.verbs import CANCEL, Argument, Verb
+from outlast.core.verbs import Argument, Verb
 from outlast.web.dashboard.asked import Asked
 from outlast.web.http.calls import Sendable
 
@@ -82,13 +82,11 @@ def of_verb(base: str, verb: Verb, key: str, given: Mapping[str, Any]) -> list[C
     words = [_word(key)] if verb.of_one else []
     words += [_word(_write_value(value)) for name, value in given.items() if by_name[name].required]
     words += [_option(by_name[name], value) for name, value in given.items() if not by_name[name].required]
-    found = [
+    return [
         Command("curl", f"curl -s -X {verb.method} {_KEY}{data} {shlex.quote(path)}"),
         Command("CLI", f"outlast {verb.noun.name} {verb.name} {' '.join(words)}".rstrip()),
+        Command("SQL", _call(verb, key, given)),
     ]
-    if verb.change is None or verb is CANCEL:
-        found.append(Command("SQL", _call(verb, key, given)))
-    return found
 
 
 def _call(verb: Verb, key: str, given: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from outlast.core.names import parse_key
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.resources import WORKFLOWS
-from outlast.core.status import Status
+from outlast.core.status import LIVE, Status
 from outlast.core.values import read_value, wanted_value
 from outlast.core.verbs import BULK, CANCEL, KILL, UNDO, VERBS, Argument, Verb
 from outlast.engine.engine import Engine
@@ -58,13 +58,13 @@ class VerbRoutes:
     def routes(self) -> Iterator[tuple[str, str, Endpoint]]:
         """Method, template and endpoint of each. `send`, which has its own, comes before these."""
         for verb in VERBS:
-            do = self._act if verb.change is None else self._change
-            yield from ((verb.method, path, partial(do, verb)) for path in verb.paths)
+            do = self._cancel if verb is CANCEL else partial(self._act, verb)
+            yield from ((verb.method, path, do) for path in verb.paths)
 
-    async def _change(self, verb: Verb, call: Call, workflow_id: str) -> Answer:
-        """Change a workflow's status. Doing it again is no error; for any other status it is 409."""
-        owner = await self._owned.owner(call, secret=verb.secret)
-        arguments = await self._arguments(verb, call)
+    async def _cancel(self, call: Call, workflow_id: str) -> Answer:
+        """Cancel a workflow, as its owner may. Again it is no error; after another end it is 409."""
+        owner = await self._owned.owner(call, secret=CANCEL.secret)
+        arguments = await self._arguments(CANCEL, call)
         if arguments.get("mode") == KILL:
             # guard: users-kill
             owner = await self._owned.owner(call, secret=True)
@@ -72,29 +72,20 @@ class VerbRoutes:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
         try:
-            status = await self._change_status(verb, workflow_id, arguments, who_called(call))
+            status = await self._engine.cancel(
+                workflow_id, who_called(call), arguments.get("why"), arguments.get("mode", UNDO)
+            )
         except NotNow as error:
             raise ProblemError(Problem("wrong_state", str(error))) from None
         if status is None:
             found = await self._owned.ownership(workflow_id, owner)
-            if found.status not in verb.already:
-                raise ProblemError(_refusal(verb, found))
+            if found.status is not Status.CANCELLED:
+                raise ProblemError(_refusal(found))
             status = found.status
         answer = document({"workflow_id": workflow_id, "status": status})
         # guard: undoing-taken-for-cancelled = 200
-        accepted = 202 if verb.accepted and status in verb.statuses else 200
+        accepted = 202 if status in LIVE else 200
         return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
-
-    async def _change_status(
-        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
-    ) -> Status | None:
-        """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
-        if verb is CANCEL:  # the engine stops a workflow that runs here at once
-            return await self._engine.cancel(
-                workflow_id, by, arguments.get("why"), arguments.get("mode", UNDO)
-            )
-        with as_unavailable():
-            return await self._workflows.change(verb, workflow_id, arguments, by)
 
     async def _act(self, verb: Verb, call: Call, key: str | None = None) -> Answer:
         """Call the verb's function in the database: what it returns, or else the row as it is then."""
@@ -164,10 +155,10 @@ class VerbRoutes:
         return await read_arguments(verb, call, self._body_bytes_max)
 
 
-def _refusal(verb: Verb, found: Ownership) -> Problem:
+def _refusal(found: Ownership) -> Problem:
     return Problem(
         "workflow_ended" if found.status.ended else "workflow_not_ended",
-        verb.refusal(found.status),
+        CANCEL.refusal(found.status),
         found.workflow_id,
         # Not `status`: RFC 9457 uses that for the answer's.
         {"workflow_status": found.status.value},

@@ -19,7 +19,7 @@ from outlast.core.resources import (
     Resource,
 )
 from outlast.core.status import Status
-from outlast.core.verbs import SEND, VERBS, Argument, Verb
+from outlast.core.verbs import CANCEL, SEND, VERBS, Argument, Verb
 from outlast.web.http.pages import PAGE_MAX
 from outlast.web.management.metrics import METRICS
 from outlast.web.management.workflows import WAIT_S_MAX
@@ -236,7 +236,7 @@ def _verb(verb: Verb, path: str) -> Item:
     if verb.of_one:
         refusals["404"] = not_found_name(verb.noun)
     answered = reference("schemas", verb.noun.schema)
-    if verb.change is not None:
+    if verb is CANCEL:
         refusals["409"], answered = "WrongStatus", reference("schemas", "Accepted")
     elif verb.answer:
         answered = _schema(verb.answer)
@@ -244,7 +244,7 @@ def _verb(verb: Verb, path: str) -> Item:
         refusals["409"] = "WrongState"
     if verb.arguments:
         refusals["422"] = "InvalidArgument"
-    headers = _OF_A_WORKFLOW if verb.change is not None else ()
+    headers = _OF_A_WORKFLOW if verb is CANCEL else ()
     answers = {"200": answer_item(verb.done, answered, *headers), **references(refusals)}
     if verb.accepted:
         answers["202"] = answer_item(verb.accepted, answered, *headers)
