@@ -24,60 +24,27 @@ DEFAULT = "default"
 _AGO = re.compile(r"\d{1,6}[smhdw]")
 
 
-class Time(click.ParamType[str]):
-    """A time: `30m` ago, or a date with or without a time."""
+class _Read(click.ParamType[Any]):
+    """What `read` makes of a text. Where it raises ValueError, `wanted` says so, with {value} or {error}."""
 
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """ISO 8601 with a zone."""
-        try:
-            if _AGO.fullmatch(value):
-                return (Clock().now() - timedelta(seconds=parse_duration(value))).isoformat()
-            return datetime.fromisoformat(value).astimezone().isoformat()
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is no time: say 30m, 2h or 7d ago, or 2026-01-31 or 2026-01-31T18:00", param, ctx
-            )
-
-
-class Duration(click.ParamType[float]):
-    """A number of seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `7d`."""
-
-    name = "duration"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        try:
-            return parse_duration(value)
-        except ValueError:
-            self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
-
-
-class RateOf(click.ParamType[Any]):
-    """How many in a time: `100/60s`, `5/1m`."""
-
-    name = "rate"
+    def __init__(self, name: str, read: Callable[[Any], Any], wanted: str) -> None:
+        self.name = name
+        self._read = read
+        self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As HTTP takes it."""
         try:
-            return parse_rate(value)
-        except ValueError:
-            self.fail(f"{value!r} is no rate: say 100/60s, 5/1m or 1000/1h", param, ctx)
+            return self._read(value)
+        except (ValueError, OverflowError) as error:
+            self.fail(self._wanted.format(value=repr(value), error=error), param, ctx)
 
 
-class Json(click.ParamType[Any]):
-    """JSON."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """What it reads as."""
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            self.fail(f"this is not JSON: {error}", param, ctx)
+def _read_time(text: str) -> str:
+    """ISO 8601 with a zone: of `30m` ago, or of a date with or without a time. Raises ValueError."""
+    if _AGO.fullmatch(text):
+        return (Clock().now() - timedelta(seconds=parse_duration(text))).isoformat()
+    return datetime.fromisoformat(text).astimezone().isoformat()
 
 
 class _Checked(click.ParamType[Any]):
@@ -100,15 +67,22 @@ class _Checked(click.ParamType[Any]):
         return found
 
 
+_JSON = _Read("json", json.loads, "this is not JSON: {error}")
 _TYPES: dict[Kind, click.ParamType[Any]] = {
     Kind.COUNT: click.INT,
     Kind.INTEGER: click.INT,
     Kind.NUMBER: click.FLOAT,
-    Kind.DURATION: Duration(),
-    Kind.RATE: RateOf(),
-    Kind.TIMESTAMP: Time(),
-    Kind.OBJECT: Json(),
-    Kind.JSON: Json(),
+    Kind.DURATION: _Read(
+        "duration", parse_duration, "{value} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d"
+    ),
+    Kind.RATE: _Read("rate", parse_rate, "{value} is no rate: say 100/60s, 5/1m or 1000/1h"),
+    Kind.TIMESTAMP: _Read(
+        "time",
+        _read_time,
+        "{value} is no time: say 30m, 2h or 7d ago, or 2026-01-31 or 2026-01-31T18:00",
+    ),
+    Kind.OBJECT: _JSON,
+    Kind.JSON: _JSON,
 }
 
 
