@@ -43,7 +43,7 @@ class Bulks:
         """So many blocks, or all there are."""
         for _ in range(blocks):
             self.hurry()
-            if (await self.store.bulks.run()).bulk_id is None:
+            if (await self.store.workflows.run_bulk()).bulk_id is None:
                 return
 
     async def stands(self, bulk_id: str) -> dict[str, Any]:
@@ -109,7 +109,7 @@ async def test_each_once_in_the_order_of_their_beginning(bulks: Bulks) -> None:
     counts = {"verb": "cancel", "total": 10, "done": 8, "refused": 2, "failed": 0}
     assert (json.loads(row["output"]), row["function"]) == (counts, "outlast.bulk")
     assert [await bulks.status(each) for each in ("w2", "w3", "other")] == ["CANCELLED", "SUCCESS", "PENDING"]
-    assert (await bulks.store.bulks.run()).next_s is None
+    assert (await bulks.store.workflows.run_bulk()).next_s is None
 
 
 async def test_in_blocks_each_is_done_once(bulks: Bulks) -> None:

@@ -434,7 +434,7 @@ async def bulk_of(both: Both, verb: str, prefix: str) -> str:
 async def run_bulks(both: Both) -> None:
     """Until there is nothing to do for a while."""
     async with asyncio.timeout(10):
-        while (ran := await both.a.bulks.run()).next_s is not None and ran.next_s < 1.0:
+        while (ran := await both.a.workflows.run_bulk()).next_s is not None and ran.next_s < 1.0:
             await asyncio.sleep(ran.next_s)
 
 

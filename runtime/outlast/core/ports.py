@@ -276,6 +276,9 @@ class WorkflowStore(Protocol):
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
 
+    async def run_bulk(self) -> BulkRan:
+        """Do a block of a bulk that is due, in one commit. Raises Unreachable: the same may be done again."""
+
 
 class MessageStore(Protocol):
     """Messages to workflows. All methods raise Unreachable."""
@@ -427,13 +430,6 @@ class MapStore(Protocol):
 
     def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
         """As `failed`, and it blocks as `ends` does."""
-
-
-class BulkStore(Protocol):
-    """Bulks: verbs that are done to many workflows. All methods raise Unreachable."""
-
-    async def run(self) -> BulkRan:
-        """Do a block of one that is due, in one commit. Raises Unreachable: the same may be done again."""
 
 
 class MessageQueueStore(Protocol):
@@ -592,10 +588,6 @@ class Store(Protocol):
     @property
     def maps(self) -> MapStore:
         """Maps."""
-
-    @property
-    def bulks(self) -> BulkStore:
-        """Bulks."""
 
     @property
     def schedules(self) -> ScheduleStore:

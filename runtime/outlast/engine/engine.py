@@ -190,7 +190,7 @@ class Engine:
             LOOK_TICKS * options.tick_s,
         )
         self._bulks = BulkRunner(
-            store.bulks,
+            store.workflows,
             self._ticked,
             lambda: not self.entrance.stopping,
             observe,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from outlast.store.bulks import PostgresBulks
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.holds import PostgresHolds
 from outlast.store.instances import PostgresInstances, RecoveryLimits
@@ -52,7 +51,6 @@ class PostgresStore:
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id)
         self.measures = PostgresMeasures(self._pool)
-        self.bulks = PostgresBulks(self._pool)
         self.retention = PostgresRetention(self._pool)
         self.sessions = PostgresSessions(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)

@@ -11,12 +11,14 @@ from psycopg import DataError, Error, errors
 from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
+from outlast.core import faults
 from outlast.core.budget import weigh
 from outlast.core.callbacks import Link, message_key
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, WorkflowStore
 from outlast.core.records import (
     RECORD_BYTES,
+    BulkRan,
     Concerned,
     EventQuery,
     EventsFound,
@@ -264,6 +266,12 @@ class PostgresWorkflows(WorkflowStore):
         except _REFUSED as error:
             raise NotNow(_refusal(error)) from error
         return row if verb.complete is None else verb.complete(row)
+
+    async def run_bulk(self) -> BulkRan:
+        (row,) = await rows_of(self._pool, _SQL["run_bulk"], {})
+        if row["ran"] is not None:
+            faults.reach("bulk.after_commit")
+        return BulkRan(row["ran"], row["next_s"])
 
     async def callback(self, link: Link) -> dict[str, Any] | None:
         """A callback: `function`, `live`, `output` of what is recorded there (JSON), how often it was `used`.

@@ -246,3 +246,6 @@ from outlast.workflow_status
 where workflow_id = %(workflow_id)s
   -- guard: strangers-cancel-taken
   and nonce = %(nonce)s
+
+-- name: run_bulk
+select ran, next_s from outlast.run_bulk()

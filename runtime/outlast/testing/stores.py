@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from outlast.core.budget import weigh
 from outlast.core.claims import ClaimedWorkflow, Claims, LostInstance, QueueClaims
 from outlast.core.ports import (
-    BulkStore,
     Fence,
     HoldStore,
     InstanceStore,
@@ -31,7 +30,6 @@ from outlast.core.records import RECORD_BYTES, Delivered, StepRecord
 from outlast.store.refusals import Refusals
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
-from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.holds import HoldStatements
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
@@ -123,7 +121,6 @@ class MemoryStore:
         maps = MapStatements(database, instance_id)
         self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
-        self.bulks: BulkStore = Linked(link, BulkStatements(database))
         self.retention: RetentionStore = Linked(link, RetentionStatements(database))
         self.message_queues: MessageQueueStore = Linked(link, MessageQueueStatements(database, instance_id))
 

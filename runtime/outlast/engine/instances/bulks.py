@@ -11,7 +11,7 @@ from collections.abc import Callable
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer
-from outlast.core.ports import BulkStore
+from outlast.core.ports import WorkflowStore
 
 LOOKS_APART_S = 0.5
 """Told of work again and again, it looks no more often: that is mostly not about bulks."""
@@ -22,7 +22,7 @@ class BulkRunner:
 
     def __init__(
         self,
-        store: BulkStore,
+        workflows: WorkflowStore,
         changed: Callable[[], None],
         may_run: Callable[[], bool],
         observe: Observer,
@@ -32,7 +32,7 @@ class BulkRunner:
 
         `look_s`: so soon is seen what others have begun, where nobody tells of it.
         """
-        self._store = store
+        self._workflows = workflows
         self._changed = changed
         self._may_run = may_run
         self._look_s = look_s
@@ -47,7 +47,7 @@ class BulkRunner:
         if not self._may_run():
             return self._look_s
         self._looked_at = monotonic()
-        ran = await self._store.run()
+        ran = await self._workflows.run_bulk()
         if ran.bulk_id is not None:
             self._changed()
         look_s = self._look_s * random.uniform(0.8, 1.0)

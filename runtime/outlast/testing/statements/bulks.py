@@ -1,4 +1,4 @@
-"""`bulks.sql` in memory, and what begins a bulk: verbs that are done to many workflows."""
+"""Bulks in memory: verbs that are done to many workflows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERBS = {each.name: each for each in VERBS if each.noun is WORKFLOWS and each.o
 
 
 class BulkStatements:
-    """See core.ports.BulkStore, and `outlast.bulk`."""
+    """`outlast.bulk`, and `outlast.run_bulk`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -60,7 +60,7 @@ class BulkStatements:
         return {"workflow_id": bulk_id, "count": len(found), "samples": None}
 
     def run(self) -> BulkRan:
-        """`run`."""
+        """`outlast.run_bulk`."""
         due = [
             each for each in self._db.bulks.items() if not each[1].over and each[1].next_at <= self._db.now()
         ]

@@ -9,7 +9,7 @@ from typing import Any
 from outlast.core.callbacks import Link, message_key
 from outlast.core.kinds import CALLBACK
 from outlast.core.ports import BadData, NotNow, Unacceptable
-from outlast.core.records import Concerned, Ownership
+from outlast.core.records import BulkRan, Concerned, Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.resources.resource import Page
 from outlast.core.status import LIVE, Status
@@ -92,6 +92,10 @@ class PageStatements(WorkflowStatements):
             name = arguments["name"] if key is None else key
             self._db.note_act(verb.noun.one, name, verb.name, by, arguments.get("why"))
         return done
+
+    def run_bulk(self) -> BulkRan:
+        """`run_bulk`."""
+        return BulkStatements(self._db).run()
 
     def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """`steps_after`."""
