@@ -289,6 +289,11 @@ class Execution:
     def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
         self.unwinding.discard(task)
         call.task = None  # its traceback refers back to the call
+        if task.cancelled():
+            # Python 3.14's asyncio.wait refers to the task: its error is taken from it, or neither were freed.
+            # guard: what-was-cancelled-is-kept
+            with suppress(asyncio.CancelledError):
+                task.exception()
         if call.limit is not None:
             self._leave_limit(call)
 
