@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 BIN := .venv/bin
 # Compiled files are kept whatever the environment says: each test process and each host would compile anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -160,6 +160,14 @@ async def endless(text: str) -> str:
     return text
 
 
+@step
+async def knows_its_task(text: str) -> str:
+    """As asyncio.wait does on Python 3.14: its frame, which its end refers to, refers to its task."""
+    task = asyncio.current_task()
+    await asyncio.sleep(60)
+    return f"{text} {task}"
+
+
 @workflow
 async def late_leaf(text: str) -> str:
     await sleep(FAR_S)
@@ -203,6 +211,12 @@ async def of_waits_for_maps(text: str) -> int:
 
 async def of_late_attempts(text: str) -> str:
     return await late(text)
+
+
+async def of_steps_given_up(text: str) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await knows_its_task(text)
 
 
 async def of_failed_steps(text: str) -> str:
@@ -250,8 +264,8 @@ async def of_sagas_that_end_early(text: str) -> None:
 BODIES: list[Callable[..., Any]] = [
     of_steps, of_transactions, of_branches, of_timeouts, of_children, of_many, of_events, of_failures,
     of_sagas, of_callbacks, of_reading, of_long_sleeps, of_long_sleeps_in_a_thread, of_sleepers,
-    of_waits_for_messages, of_waits_for_children, of_waits_for_maps, of_late_attempts, of_failed_steps,
-    of_failed_steps_in_threads, of_failed_bodies, of_sagas_that_undo,
+    of_waits_for_messages, of_waits_for_children, of_waits_for_maps, of_late_attempts, of_steps_given_up,
+    of_failed_steps, of_failed_steps_in_threads, of_failed_bodies, of_sagas_that_undo,
 ]  # fmt: skip
 
 ENDLESS: list[Callable[..., Any]] = [

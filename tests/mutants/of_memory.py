@@ -85,4 +85,9 @@ MUTANTS = (
         "What has failed is freed at once, with all that its body held",
         "engine/test_freed.py::test_nothing_is_left_for_the_collector[of_sagas_that_undo]",
     ),
+    Mutant(
+        "what-was-cancelled-is-kept",
+        "A step that was given up is freed at once, whatever it referred to",
+        "engine/test_freed.py::test_nothing_is_left_for_the_collector[of_steps_given_up]",
+    ),
 )
