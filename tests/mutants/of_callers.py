@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "wrong-keys-taken-for-none",
+        "Whoever presents a key of another project is told so",
+        "http/test_auth.py::test_ways_in",
+    ),
+    Mutant(
         "token-unsigned",
         "A token is signed by a key of the project",
         "http/test_auth.py::test_bad_tokens_are_refused",

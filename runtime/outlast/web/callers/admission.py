@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
@@ -210,7 +210,8 @@ async def _admit_by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> A
             return admitted
     wanted = " or ".join(map(str, modes))
     if presented.credentials.token is None and presented.by_key() is None:
-        raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {wanted} is needed")
+        kinds = {mode.kind for mode in modes}
+        raise _refusal_of(presented.credentials, kinds, f": {wanted} is needed")
     raise refusal("INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed")
 
 
@@ -249,8 +250,17 @@ def _malformed_token() -> ProblemError:
     return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
 
 
-def _refusal_of(credentials: Credentials) -> ProblemError:
-    """The refusal for credentials that open nothing."""
-    if any(not key.startswith("sb_publishable_") for key in credentials.keys):
-        return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")
-    return refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header")
+def _refusal_of(
+    credentials: Credentials, kinds: Collection[str] = ("secret",), wanted: str = ""
+) -> ProblemError:
+    """The refusal for credentials that open nothing. A key counts where keys of such `kinds` would do."""
+    # Clients send a publishable key with every call: where none is asked for it is no attempt.
+    # guard: wrong-keys-taken-for-none = ()
+    wrong = [
+        key
+        for key in credentials.keys
+        if "publishable" in kinds or ("secret" in kinds and not key.startswith("sb_publishable_"))
+    ]
+    if wrong:
+        return refusal("UNAUTHORIZED_INVALID_API_KEY", f"The key is none of this project's{wanted}")
+    return refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header{wanted}")
