@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, migrations, migrations_folder, versions
@@ -48,6 +48,21 @@ async def test_a_migration_of_a_project_beside_ours_is_not_ours(
     monkeypatch.setattr("outlast.store.migrations.migrations_folder", lambda: tmp_path)
     assert [each.version for each in await migrate(at(empty_database))] == ours
     assert rows(empty_database, "select to_regclass('theirs')") == [(None,)]
+
+
+@pytest.mark.parametrize("sessions", [True, False])
+async def test_a_migration_may_take_long_whatever_the_database_is_set_to(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sessions: bool
+) -> None:
+    (first, *_) = migrations()
+    long = first.text().replace("create schema", "select pg_sleep(0.6); create schema", 1)
+    (tmp_path / first.path.name).write_text(long)
+    monkeypatch.setattr("outlast.store.migrations.migrations_folder", lambda: tmp_path)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        name = Identifier(connection.info.dbname)
+        connection.execute(SQL("alter database {} set statement_timeout = '500ms'").format(name))
+    applied = await migrate(Database.at(empty_database, "tests", sessions))
+    assert [each.version for each in applied] == [first.version]
 
 
 async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:

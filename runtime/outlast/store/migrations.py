@@ -16,7 +16,8 @@ _BOOKED = "\ninsert into outlast.schema_migrations (version) values ('{}') on co
 """How a migration of Outlast's own enters itself in the books. None of a project's does."""
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-_WAIT = SQL("set local lock_timeout to default")
+# Whatever a database or a role is set to: the index of a large table takes long. Not every session is set so.
+_WAIT = SQL("set local lock_timeout to default; set local statement_timeout to 0")
 # Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _FOUND = SQL(
     "select row_security_active(c.oid), current_user from pg_class c "
