@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.sql import SQL
 
+from outlast.store.migrations import migrations
 from tests.crash.test_rolling import RIGHT, WRONG
 from tests.hosts import SECRET, Hosts, ask, until
 
@@ -86,3 +89,36 @@ def test_what_bodies_print_is_no_part_of_the_answer(tmp_path: Path) -> None:
     assert "a body" in answer.stderr
     told = run(tmp_path, "", "check", "--replay", "--from", "histories.jsonl")
     assert "1 ended workflows of gone were passed by" in told.stderr
+
+
+OPEN = """
+    insert into outlast.workflow_status (workflow_id, function, status, epoch, input)
+    select 'order:' || n, 'order', 'PENDING', 1, '{"number": 1}' from unnest(array['a', 'b']) as n;
+    insert into outlast.operation_outputs (
+      workflow_id, step_id, name, kind, output, attempts, started_at, completed_at, completion_order)
+    values ('order:a', '1', 'charge', 'step', '"charged 1"', 1, now(), now(), 1)
+"""
+
+
+def test_code_is_replayed_before_the_schema_of_its_outlast_is_there(
+    empty_database: str, tmp_path: Path
+) -> None:
+    """As before a deploy of a newer version: whoever has the older one still serves."""
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        for migration in migrations():
+            if migration.version < "20261128230000":
+                connection.execute(SQL(migration.text()))
+        connection.execute(SQL(OPEN))
+    for name, code in (("right", RIGHT), ("wrong", WRONG)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "order.py").write_text(code)
+    fits = run(tmp_path, empty_database, "check", "--replay", "--functions", "right")
+    assert (fits.returncode, fits.stdout) == (0, "2 histories, 0 diverge\n"), fits
+    differs = run(tmp_path, empty_database, "check", "--replay", "--functions", "wrong")
+    assert (differs.returncode, "2 histories, 1 diverge" in differs.stdout) == (1, True), differs
+    exported = run(tmp_path, empty_database, "workflows", "export")
+    assert len(exported.stdout.splitlines()) == 2, exported
+    for more in ([], ["--dry-run"]):
+        pruned = run(tmp_path, empty_database, "db", "prune", *more)
+        assert pruned.returncode == 1
+        assert "the first is 20261128230000_queues.sql: run `outlast db migrate`" in pruned.stderr

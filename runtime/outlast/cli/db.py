@@ -114,6 +114,7 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
     settings = read_settings(env_file=env_file)
     keep_s = settings.retention_s if days is None else days * 86_400
     with open_database(settings) as database:
+        _refuse_older(database)
         if not dry_run:
             removed = asyncio.run(upkeep.prune(database, keep_s))
             text = f"removed {removed} ended workflow{'' if removed == 1 else 's'}"
@@ -170,6 +171,21 @@ def open_database(settings: Settings) -> Iterator[Database]:
     except ValueError as error:
         raise CommandFailed("bad_setting", f"SUPABASE_DB_URL: {error}") from None
     yield database
+
+
+def _refuse_older(database: Database) -> None:
+    """Raise CommandFailed where the schema lacks what this version of Outlast asks for."""
+    import asyncio
+
+    from outlast.store.migrations import versions
+
+    pending, _ = asyncio.run(versions(database))
+    if pending:
+        raise CommandFailed(
+            "migrations_pending",
+            f"the database lacks {len(pending)} migrations, the first is {pending[0].path.name}: run "
+            "`outlast db migrate`",
+        )
 
 
 def _copy(folder: Path, as_json: bool) -> None:
