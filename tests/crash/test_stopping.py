@@ -74,6 +74,15 @@ def test_the_second_signal_ends_a_blocked_host(start: Start, function: str, numb
     assert freed(target, function, body).json() == "freed"
 
 
+def test_the_second_signal_ends_a_host_that_can_begin_no_thread(start: Start) -> None:
+    """Then nothing is said."""
+    target = start()
+    block(target.host, "fills_memory_until_freed", {})
+    stop_twice(target.host, signal.SIGTERM)
+    assert target.host.ended() == 128 + signal.SIGTERM
+    assert freed(target, "fills_memory_until_freed", {}).json() == "freed"
+
+
 def test_the_second_signal_ends_blocked_workers(start: Start) -> None:
     target = start("--workers", "2")
     block(target.host, "sleeps_until_freed", {})

@@ -46,14 +46,16 @@ def leave(status: int) -> None:
 def leave_now(number: int) -> None:
     """End the process for a second signal: what it ran is recovered, as after any crash.
 
-    In a signal handler: a lock of the log or of `threading`, which the interrupted code may hold, or a full
-    pipe behind the log must not keep the process.
+    In a signal handler: a lock of the log or of `threading`, which the interrupted code may hold, a full pipe
+    behind the log, or that no thread can begin must not keep the process.
     """
-    said = _thread.allocate_lock()
-    said.acquire()
-    _thread.start_new_thread(_tell_of_signal, (number, said))
-    said.acquire(timeout=TELL_S_MAX)
-    _really_exit(128 + number)
+    try:
+        said = _thread.allocate_lock()
+        said.acquire()
+        _thread.start_new_thread(_tell_of_signal, (number, said))
+        said.acquire(timeout=TELL_S_MAX)
+    finally:
+        _really_exit(128 + number)
 
 
 def _tell_of_signal(number: int, said: _thread.LockType) -> None:

@@ -1,6 +1,7 @@
 """Functions that keep the event loop to themselves."""
 
 import os
+import resource
 import time
 import urllib.request
 from pathlib import Path
@@ -51,6 +52,20 @@ def _is_freed() -> bool:
 @workflow
 async def sleeps_until_freed() -> str:
     if not _is_freed():
+        time.sleep(60)  # noqa: ASYNC251
+    return "freed"
+
+
+def _take_no_more_memory() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
+
+
+@workflow
+async def fills_memory_until_freed() -> str:
+    """No thread can begin any more."""
+    if not _is_freed():
+        _take_no_more_memory()
         time.sleep(60)  # noqa: ASYNC251
     return "freed"
 
