@@ -10,9 +10,10 @@ import json
 from collections import Counter, defaultdict
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 from outlast import (
     Batch,
@@ -801,6 +802,27 @@ async def test_an_input_that_is_none_fails_alone(database: str, bad: list[str]) 
             assert json.loads((await state_of(bench, each)).error or "")["code"] == "invalid_input"
         assert await all_of(bench, ids[len(bad) :]) == ["c!"][: 3 - len(bad)]
     assert batches.got == [["c"]][: 3 - len(bad)]
+
+
+def look_up(name: str) -> str:
+    if name == "unknown":
+        raise LookupError(name)
+    return name
+
+
+@workflow(queue=Queue("looked", batch=Batch(2, 60.0)))
+async def looked_up(names: list[Annotated[str, AfterValidator(look_up)]]) -> list[str]:
+    return names
+
+
+async def test_an_input_whose_validator_fails_otherwise_fails_alone(database: str) -> None:
+    async with bench_on(database, looked_up) as bench:
+        news = [bench.new(looked_up.definition, ("known",)) for _ in range(2)]
+        news[0] = news[0]._replace(input='"unknown"')
+        ids = [(await enter(bench, looked_up, new))[0] for new in news]
+        with pytest.raises(WorkflowError, match="LookupError"):
+            await bench.result(ids[0])
+        assert await bench.result(ids[1]) == "known"
 
 
 async def test_a_batch_is_nobodys_and_the_same_call_is_the_same_member(database: str) -> None:

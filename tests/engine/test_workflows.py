@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from outlast import (
     Request,
@@ -259,6 +259,33 @@ async def test_a_recorded_output_that_no_longer_fits_stops_the_workflow(database
         hold = await bench.held(workflow_id)
         assert hold["reason"] == "output_mismatch"
         assert "no longer fits its annotation" in hold["message"]
+
+
+wrong: dict[str, Exception] = {}
+
+
+def check(value: int) -> int:
+    if wrong:
+        raise wrong["now"]
+    return value
+
+
+@workflow
+async def checked(value: Annotated[int, AfterValidator(check)]) -> list[Any]:
+    return [await say("a"), await held()]
+
+
+@pytest.mark.parametrize("error", [LookupError("no such customer"), ValueError("none")], ids=repr)
+async def test_a_recorded_input_that_no_longer_fits_stops_the_workflow(
+    database: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever says so: pydantic lets pass what a validator raises that is no ValueError."""
+    workflow_id = await crash_when_held(database, checked, args=(1,))
+    monkeypatch.setitem(wrong, "now", error)
+    async with engine_on(database, checked) as bench:
+        hold = await bench.held(workflow_id)
+        assert hold["reason"] == "input_mismatch"
+        assert "the recorded input no longer fits" in hold["message"]
 
 
 # --- children ---------------------------------------------------------------------------------------------

@@ -38,6 +38,11 @@ MUTANTS = (
         "engine/queue_cases.py::test_an_input_that_is_none_fails_alone",
     ),
     Mutant(
+        "one-validator-fails-a-batch",
+        "An input whose validator raises anything fails alone",
+        "engine/queue_cases.py::test_an_input_whose_validator_fails_otherwise_fails_alone",
+    ),
+    Mutant(
         "members-end-later",
         "Members end in the commit of their batch",
         POSTGRES + "test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_is_refused",

@@ -31,6 +31,12 @@ MUTANTS = (
         "engine/test_foreign_errors.py::test_a_class_that_refuses_all_is_caught_as_what_a_transaction_raised",
     ),
     Mutant(
+        "inputs-that-cant-be-read-fail",
+        "A recorded input that a validator of other code refuses in any way holds its workflow",
+        "engine/test_workflows.py::test_a_recorded_input_that_no_longer_fits_stops_the_workflow["
+        "LookupError('no such customer')]",
+    ),
+    Mutant(
         "names-not-compared",
         "Replay that meets another step than the recorded one stops",
         "unit/test_replay.py::test_another_name_diverges_and_both_are_told",

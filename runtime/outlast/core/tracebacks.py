@@ -31,6 +31,11 @@ def format_traceback(error: BaseException) -> str:
         return f"{type(error).__qualname__}: {text_of(error)}\n"
 
 
+def described(error: BaseException) -> str:
+    """Its class and its text."""
+    return f"{type(error).__name__}: {text_of(error)}"
+
+
 def text_of(error: BaseException, instead: str = "") -> str:
     """Its text; `instead` where it has none."""
     try:

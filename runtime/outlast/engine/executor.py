@@ -39,7 +39,7 @@ from outlast.core.stops import (
     TimedOut,
     stop_document,
 )
-from outlast.core.tracebacks import text_of
+from outlast.core.tracebacks import described
 from outlast.core.tracing import stay_of
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
@@ -261,8 +261,8 @@ class Executor:
             try:
                 return self._end_of(execution, claimed, error)
             except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
-                told = f"{type(refusal).__name__}: {text_of(refusal)}"
-                return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {told}"))
+                told = f"a {type(error).__name__} can't be recorded: {described(refusal)}"
+                return failure(RuntimeError(told))
             finally:
                 # guard: what-failed-is-kept
                 forget_traceback(error)
@@ -276,8 +276,6 @@ class Executor:
             stopped = error
         if stopped is None or stopped is execution.undoing:
             stopped, error = _undone(execution, error)
-        if isinstance(error, InputRefused) and claimed.history.records:
-            stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
         if stopped is not None:
             return self._end_stopped(execution, stopped)
         return failure(error, execution.last_timed)
@@ -289,7 +287,16 @@ class Executor:
         inputs = execution.definition.inputs
         enter_environment(execution.definition.environment)
         if arguments is None:
-            arguments, execution.refused = _bind(claimed, execution.definition)
+            try:
+                arguments, execution.refused = _bind(claimed, execution.definition)
+            except Exception as error:  # a validator of the user's may raise anything
+                # guard: inputs-that-cant-be-read-fail = isinstance(error, InputRefused)
+                if claimed.history.records:
+                    why = str(error) if isinstance(error, InputRefused) else described(error)
+                    raise Diverged(
+                        f"the recorded input no longer fits: {why}", reason=INPUT_MISMATCH
+                    ) from error
+                raise
 
         def known() -> Context:
             if execution.context is None:

@@ -138,6 +138,10 @@ class Inputs:
             except (InvalidInput, InvalidJson) as error:
                 # guard: one-input-fails-a-batch
                 refused[place] = error
+            # guard: one-validator-fails-a-batch
+            except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
+                why = f"the input can't be read: a validator raised {type(error).__name__}"
+                refused[place] = InvalidInput(why, [])
         return {self.whole: items}, refused
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.origins import mark_standing, mark_undone
 from outlast.core.stops import Stopped
 from outlast.core.storable import clean_json
-from outlast.core.tracebacks import place_of, text_of
+from outlast.core.tracebacks import described, place_of
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
 from outlast.sdk.running import Body, Line, StandingSaga, line_in_body, undo_here
@@ -473,7 +473,7 @@ def _note(name: str, document: dict[str, Any]) -> Undo:
 
 
 def _text(error: Exception) -> str:
-    told = f"{type(error).__name__}: {text_of(error)}"[:ERROR_CHARS_MAX]
+    told = described(error)[:ERROR_CHARS_MAX]
     return told.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
 
 

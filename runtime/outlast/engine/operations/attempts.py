@@ -18,7 +18,7 @@ from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
 from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
-from outlast.core.tracebacks import text_of
+from outlast.core.tracebacks import described, text_of
 from outlast.engine.execution.calls import NO_CONTEXT, Failure, PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.context import enter_attempt
@@ -172,7 +172,7 @@ class Attempts:
                 _note(error, self._earlier)
             return Failure(error)
         del self._earlier[:-TOLD_MAX]
-        wait_s, text = self._retry.wait_s(attempt), f"{type(error).__name__}: {text_of(error)}"
+        wait_s, text = self._retry.wait_s(attempt), described(error)
         execution.services.observe(
             StepRetried(
                 execution.workflow_id,

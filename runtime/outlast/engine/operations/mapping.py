@@ -30,7 +30,7 @@ from outlast.core.records import NewWorkflow, Wait
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
-from outlast.core.tracebacks import text_of
+from outlast.core.tracebacks import described
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
@@ -204,7 +204,7 @@ def _key(map_id: str, end: ItemEnd) -> str:
 
 def _describe_failure(execution: Execution, operation: Map, end: ItemEnd) -> str:
     error = execution.services.host.error_of(end, operation.workflow)
-    return f"{type(error).__name__}: {text_of(error)}"[:500]
+    return described(error)[:500]
 
 
 _ITEM = Codec(of="an item")

@@ -17,7 +17,7 @@ from typing import Any
 
 from outlast.core.observations import FunctionBroken as Broken
 from outlast.core.observations import Observer
-from outlast.core.tracebacks import text_of
+from outlast.core.tracebacks import described
 from outlast.functions.edition import blame
 from outlast.functions.errors import FunctionBroken
 from outlast.functions.routes import FunctionFile, Target
@@ -71,7 +71,7 @@ class Lifespans:
         """
         lifespan = self._of.get(id(app))
         if lifespan is None:
-            lifespan = self._begin(target.function, app, target.environment, _describe)
+            lifespan = self._begin(target.function, app, target.environment, described)
         elif lifespan.may_begin_again:
             lifespan = self._begin(lifespan.function, app, target.environment, lifespan.explain)
         lifespan.users += 1
@@ -233,7 +233,3 @@ class Lifespan:
     def _settle(self) -> None:
         self._timer.cancel()
         self.begun.set()
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {text_of(error)}"
