@@ -1352,6 +1352,7 @@ declare
   backlog_max bigint;
   exact boolean;
   since timestamptz;
+  counts_from json;
 begin
   if enqueue.queue is not null then
     select * into q from outlast.queues where queues.name = enqueue.queue;
@@ -1390,6 +1391,11 @@ begin
   end if;
   t := clock_timestamp();
   at := t + make_interval(secs => coalesce(delay_s, 0));
+  if enqueue.version is null then
+    -- What SQL starts has its timeout from whoever claims it.
+    -- guard: delays-use-up-timeouts-of-sql = counts_from := null;
+    counts_from := json_build_object('counts_from_s', extract(epoch from at)::float8);
+  end if;
 
   if o ? 'drop' then
     per := make_interval(secs => (o #>> '{drop,per}')::float8);
@@ -1490,7 +1496,8 @@ begin
               (enqueue.tick::jsonb || jsonb_build_object('previous', w.tick -> 'previous'))::json
             else enqueue.tick::json end,
           priority = coalesce(enqueue.priority, 0), attributes = enqueue.attributes::json,
-          deadline = to_timestamp(enqueue.deadline_s), timeout_s = enqueue.timeout_s, rank = null, updated_at = now(),
+          deadline = to_timestamp(enqueue.deadline_s), timeout_s = enqueue.timeout_s, born = counts_from, rank = null,
+          updated_at = now(),
           -- Never before its own delay. `at_most` ends the quiet time, and takes nothing from a delay of the calls before it.
           -- guard: debounce-without-delay = claimable_at = (
           claimable_at = greatest(at,
@@ -1551,6 +1558,9 @@ begin
   where n.workflow_id is not null
   on conflict (workflow_id) do nothing;
   outcome := case when found then 'started' else 'exists' end;
+  if outcome = 'started' and counts_from is not null and enqueue.delay_s > 0 then
+    update outlast.workflow_status w set born = counts_from where w.workflow_id = enqueue.workflow_id;
+  end if;
 end
 $$;
 

@@ -7,7 +7,7 @@ alter table outlast.workflow_status
 comment on column outlast.workflow_status.forked_from is 'Of a fork: the workflow that it was made of.';
 comment on column outlast.workflow_status.root_id is 'Of a fork: the first workflow of its line, which is no fork.';
 comment on column outlast.workflow_status.born is
-  'Of a fork with records of another: whose id its random draws follow from, and when that began. Of what was retried: when it went on. In Unix seconds.';
+  'Of a fork with records of another: whose id its random draws follow from, and when that began. Of what was retried: when it went on. Of what SQL starts with a delay: when that is over. In Unix seconds.';
 
 create index if not exists workflow_status_forks on outlast.workflow_status (forked_from) where forked_from is not null;
 create index if not exists workflow_status_line on outlast.workflow_status (root_id) where root_id is not null;
@@ -239,7 +239,7 @@ begin
       case when kept > 0 then
         (jsonb_build_object('id', w.workflow_id, 'at_s', extract(epoch from coalesce(w.started_at, w.created_at))::float8)
           -- guard: forks-go-on-since-their-source = || coalesce(w.born::jsonb, '{}'))::json end,
-          || (coalesce(w.born::jsonb, '{}') - 'goes_on_s'))::json end,
+          || (coalesce(w.born::jsonb, '{}') - array['goes_on_s', 'counts_from_s']))::json end,
       floor(random() * 9007199254740992)::bigint, now(),
       case when q.name is not null then clock_timestamp() - make_interval(secs => w.priority) end, now(), now()
     from (select) as one left join outlast.queues q on q.name = w.queue and w.queue is distinct from w.parent

@@ -31,6 +31,12 @@ async def bounded(pause_s: float = 0) -> str:
     return "in time"
 
 
+@workflow(timeout=3600)
+async def stepped() -> None:
+    await twice(await twice(1))
+    await sleep(600)
+
+
 class Order(BaseModel):
     sku: str
 
@@ -128,6 +134,49 @@ async def test_its_timeout_is_the_same_after_a_recovery(supabase_database: str) 
         "select extract(epoch from created_at)::float8 as s from outlast.workflow_status"
     )
     assert deadlines == [row["s"] + 3600] * 3
+
+
+DELAYED = "select outlast.start('bounded', %s, %s, %s, delay => %s::interval) as id"
+AS_IF_OVER = """
+update outlast.workflow_status set claimable_at = now()
+returning extract(epoch from created_at)::float8 as created_s,
+  extract(epoch from updated_at)::float8 as called_s
+"""
+
+
+@pytest.mark.parametrize("debounce", [False, True])
+async def test_its_timeout_counts_from_the_end_of_its_delay(supabase_database: str, debounce: bool) -> None:
+    """Of several calls that a debounce makes one of, from that of the last one."""
+    async with engine_on(supabase_database) as bench:
+        base = {"debounce": {"quiet": 9, "at_most": 9}} if debounce else {}
+        await bench.rows("insert into outlast.queues (name, base) values ('q', %s)", json.dumps(base))
+        text = '{"pause_s": 600}'
+        if debounce:
+            await bench.rows(DELAYED, text, "k", "q", "1 hour")
+        (row,) = await bench.rows(DELAYED, text, "k2" if debounce else "k", "q", "2 hours")
+        (times,) = await bench.rows(AS_IF_OVER)
+    for _ in range(2):
+        async with engine_on(supabase_database, bounded, moment_s=3600.0) as bench:
+            await bench.until(lambda: row["id"] in bench.live)
+            from_s = times["called_s"] if debounce else times["created_s"]
+            assert bench.live[row["id"]].deadline_s == pytest.approx(from_s + 7200 + 3600, abs=1)
+            await bench.abandon()
+
+
+async def test_a_fork_of_what_was_delayed_has_its_own_time(supabase_database: str) -> None:
+    async with engine_on(supabase_database, stepped, moment_s=3600.0) as bench:
+        (row,) = await bench.rows("select outlast.start('stepped', delay => '0.01 s') as id")
+        records = "select 1 from outlast.operation_outputs where workflow_id = %s and step_id = '2'"
+        while not await bench.rows(records, row["id"]):
+            await asyncio.sleep(0.01)
+        (fork,) = await bench.rows("select f.fork as id from outlast.fork_workflow(%s, '2') as f", row["id"])
+        await bench.until(lambda: fork["id"] in bench.live)
+        (times,) = await bench.rows(
+            "select extract(epoch from created_at)::float8 as s from outlast.workflow_status"
+            " where workflow_id = %s",
+            fork["id"],
+        )
+        assert bench.live[fork["id"]].deadline_s == pytest.approx(times["s"] + 3600, abs=0.001)
 
 
 @pytest.mark.postgres

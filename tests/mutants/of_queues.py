@@ -316,6 +316,11 @@ MUTANTS = (
         "engine/test_queues.py::test_a_delay_takes_nothing_from_a_timeout",
     ),
     Mutant(
+        "delays-use-up-timeouts-of-sql",
+        "So does one of what SQL starts",
+        "engine/test_started_by_sql.py::test_its_timeout_counts_from_the_end_of_its_delay[False]",
+    ),
+    Mutant(
         "full-queues-hold-their-parents",
         "Who starts into a full queue is told so, and waits for nobody",
         "engine/test_queues.py::test_who_starts_into_a_full_queue_is_told_so",

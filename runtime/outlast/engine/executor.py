@@ -524,7 +524,8 @@ def _all_of(stood: list[CompensationFailed]) -> CompensationFailed:
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
     """Its own timeout, where its row doesn't have that.
 
-    Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then.
+    Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then, or
+    from the end of its delay.
     That of an item counts from when it begins: it waits for others. Its row says by when its map has to end.
     """
     if definition.timeout_s is None:
@@ -541,7 +542,8 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
         or "id" in born
     )  # fmt: skip
     if by_sql and claimed.deadline_s is None and claimed.created_s is not None:
-        claimed.deadline_s = (claimed.retried_s or claimed.created_s) + definition.timeout_s
+        from_s = claimed.retried_s or born.get("counts_from_s", claimed.created_s)
+        claimed.deadline_s = from_s + definition.timeout_s
 
 
 def _bind(
