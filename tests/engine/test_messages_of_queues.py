@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from outlast import step, workflow
+from outlast.core.claims import ASIDE_MAX_S
+from outlast.core.observations import MessageSetAside
 from outlast.testing.pgmq import SupabaseQueue
+from outlast.testing.rows import RowRefused
 from tests.engine.harness import engine_on
 from tests.engine.memory import Memory
 
@@ -48,3 +51,39 @@ async def test_what_was_given_back_before_its_answer_came_is_not_run(database: s
         await bench.until(lambda: not table.messages)
         assert await bench.result("pgmq:orders:1") == 7
         assert begun == [7]
+
+
+async def test_what_is_refused_is_left_alone_ever_longer_and_told_of_once(database: str) -> None:
+    if not isinstance(database, Memory):
+        pytest.skip("half an hour, in virtual time alone")
+
+    @workflow(queue="pgmq:orders")
+    async def takes(number: int) -> int:
+        return number
+
+    table = database.database.message_queues["orders"] = SupabaseQueue()
+    database.database.refusing["pgmq:orders:1"] = RowRefused
+    pauses: list[int] = []
+    async with engine_on(database, takes) as bench:
+        queues: Any = bench.store.message_queues
+        consume_front = queues.consume_front
+
+        async def noted(*args: Any) -> Any:
+            consumed = await consume_front(*args)
+            pauses.append(round(table.messages[1].visible_at - database.database.now()))
+            return consumed
+
+        queues.consume_front = noted
+        for number in range(3):
+            table.send(f'{{"number": {number}}}', database.database.date())
+        await bench.until(lambda: len(table.messages) == 1)
+        assert await bench.result("pgmq:orders:3") == 2
+        await asyncio.sleep(1800.0)
+        assert pauses[:9] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+        assert set(pauses[9:]) == {ASIDE_MAX_S}
+        told = [each for each in bench.observations if isinstance(each, MessageSetAside)]
+        assert [(each.queue, each.message_id) for each in told] == [("orders", 1)]
+        database.database.refusing.clear()
+        await asyncio.sleep(ASIDE_MAX_S)
+        await bench.until(lambda: not table.messages)
+        assert await bench.result("pgmq:orders:1") == 0

@@ -365,4 +365,29 @@ MUTANTS = (
         "While a Supabase Queue is paused its messages stay in it",
         "queues/test_consume.py::test_what_operators_set_holds_for_a_queue_without_limits_in_code",
     ),
+    Mutant(
+        "one-message-stops-its-queue",
+        "A message that becomes no workflow is set aside, and others of its queue go on",
+        "queues/test_consume.py::test_a_message_that_a_trigger_refuses_stops_no_other[limits0]",
+    ),
+    Mutant(
+        "what-a-trigger-waits-for-stops-its-queue",
+        "A message whose trigger waits for what somebody holds is set aside, too",
+        "queues/test_consume.py::test_a_message_whose_trigger_waits_for_what_somebody_holds_stops_no_other",
+    ),
+    Mutant(
+        "one-slow-message-stops-its-queue",
+        "A message that takes too long is set aside, too",
+        "queues/test_consume.py::test_a_message_that_takes_too_long_stops_no_other",
+    ),
+    Mutant(
+        "refused-messages-asked-ever-again",
+        "A message that is refused again and again is left alone ever longer",
+        "engine/test_messages_of_queues.py::test_what_is_refused_is_left_alone_ever_longer_and_told_of_once",
+    ),
+    Mutant(
+        "memory-refused-messages-taken",
+        "What refuses to begin stays a message in the simulation",
+        "queues/test_messages_alike.py::test_both_leave_a_refused_message_as_it_is[memory]",
+    ),
 )

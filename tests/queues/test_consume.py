@@ -14,7 +14,13 @@ from outlast import Queue, context, sleep, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.claims import ClaimedWorkflow
 from outlast.core.errors import UsageError
-from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
+from outlast.core.observations import (
+    LoopFailed,
+    MessageSetAside,
+    QueueConsumed,
+    QueueRefused,
+    WorkflowStarted,
+)
 from outlast.core.ports import QueueUnusable
 from outlast.engine.instances import consuming
 from outlast.store.connections import Database
@@ -329,6 +335,117 @@ async def test_a_queue_that_is_broken_holds_up_no_other(queue_database: str) -> 
         assert not [each for each in bench.observations if isinstance(each, LoopFailed)]
 
 
+REFUSING = """
+create function outlast.picky() returns trigger language plpgsql as $$
+begin
+  if starts_with(new.input ->> 'sku', 'bad') then
+    raise exception using message = 'no ' || (new.input ->> 'sku') || ' here';
+  end if;
+  return new;
+end $$;
+create trigger picky before insert on outlast.workflow_status for each row execute function outlast.picky()
+"""
+
+
+def set_aside(bench: Bench) -> list[MessageSetAside]:
+    return [each for each in bench.observations if isinstance(each, MessageSetAside)]
+
+
+@pytest.mark.parametrize("limits", [{}, {"concurrency": 5}])
+async def test_a_message_that_a_trigger_refuses_stops_no_other(
+    queue_database: str, limits: dict[str, Any]
+) -> None:
+    @workflow(queue=Queue("pgmq:orders", **limits))
+    async def takes(sku: str) -> str:
+        return sku
+
+    async with engine_on(queue_database) as bench:
+        await bench.rows(REFUSING)
+        skus = ["bad 1", *map(str, range(30)), "bad 2", "last"]
+        sent = {each: await send(bench, json.dumps({"sku": each})) for each in skus}
+    async with engine_on(queue_database, takes) as bench:
+        for sku in skus:
+            if not sku.startswith("bad"):
+                assert await result(bench, f"pgmq:orders:{sent[sku]}") == sku
+        await bench.until(lambda: len(set_aside(bench)) == 2)
+        assert {(each.message_id, each.error) for each in set_aside(bench)} == {
+            (sent["bad 1"], "no bad 1 here"),
+            (sent["bad 2"], "no bad 2 here"),
+        }
+        assert await left(bench) == 2
+
+        async def tried_again() -> bool:
+            (row,) = await bench.rows("select min(read_ct) as n from pgmq.q_orders")
+            return row["n"] >= 2
+
+        await bench.until(tried_again)
+        assert len(set_aside(bench)) == 2  # each was told of once
+        assert not [each for each in bench.observations if isinstance(each, QueueRefused | LoopFailed)]
+        await bench.rows("drop trigger picky on outlast.workflow_status")
+        for sku in ("bad 1", "bad 2"):
+            assert await result(bench, f"pgmq:orders:{sent[sku]}") == sku
+        assert await left(bench) == 0
+        (row,) = await bench.rows("select count(*)::int as n from outlast.workflow_status")
+        assert row["n"] == len(skus)
+
+
+async def test_a_message_whose_trigger_waits_for_what_somebody_holds_stops_no_other(
+    queue_database: str,
+) -> None:
+    with psycopg.connect(queue_database) as holder:
+        holder.execute("create table stock (sku text primary key)")
+        holder.execute("insert into stock values ('held'), ('free')")
+        holder.execute(
+            """
+            create function outlast.counts() returns trigger language plpgsql as $$
+            begin
+              perform from stock where sku = new.input ->> 'sku' for update;
+              return new;
+            end $$;
+            create trigger counts before insert on outlast.workflow_status for each row
+            execute function outlast.counts()
+            """
+        )
+        holder.commit()
+        holder.execute("select from stock where sku = 'held' for update")
+        async with engine_on(queue_database, orders) as bench:
+            held = await send(bench, '{"sku": "held"}')
+            for _ in range(3):
+                free = await send(bench, '{"sku": "free"}')
+                assert (await result(bench, f"pgmq:orders:{free}"))[0] == "free"
+            assert await left(bench) == 1
+            (told,) = await bench.until(lambda: set_aside(bench))
+            assert (told.message_id, "lock" in told.remedy) == (held, True)
+            holder.rollback()
+            assert (await result(bench, f"pgmq:orders:{held}"))[0] == "held"
+            assert not [each for each in bench.observations if isinstance(each, QueueRefused)]
+
+
+async def test_a_message_that_takes_too_long_stops_no_other(
+    queue_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it is a trigger that waits for something outside."""
+    monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 0.5)
+    monkeypatch.setattr(consuming, "LONE_LOOK_LIMIT_S", 0.5)
+    async with engine_on(queue_database, orders) as bench:
+        await bench.rows(
+            """
+            create function outlast.slowly() returns trigger language plpgsql as $$
+            begin perform pg_sleep(100); return new; end $$;
+            create trigger slowly before insert on outlast.workflow_status for each row
+            when (new.input ->> 'sku' = 'slow') execute function outlast.slowly()
+            """
+        )
+        slow = await send(bench, '{"sku": "slow"}')
+        for _ in range(3):
+            good = await send(bench, '{"sku": "w"}')
+            assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
+        (told,) = await bench.until(lambda: set_aside(bench))
+        assert (told.message_id, told.error) == (slow, "it didn't answer within 0.5 s")
+        await bench.rows("drop trigger slowly on outlast.workflow_status")
+        assert (await result(bench, f"pgmq:orders:{slow}"))[0] == "slow"
+
+
 async def test_a_queue_of_two_workflows_is_consumed_by_none(queue_database: str) -> None:
     @workflow(queue="pgmq:orders")
     async def another(sku: str) -> str:
@@ -354,6 +471,11 @@ async def test_pgmq_before_1_5_has_no_headers_and_no_conditions(queue_database: 
         connection.execute(
             "create function pgmq.read(text, int, int) returns setof older language sql as"
             " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.read_newer($1, $2, $3)'"
+        )
+        connection.execute("alter function pgmq.set_vt(text, bigint, int) rename to set_vt_newer")
+        connection.execute(
+            "create function pgmq.set_vt(text, bigint, int) returns setof older language sql as"
+            " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.set_vt_newer($1, $2, $3)'"
         )
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         (claimed,) = await taken_by(store, 5)

@@ -12,12 +12,14 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg.rows import dict_row
 
+from outlast.core.claims import Consumed, SetAside
+from outlast.core.ports import MessageRefused
 from outlast.core.records import DeclaredQueue
 from outlast.core.verbs import PAUSE_QUEUE, RESUME_QUEUE, SET_QUEUE
 from outlast.store.pgmq import WAITING_MAX
 from outlast.testing.database import Database
 from outlast.testing.pgmq import QueuedMessage, SupabaseQueue
-from outlast.testing.rows import Limits
+from outlast.testing.rows import Limits, RowRefused
 from outlast.testing.stores import DirectLink, MemoryStore
 from tests.store.harness import store_of
 
@@ -159,6 +161,56 @@ async def test_both_take_the_same(queue_database: str, first: int) -> None:
                 others = OnPostgres(connection)
                 await others.forget()
                 assert await story((a, b), others, seed) == expected, seed
+
+
+NEVER = """
+create function outlast.never() returns trigger language plpgsql as $$ begin raise 'never'; end $$;
+create trigger never before insert on outlast.workflow_status for each row
+when (new.workflow_id = 'pgmq:orders:2') execute function outlast.never()
+"""
+
+
+@pytest.mark.parametrize("on", ["postgres", "memory"])
+async def test_both_leave_a_refused_message_as_it_is(request: pytest.FixtureRequest, on: str) -> None:
+    """Found by itself it is set aside; it comes again as it was."""
+    if on == "memory":
+        memory = Database(time.time, random.Random(1), Limits())  # noqa: TID251
+        memory.refusing["pgmq:orders:2"] = RowRefused
+        await leave_a_refused_one(MemoryStore(memory, DirectLink(memory), "a"), InMemory(memory))
+        return
+    url = request.getfixturevalue("queue_database")
+    async with await AsyncConnection.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        await connection.execute(NEVER.encode())
+        async with store_of(url, "a") as store:
+            await leave_a_refused_one(store, OnPostgres(connection))
+
+
+async def leave_a_refused_one(store: Any, others: Any) -> None:
+    queues = store.message_queues
+
+    async def taken(consumed: Any) -> list[str]:
+        return [each.workflow_id for each in (await consumed).workflows]
+
+    assert await queues.consume_front("orders", "f") == Consumed([], wait=False)
+    assert await queues.set_front_aside("orders", "slow", "wait") is None
+    for number in range(4):
+        await others.send(json.dumps({"n": number}), 0)
+    with pytest.raises(MessageRefused, match=r"never|stays"):
+        await queues.consume("orders", "f", 5)
+    assert await others.left() == 4
+    assert await taken(queues.consume_front("orders", "f", "v1", 60.0)) == ["pgmq:orders:1"]
+    with pytest.raises(MessageRefused):
+        await queues.consume("orders", "f", 1)
+    consumed = await queues.consume_front("orders", "f")
+    # What was undone is not counted.
+    assert (consumed.workflows, consumed.aside.message_id, consumed.aside.read_count) == ([], 2, 1)
+    assert await taken(queues.consume("orders", "f", 1)) == ["pgmq:orders:3"]
+    aside = await queues.set_front_aside("orders", "slow", "wait")
+    assert aside == SetAside(4, 1, "slow", "wait")
+    assert (await taken(queues.consume("orders", "f", 5)), await others.left()) == ([], 2)
+    await others.show_all()
+    assert (await queues.consume_front("orders", "f")).aside.read_count == 2
+    assert await taken(queues.consume("orders", "f", 5)) == ["pgmq:orders:4"]
 
 
 def test_as_many_wait_in_memory_as_on_postgres() -> None:

@@ -2,7 +2,8 @@
 
 Of the queues' rules all hold that hold of calls (queueing.py). Operators pause queues and keys, and limit
 queues that have no limits in code. Others read messages and hand them back, a backup brings messages back
-that were taken, and a queue is missing, locked, or made anew, so that its numbers begin again.
+that were taken, and a queue is missing, locked, or made anew, so that its numbers begin again. Messages are
+refused for a while, as by a trigger of the project's: they stay, and others go on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from outlast import context, sleep, step, workflow
 from outlast.core.records import DeclaredQueue
@@ -24,7 +25,8 @@ from outlast.core.verbs import PAUSE_QUEUE, RESUME_QUEUE, SET_QUEUE, Verb
 from outlast.sdk.queues import PREFIX
 from outlast.testing.database import Database
 from outlast.testing.pgmq import QueuedMessage, SupabaseQueue
-from outlast.testing.rows import Workflow
+from outlast.testing.rows import RowRefused, Workflow
+from outlast.testing.statements.pgmq import MessageQueueStatements
 from outlast.testing.statements.queue_verbs import QueueVerbs
 from tests.simulation import queueing
 from tests.simulation.network import PATIENCE_S
@@ -46,6 +48,7 @@ ACTS = (
     "anew",
 )
 ACT_S_MAX = 3.0
+REFUSED_S = (0.1, 2.0, 8.0)
 WAITING_MAX = 3
 KEYS = "abc"
 UNREAD_ROOM = 6
@@ -90,12 +93,21 @@ class Act:
     lasts_s: float
 
 
+class Refused(NamedTuple):
+    """A message that may not become a workflow: from when on, its place among those there are, how long."""
+
+    after_s: float
+    place: float
+    lasts_s: float
+
+
 @dataclass(frozen=True)
 class Drawn(queueing.Drawn):
     """What is drawn of a seed."""
 
     messages: tuple[Sending, ...] = ()
     acts: tuple[Act, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 def draw(seed: int) -> Drawn:
@@ -117,7 +129,16 @@ def draw(seed: int) -> Drawn:
         )
         for _ in range(chance.choice([0, 2, 4, 8]))
     )  # fmt: skip
-    return Drawn(plan, queues, (), messages, acts)
+    return Drawn(plan, queues, (), messages, acts, _some_refused(seed))
+
+
+def _some_refused(seed: int) -> tuple[Refused, ...]:
+    """Drawn apart: a seed's other draws are what they are without."""
+    chance = random.Random(f"refused messages of {seed}")
+    return tuple(
+        Refused(chance.uniform(0, LASTS_S / 2), chance.random(), chance.choice(REFUSED_S))
+        for _ in range(chance.choice([0, 0, 1, 3, 6]))
+    )
 
 
 def _options(chance: random.Random) -> dict[str, Any]:
@@ -166,7 +187,8 @@ class Consuming(Queueing):
         self.catalog = _Offered(takes, queues=drawn.queues)
         self._to_send = drawn.messages
         self._acts = drawn.acts
-        self.asked = len(drawn.messages) + len(drawn.acts)
+        self._to_be_refused = drawn.refused
+        self.asked = len(drawn.messages) + len(drawn.acts) + len(drawn.refused)
         self._sent: dict[int, Sent] = {}
         self._paused: Counter[tuple[str, str | None]] = Counter()
         """Queues, and keys of them, and how many operators have paused each."""
@@ -194,6 +216,8 @@ class Consuming(Queueing):
             self.world.at(each.after_s, partial(self._send, number, each))
         for act in self._acts:
             self.world.at(act.after_s, partial(self._do, act))
+        for refused in self._to_be_refused:
+            self.world.at(refused.after_s, partial(self._refuse_message, refused))
         self.world.at(0.0, self._look_for_unread)
 
     def _send(self, number: int, sending: Sending) -> None:
@@ -201,6 +225,29 @@ class Consuming(Queueing):
         self._sent[number] = Sent(sending.queue, message)
         self._see_messages()
         self.asked -= 1
+
+    def _refuse_message(self, refused: Refused) -> None:
+        statements, refusing = MessageQueueStatements(self.database, "trigger"), self.database.refusing
+        found = [
+            workflow_id
+            for each in self._sent.values()
+            if each.born is None
+            and (workflow_id := statements._named(each.queue, each.message)[0]) not in refusing
+        ]
+        if not found:
+            self.asked -= 1
+            return
+        workflow_id = found[int(refused.place * len(found))]
+        self._seen["message refused"] += 1
+        self.world.note(f"REFUSES TO BEGIN {workflow_id}")
+        refusing[workflow_id] = RowRefused
+
+        def over() -> None:
+            self.world.note(f"LETS BEGIN {workflow_id}")
+            del refusing[workflow_id]
+            self.asked -= 1
+
+        self.world.at(refused.lasts_s, over)
 
     def _do(self, act: Act) -> None:
         """Do it, and take it back after a while."""
@@ -364,6 +411,8 @@ class Consuming(Queueing):
         for workflow_id in new:
             number = json.loads(rows[workflow_id].new.input or "{}")["number"]
             sent = self._sent[number]
+            if workflow_id in self.database.refusing:
+                self.world.violation(f"{workflow_id} refuses to begin, and is there")
             if sent.born is not None:
                 self.world.violation(f"message {number} became {sent.born}, and {workflow_id} too")
             sent.born = workflow_id

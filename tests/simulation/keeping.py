@@ -48,7 +48,8 @@ class Keeping(Scenario):
 
     def _refuse(self, refusal: Refusal) -> None:
         super()._refuse(refusal)
-        for each in self.database.refusing.keys() - self.kept.keys():
+        rows = self.database.refusing.keys() & self.database.workflows.keys()
+        for each in rows - self.kept.keys():
             self.kept[each] = content_of(self.database.workflows[each])
             self._refused_at[each] = self.world.now
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from outlast.core.ports import QueueUnusable
 from outlast.engine.instances.consuming import Consumer
+from outlast.testing.database import Database
 from outlast.testing.pgmq import SupabaseQueue
 from outlast.testing.statements import queue_verbs
 from outlast.testing.statements.pgmq import MessageQueueStatements
@@ -33,7 +35,9 @@ def test_where_nothing_goes_wrong(seed: int) -> None:
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     seen = RUNS.sights(range(25))
-    assert set(ACTS) | {"timed", "again", "kill", "freeze", "cut"} <= {each for each in seen if seen[each]}
+    assert set(ACTS) | {"timed", "again", "message refused", "kill", "freeze", "cut"} <= {
+        each for each in seen if seen[each]
+    }
 
 
 def of_statements(name: str, mistake: Callable[..., Any]) -> Any:
@@ -42,6 +46,11 @@ def of_statements(name: str, mistake: Callable[..., Any]) -> Any:
 
 def loses(*_: Any, **__: Any) -> None:
     """No row is inserted."""
+
+
+async def stops(*_: Any) -> None:
+    """One that is refused stops all."""
+    raise QueueUnusable("it is not set aside", "set it aside")
 
 
 read = SupabaseQueue.read
@@ -54,6 +63,8 @@ MISTAKES: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
     "kept": (SupabaseQueue, "delete", lambda *_: None, "and in its queue"),
     "early": (SupabaseQueue, "read", lambda self, now, *more: read(self, now + 5.0, *more), "was to be seen"),
     "goes on": (queue_verbs, "_pause", lambda *_: None, "goes on, and"),
+    "stopped": (Consumer, "_take_one_by_one", stops, "and there is room"),
+    "begins": (Database, "check_writable", lambda *_: None, "refuses to begin, and is there"),
     "unread": (Consumer, "_is_due", lambda *_: False, "and there is room"),
 }
 

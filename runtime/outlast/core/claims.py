@@ -77,6 +77,23 @@ class ClaimedWorkflow:
     """
 
 
+ASIDE_MAX_S = 300
+"""So long a message that is refused again and again is left alone. The first time it is a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A message of a Supabase Queue that became no workflow. It is in its queue, where nobody sees it yet."""
+
+    message_id: int
+    read_count: int
+    """How often it was read, this time included."""
+    error: str
+    remedy: str
+    held: bool = False
+    """Whether it needs what somebody holds. Others have waited for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Consumed:
     """What messages of a Supabase Queue became."""
@@ -84,6 +101,13 @@ class Consumed:
     workflows: list[ClaimedWorkflow]
     wait: bool
     """Whether they wait for their turn in the queue: this instance hasn't claimed them."""
+    aside: SetAside | None = None
+
+
+def aside_s(read_count: int) -> int:
+    """How long a message is set aside. It counts itself how often it was read, whoever reads it."""
+    # guard: refused-messages-asked-ever-again = 1
+    return min(ASIDE_MAX_S, 1 << min(read_count - 1, 10))
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,15 @@ class QueueRefused(Observation):
     remedy: str
 
 
+class MessageSetAside(Observation):
+    """A message becomes no workflow, for `error`. It stays in its queue, and is tried again; others go on."""
+
+    queue: str
+    message_id: int
+    error: str
+    remedy: str
+
+
 class QueueUndecided(Observation):
     """What of a queue begins can't be decided now. It is asked again; other queues go on."""
 

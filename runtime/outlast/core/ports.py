@@ -9,7 +9,15 @@ from typing import Any, Protocol
 
 from outlast.core.callbacks import Link
 from outlast.core.callers import Caller
-from outlast.core.claims import ClaimedWorkflow, Claims, Consumed, LostInstance, QueueClaims, Room
+from outlast.core.claims import (
+    ClaimedWorkflow,
+    Claims,
+    Consumed,
+    LostInstance,
+    QueueClaims,
+    Room,
+    SetAside,
+)
 from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
@@ -94,6 +102,10 @@ class QueueUnusable(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class MessageRefused(QueueUnusable):
+    """The database doesn't let messages become workflows, or one of them: nothing was taken."""
 
 
 class JournalStore(Protocol):
@@ -448,9 +460,17 @@ class MessageQueueStore(Protocol):
         `version` is of the function's file; `timeout_s` counts from now. Where the queue has limits they
         wait for their turn in it; else this instance has claimed them. None is taken while it is paused.
 
-        Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
-        and QueueUnusable.
+        Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it),
+        MessageRefused and QueueUnusable.
         """
+
+    async def consume_front(
+        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+    ) -> Consumed:
+        """As `consume`, of the one in front. If it is refused it is set aside, in the same commit."""
+
+    async def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
+        """Set the message in front aside, if there is one, for this reason. Raises as `consume`."""
 
 
 class ScheduleStore(Protocol):

@@ -44,6 +44,11 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "queue %(queue)s can't decide what begins, and is asked again: %(error)s",
     ),
     facts.QueueRefused: (ERROR, "queue pgmq:%(queue)s is not consumed: %(error)s; remedy: %(remedy)s"),
+    facts.MessageSetAside: (
+        ERROR,
+        "message %(message_id)s of queue pgmq:%(queue)s becomes no workflow: %(error)s; it stays in the "
+        "queue and is tried again ever more seldom, others go on; remedy: %(remedy)s",
+    ),
     facts.ScheduleDeclared: (INFO, "schedule %(schedule)s is %(change)s"),
     facts.ScheduleTicked: (DEBUG, "schedule %(schedule)s: %(outcome)s (%(workflow_id)s)"),
     facts.WorkflowsRemoved: (INFO, "removed %(count)d ended workflows (OUTLAST_RETENTION_DAYS)"),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from psycopg import DatabaseError, errors
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from psycopg import DatabaseError, Rollback, errors
 
 from outlast.core import faults
-from outlast.core.claims import ClaimedWorkflow, Consumed
-from outlast.core.ports import MessageQueueStore, QueueUnusable, Unreachable
+from outlast.core.claims import ClaimedWorkflow, Consumed, SetAside, aside_s
+from outlast.core.ports import MessageQueueStore, MessageRefused, QueueUnusable, Unreachable
+from outlast.store.connections import CONFLICTS, AsyncConn, is_away
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import rows_of
+from outlast.store.repeatable import fetched, repeat, rows_of
 
 _SQL = load("pgmq.sql")
 
 WAITING_MAX = 100
 """So many wait for their turn as workflows where a queue has limits and no key; others stay in the queue."""
 
+T = TypeVar("T")
+HELD = (errors.LockNotAvailable, errors.QueryCanceled)
 _SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
 _REMEDIES: dict[type[DatabaseError], str] = {
     errors.InvalidSchemaName: _SWITCH_ON,
@@ -23,6 +29,9 @@ _REMEDIES: dict[type[DatabaseError], str] = {
     errors.UndefinedTable: "`select pgmq.create('{queue}')`",
     errors.InsufficientPrivilege: (
         "let the role of SUPABASE_DB_URL use the schema pgmq, its functions and tables"
+    ),
+    **dict.fromkeys(
+        HELD, "see in pg_stat_activity who holds a lock on pgmq.q_{queue}, or what a trigger needs"
     ),
 }
 """What to do about an error of one queue. Whatever the error is, the other queues go on."""
@@ -44,34 +53,126 @@ class PostgresMessageQueues(MessageQueueStore):
         timeout_s: float | None = None,
     ) -> Consumed:
         """See MessageQueueStore. Run twice it takes twice as many messages, and returns the second ones."""
-        parameters = {
+        parameters = self._parameters(queue, function, room, version, timeout_s)
+        try:
+            rows = await rows_of(self._pool, _SQL["consume"], parameters)
+        except (DatabaseError, Unreachable) as error:
+            # guard: what-a-trigger-waits-for-stops-its-queue = QueueUnusable
+            held: type[QueueUnusable] = MessageRefused
+            raise _raised(error, queue, held) from error
+        return _committed(_consumed(queue, rows))
+
+    async def consume_front(
+        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+    ) -> Consumed:
+        async def do(connection: AsyncConn) -> Consumed:
+            async with connection.transaction():
+                front = await _front(connection, queue)
+                if front is None:
+                    return Consumed([], wait=False)
+                parameters = self._parameters(queue, function, 1, version, timeout_s, front[0])
+                try:
+                    async with connection.transaction():
+                        rows = await fetched(connection, _SQL["consume"], parameters)
+                except CONFLICTS:
+                    raise
+                except DatabaseError as error:
+                    if not isinstance(error, HELD) and (is_away(error) or not _is_of_rows(error)):
+                        raise
+                    text, remedy = _told(error, queue)
+                    aside = SetAside(*front, text, remedy, held=isinstance(error, HELD))
+                    await _set_aside(connection, queue, aside)
+                    return Consumed([], wait=False, aside=aside)
+                consumed = _consumed(queue, rows)
+                if not consumed.workflows:  # the queue is paused by now, or full: it stays in front
+                    raise Rollback
+            return consumed
+
+        return _committed(await self._do(queue, do))
+
+    async def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
+        async def do(connection: AsyncConn) -> SetAside | None:
+            async with connection.transaction():
+                front = await _front(connection, queue)
+                if front is None:
+                    return None
+                aside = SetAside(*front, error, remedy)
+                await _set_aside(connection, queue, aside)
+                return aside
+
+        return await self._do(queue, do)
+
+    async def _do(self, queue: str, do: Callable[[AsyncConn], Awaitable[T]]) -> T:
+        """What this comes to. What it raises is of the queue."""
+        try:
+            return await repeat(self._pool, do)
+        except (DatabaseError, Unreachable) as error:
+            raise _raised(error, queue, QueueUnusable) from error
+
+    def _parameters(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None,
+        timeout_s: float | None,
+        message_id: int | None = None,
+    ) -> dict[str, Any]:
+        return {
             "queue": queue,
             "function": function,
             "room": room,
+            "message": message_id,
             "version": version,
             "timeout": timeout_s,
             "instance": self._instance_id,
             "waiting_max": WAITING_MAX,
         }
-        try:
-            rows = await rows_of(self._pool, _SQL["consume"], parameters)
-        except DatabaseError as error:
-            remedy = _REMEDIES.get(type(error), "mend what Postgres says; the messages stay till then")
-            raise QueueUnusable(_text(error), remedy.format(queue=queue)) from error
-        except Unreachable as error:
-            cause = error.__cause__
-            if isinstance(cause, errors.LockNotAvailable | errors.QueryCanceled):
-                remedy = f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
-                raise QueueUnusable(_text(cause), remedy) from error
-            raise
-        if rows[0]["workflow_id"] is None:
-            return Consumed([], wait=False)
+
+
+async def _front(connection: AsyncConn, queue: str) -> tuple[int, int] | None:
+    """Its number, and how often it was read."""
+    rows = await fetched(connection, _SQL["front"], {"queue": queue})
+    return (rows[0]["msg_id"], rows[0]["read_ct"]) if rows else None
+
+
+async def _set_aside(connection: AsyncConn, queue: str, aside: SetAside) -> None:
+    pause_s = aside_s(aside.read_count)
+    parameters = {"queue": queue, "message": aside.message_id, "pause": pause_s}
+    await fetched(connection, _SQL["set_aside"], parameters)
+
+
+def _consumed(queue: str, rows: list[dict[str, Any]]) -> Consumed:
+    if rows[0]["workflow_id"] is None:
+        return Consumed([], wait=False)
+    taken = [ClaimedWorkflow(*(row[name] for name in row if name != "waits")) for row in rows]
+    for each in taken:
+        each.queue = f"pgmq:{queue}"
+    return Consumed(taken, wait=rows[0]["waits"])
+
+
+def _committed(consumed: Consumed) -> Consumed:
+    if consumed.workflows:
         faults.reach("consume.after_commit")
-        taken = [ClaimedWorkflow(*(row[name] for name in row if name != "waits")) for row in rows]
-        for each in taken:
-            each.queue = f"pgmq:{queue}"
-        return Consumed(taken, wait=rows[0]["waits"])
+    return consumed
 
 
-def _text(error: DatabaseError) -> str:
-    return error.diag.message_primary or str(error)
+def _is_of_rows(error: DatabaseError) -> bool:
+    """As `outlast.is_of_rows` has it: of other messages the same may be done."""
+    return (error.sqlstate or "")[:2] not in ("40", "53", "55", "57", "58")
+
+
+def _raised(error: Exception, queue: str, held: type[QueueUnusable]) -> Exception:
+    """What an error of a statement is raised as. What is `held` may be one message's, or the queue's."""
+    if isinstance(error, DatabaseError):
+        return (MessageRefused if _is_of_rows(error) else QueueUnusable)(*_told(error, queue))
+    cause = error.__cause__
+    if isinstance(cause, HELD):
+        return held(*_told(cause, queue))
+    return error
+
+
+def _told(error: DatabaseError, queue: str) -> tuple[str, str]:
+    """What it says, and what to do."""
+    remedy = _REMEDIES.get(type(error), "mend what Postgres says; the messages stay till then")
+    return error.diag.message_primary or str(error), remedy.format(queue=queue)

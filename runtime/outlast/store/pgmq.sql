@@ -35,8 +35,8 @@ with limited as materialized (
   -- Hidden for longer than any commit takes. What isn't deleted below comes again.
   from rules
   cross join (select null::jsonb as headers) as older
-  cross join lateral pgmq.read(
-    %(queue)s, 30, case
+  cross join lateral (
+    select case
       -- guard: messages-of-a-paused-queue-taken = when rules.lock_timeout is null then 0
       when rules.lock_timeout is null or rules.paused then 0
       -- Whose turn it is shows only where all keys are in. Else those in front are enough.
@@ -49,7 +49,14 @@ with limited as materialized (
           limit %(waiting_max)s
         ) as waiting))
       when rules.waits then least(%(room)s::integer, rules.room::integer)
-      else %(room)s::integer end) as r
+      else %(room)s::integer end as most
+  ) as bound
+  cross join lateral (
+    select * from pgmq.read(%(queue)s, 30, bound.most) where %(message)s::bigint is null
+    union all
+    -- A certain one, which this transaction has read.
+    select * from pgmq.set_vt(%(queue)s, %(message)s::bigint, 30) where %(message)s::bigint is not null and bound.most > 0
+  ) as r
 ), numbered as (
   -- A queue that was dropped and created again counts from 1 again: the first id may be of another message, the
   -- second can't be.
@@ -104,3 +111,15 @@ with limited as materialized (
   where over.ids is not null
 )
 select s.*, rules.waits from deleted cross join rules left join started s on true
+
+-- name: front
+-- The message in front, which is this transaction's then.
+with limited as materialized (
+  select set_config('lock_timeout', '300ms', true) as lock_timeout
+)
+select r.msg_id, r.read_ct
+from limited
+cross join lateral pgmq.read(%(queue)s, case when limited.lock_timeout is not null then 30 end, 1) as r
+
+-- name: set_aside
+select count(*) as messages from pgmq.set_vt(%(queue)s, %(message)s::bigint, %(pause)s::integer)

@@ -39,7 +39,7 @@ async def rows_of(
 
     async def do(connection: AsyncConn) -> list[dict[str, Any]]:
         async with limited_locks(connection):
-            return await _fetch(connection, statement, parameters)
+            return await fetched(connection, statement, parameters)
 
     return await repeat(pool, do, of)
 
@@ -48,14 +48,15 @@ async def rows_read(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> l
     """As `rows_of`, of a statement that only reads: it waits for nobody's row."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:
-        return await _fetch(connection, statement, parameters)
+        return await fetched(connection, statement, parameters)
 
     return await repeat(pool, read)
 
 
-async def _fetch(
+async def fetched(
     connection: AsyncConn, statement: SQL | Composed, parameters: dict[str, Any]
 ) -> list[dict[str, Any]]:
+    """The rows of `statement`, on this connection."""
     cursor = connection.cursor(row_factory=dict_row)
     await cursor.execute(statement, parameters)
     return await cursor.fetchall()

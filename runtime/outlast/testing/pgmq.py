@@ -34,10 +34,14 @@ class SupabaseQueue:
         self.messages[message.msg_id] = message
         return message
 
+    def front(self, now: float, most: int) -> list[QueuedMessage]:
+        """What would be read."""
+        visible = [each for _, each in sorted(self.messages.items()) if each.visible_at <= now]
+        return visible[: max(0, most)]
+
     def read(self, now: float, hidden_s: float, most: int) -> list[QueuedMessage]:
         """`pgmq.read`: what is visible, which others don't see for a while then."""
-        visible = [each for _, each in sorted(self.messages.items()) if each.visible_at <= now]
-        found = visible[: max(0, most)]
+        found = self.front(now, most)
         for each in found:
             each.visible_at = now + hidden_s
             each.read_ct += 1

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 
 from outlast.core.background import Loop
 from outlast.core.budget import Budget
-from outlast.core.claims import ClaimedWorkflow
+from outlast.core.claims import ClaimedWorkflow, Consumed, SetAside
 from outlast.core.clock import monotonic
-from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
-from outlast.core.ports import Catalog, MessageQueueStore, QueueUnusable
+from outlast.core.observations import (
+    MessageSetAside,
+    Observer,
+    QueueConsumed,
+    QueueRefused,
+    WorkflowsClaimed,
+    WorkflowStarted,
+)
+from outlast.core.ports import Catalog, MessageQueueStore, MessageRefused, QueueUnusable
 from outlast.core.versions import row_version
 from outlast.engine.lease import Lease
 
@@ -34,6 +41,12 @@ SHARE_FIRST = 16
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 
+HELD_TOLD_AT = 3
+"""So often a message met what somebody holds when that is told of."""
+
+TOLD_MAX = 1_000
+"""So many messages that were set aside are known, so that each is told of once."""
+
 
 @dataclass(slots=True)
 class _Queue:
@@ -46,13 +59,24 @@ class _Queue:
     held_since: float | None = None
     """Since when there is no memory for another one like these."""
 
-    def learn(self, workflows: Sequence[ClaimedWorkflow], took_s: float) -> None:
+    def learn(self, messages: int, largest_bytes: int, took_s: float) -> None:
         """See how a look went."""
         if took_s > LOOK_AIM_S:
-            self.share = max(1, int(len(workflows) * LOOK_AIM_S / took_s))
-        elif len(workflows) >= self.share:
+            self.share = max(1, int(messages * LOOK_AIM_S / took_s))
+        elif messages >= self.share:
             self.share *= 2
-        self.largest_bytes = max((each.load_bytes for each in workflows), default=0)
+        self.largest_bytes = largest_bytes
+        self.held_since = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """What messages of a queue start."""
+
+    queue: str
+    function: str
+    version: str | None
+    timeout_s: float | None
 
 
 class Consumer:
@@ -85,6 +109,8 @@ class Consumer:
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
         self._known: dict[str, _Queue] = {}
+        self._told: dict[tuple[str, int], None] = {}
+        """Messages that were set aside."""
         self.loop = Loop("queues", self._look_at_all, observe)
 
     async def _look_at_all(self) -> float:
@@ -111,17 +137,9 @@ class Consumer:
             remedy = "a message starts one workflow: let one of them name the queue"
             self._refuse(queue, f"{both} both consume it", remedy)
             return False
-        (function,) = functions
-        definition = self._catalog.workflow(function)
-        timeout_s = None if definition is None else definition.timeout_s
-        declared = None if definition is None else definition.version
-        version = row_version(declared, self._catalog.version(function))
-        # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
-        term, began = self._lease.term, monotonic()
-        limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
+        taking, began = self._taking(queue, *functions), monotonic()
         try:
-            async with asyncio.timeout(limit_s):
-                consumed = await self._store.consume(queue, function, room, version, timeout_s)
+            count, largest_bytes = await self._take_some(taking, room)
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
@@ -129,23 +147,104 @@ class Consumer:
             if room > 1:  # they may be large: one by one they get through
                 known.share = 1
                 return True
-            error = f"it didn't answer within {limit_s:g} s"
-            self._refuse(queue, error, f"see in pg_stat_activity what holds up pgmq.q_{queue}")
-            return False
-        workflows = consumed.workflows
-        known.learn(workflows, monotonic() - began)
-        known.held_since = None
+            # guard: one-slow-message-stops-its-queue = False
+            return await self._set_front_aside(queue)
+        known.learn(count, largest_bytes, monotonic() - began)
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
+        return count == room
+
+    def _taking(self, queue: str, function: str) -> _Taking:
+        definition = self._catalog.workflow(function)
+        timeout_s = None if definition is None else definition.timeout_s
+        declared = None if definition is None else definition.version
+        return _Taking(queue, function, row_version(declared, self._catalog.version(function)), timeout_s)
+
+    async def _take_some(self, taking: _Taking, room: int) -> tuple[int, int]:
+        """Take messages, all at once, or one by one if that is refused.
+
+        How many are no more in front, and how large the largest workflow is.
+        """
+        try:
+            workflows = await self._take(taking, room)
+        # guard: one-message-stops-its-queue
+        except MessageRefused:
+            return await self._take_one_by_one(taking, room)
+        return len(workflows), max((each.load_bytes for each in workflows), default=0)
+
+    async def _take_one_by_one(self, taking: _Taking, room: int) -> tuple[int, int]:
+        """As `_take_some`. What is refused by itself is set aside; others go on."""
+        began, count, largest_bytes, aside = monotonic(), 0, 0, None
+        while count < room and not self.loop.closing and monotonic() - began < LOOK_AIM_S:
+            try:
+                workflows = await self._take(taking, 1)
+            except MessageRefused:
+                workflows, aside = await self._take_front(taking)
+            if not workflows and aside is None:
+                break
+            count += 1
+            largest_bytes = max([largest_bytes, *(each.load_bytes for each in workflows)])
+            if aside is not None and aside.held:
+                break
+            aside = None
+        return count, largest_bytes
+
+    async def _take(self, taking: _Taking, room: int) -> list[ClaimedWorkflow]:
+        # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
+        term = self._lease.term
+        async with asyncio.timeout(LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S):
+            consumed = await self._store.consume(
+                taking.queue, taking.function, room, taking.version, taking.timeout_s
+            )
+        return self._begin(taking, consumed, term)
+
+    async def _take_front(self, taking: _Taking) -> tuple[list[ClaimedWorkflow], SetAside | None]:
+        """What became of the message in front."""
+        term = self._lease.term
+        async with asyncio.timeout(LONE_LOOK_LIMIT_S):
+            consumed = await self._store.consume_front(
+                taking.queue, taking.function, taking.version, taking.timeout_s
+            )
+        if consumed.aside is not None:
+            self._tell_aside(taking.queue, consumed.aside)
+        return self._begin(taking, consumed, term), consumed.aside
+
+    def _begin(self, taking: _Taking, consumed: Consumed, term: int) -> list[ClaimedWorkflow]:
+        """Have what messages became run, or wait for its turn."""
+        workflows = consumed.workflows
         if consumed.wait:
             self._queued()
         elif workflows:
             for each in workflows:
-                self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
+                self._observe(WorkflowStarted(each.workflow_id, taking.function, "queue"))
             ids = tuple(each.workflow_id for each in workflows)
             self._observe(WorkflowsClaimed(ids, begun=ids))
             self._load(workflows, term)
-        return len(workflows) == room
+        return workflows
+
+    async def _set_front_aside(self, queue: str) -> bool:
+        """To take one message takes too long, of itself, or for what holds up all; whether others go on."""
+        error = f"it didn't answer within {LONE_LOOK_LIMIT_S:g} s"
+        remedy = f"see in pg_stat_activity what holds up pgmq.q_{queue}"
+        try:
+            async with asyncio.timeout(LOOK_LIMIT_S):
+                aside = await self._store.set_front_aside(queue, error, remedy)
+        except (QueueUnusable, TimeoutError):
+            self._refuse(queue, error, remedy)
+            return False
+        if aside is not None:
+            self._tell_aside(queue, aside)
+        return aside is not None
+
+    def _tell_aside(self, queue: str, aside: SetAside) -> None:
+        """Tell of it once. What somebody holds for a moment nobody needs to know of."""
+        known = queue, aside.message_id
+        if known in self._told or (aside.held and aside.read_count < HELD_TOLD_AT):
+            return
+        self._observe(MessageSetAside(*known, aside.error, aside.remedy))
+        self._told[known] = None
+        for each in list(self._told)[:-TOLD_MAX]:
+            del self._told[each]
 
     def _room_for(self, known: _Queue) -> int:
         """How many messages there is room and memory for, if they are like the last ones."""

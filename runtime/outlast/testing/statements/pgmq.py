@@ -6,13 +6,13 @@ import json
 from datetime import datetime
 
 from outlast.core.budget import weigh
-from outlast.core.claims import ClaimedWorkflow, Consumed
-from outlast.core.ports import QueueUnusable
+from outlast.core.claims import ClaimedWorkflow, Consumed, SetAside, aside_s
+from outlast.core.ports import BadData, MessageRefused, QueueUnusable
 from outlast.core.queues import BACKLOG_MAX, key_at
 from outlast.core.records import NewWorkflow
 from outlast.testing.database import Database
 from outlast.testing.pgmq import QueuedMessage, SupabaseQueue
-from outlast.testing.rows import QueueRow, Workflow
+from outlast.testing.rows import QueueRow, RowRefused, Workflow
 
 HIDDEN_S = 30.0
 _CLAIMS = '{"role":"service_role","outlast":{"mode":"queue","key":null}}'
@@ -35,7 +35,7 @@ class MessageQueueStatements:
         waits = bool(rules.options)
         taken: list[ClaimedWorkflow] = []
         over: list[int] = []
-        for message in table.read(self._db.now(), HIDDEN_S, self._most(name, rules, room)):
+        for message in self._read(table, name, self._most(name, rules, room)):
             workflow_id, done = self._named(name, message)
             if not done and workflow_id in self._db.workflows:
                 continue  # nothing is overwritten: it comes again
@@ -45,6 +45,35 @@ class MessageQueueStatements:
                 taken.append(self._start(new, version, timeout_s, waits=waits))
         table.delete(over)
         return Consumed(taken, wait=waits and bool(taken))
+
+    def _read(self, table: SupabaseQueue, name: str, most: int) -> list[QueuedMessage]:
+        """Messages whose workflows may all begin: else none is read."""
+        now = self._db.now()
+        for each in table.front(now, most):
+            try:
+                # guard: memory-refused-messages-taken
+                self._db.check_writable(self._named(name, each)[0])
+            except (BadData, RowRefused) as error:
+                raise MessageRefused(str(error), "mend what it says") from error
+        return table.read(now, HIDDEN_S, most)
+
+    def consume_front(
+        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+    ) -> Consumed:
+        """`front`, and `consume` of that one, or `set_aside`."""
+        try:
+            return self.consume(queue, function, 1, version, timeout_s)
+        except MessageRefused as reason:
+            aside = self.set_front_aside(queue, str(reason), reason.remedy)
+            return Consumed([], wait=False, aside=aside)
+
+    def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
+        """`front` and `set_aside`."""
+        now = self._db.now()
+        for each in self._table(queue).read(now, HIDDEN_S, 1):
+            each.visible_at = now + aside_s(each.read_ct)
+            return SetAside(each.msg_id, each.read_ct, error, remedy)
+        return None
 
     def _table(self, queue: str) -> SupabaseQueue:
         table = self._db.message_queues.get(queue)
