@@ -18,7 +18,7 @@ from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, CancelledHere, HandedOver
 from outlast.core.tracing import Tracing
-from outlast.core.verbs import BULK, SETTLE, UNDO, Verb
+from outlast.core.verbs import BULK, UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -35,7 +35,7 @@ from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
-from outlast.engine.settling import check_input, check_many, check_output
+from outlast.engine.settling import check_many, check_one
 from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
@@ -65,7 +65,7 @@ class Engine:
         self.clock = Clock()
         self.observe = observe
         """Takes what is to be told in the log."""
-        self._instance_id = instance_id
+        self.instance_id = instance_id
         self._options = options
         self.entrance = Entrance()
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
@@ -184,14 +184,14 @@ class Engine:
         self._ticker = Ticker(
             store.schedules,
             catalog,
-            self._ticked,
+            self.look,
             lambda: not self.entrance.stopping,
             observe,
             LOOK_TICKS * options.tick_s,
         )
         self._bulks = BulkRunner(
             store.workflows,
-            self._ticked,
+            self.look,
             lambda: not self.entrance.stopping,
             observe,
             LOOK_TICKS * options.tick_s,
@@ -362,10 +362,7 @@ class Engine:
         Raises InvalidInput for a fork's input that its function doesn't take, and for an output that is
         settled and doesn't fit its step.
         """
-        if arguments.get("input") is not None:
-            await self._check_input(workflow_id, arguments["input"])
-        if verb is SETTLE and "output" in arguments:
-            await self._check_output(workflow_id, arguments)
+        await check_one(verb, workflow_id, arguments, self._workflows, self._catalog)
         row = await self._workflows.act(verb, workflow_id, arguments, by)
         # What it has changed may run here, or is to run here no more.
         self.look()
@@ -379,25 +376,8 @@ class Engine:
         self.look()
         return row
 
-    async def _check_input(self, workflow_id: str, value: Any) -> None:
-        state = (await self._workflows.states([workflow_id])).found.get(workflow_id)
-        workflow = None if state is None else self._catalog.workflow(state.function)
-        if workflow is not None:
-            # guard: forks-with-any-input
-            check_input(workflow, value)
-
-    async def _check_output(self, workflow_id: str, arguments: Mapping[str, Any]) -> None:
-        state = (await self._workflows.states([workflow_id])).found.get(workflow_id)
-        workflow = None if state is None else self._catalog.workflow(state.function)
-        step = arguments.get("step")
-        if workflow is None or not isinstance(step, str):
-            return
-        name = arguments.get("name") or await self._workflows.step_name(workflow_id, step) or step
-        # guard: settled-with-any-output
-        check_output(workflow, name, arguments["output"])
-
     def look(self) -> None:
-        """Somebody did something to workflows or queues: see at once what may run here now."""
+        """Something was done to workflows, queues or schedules: see at once what may run here now."""
         self._due()
         self._queued(self.clock.now_s())
 
@@ -410,11 +390,6 @@ class Engine:
         execution = self._executor.live.get(workflow_id)
         return None if execution is None else execution.running_steps()
 
-    @property
-    def instance_id(self) -> str:
-        """The name of this instance."""
-        return self._instance_id
-
     def _queued(self, at_s: float) -> None:
         """Something waits in a queue, or has left its place there: see what may begin."""
         self._membership.decide_soon(at_s)
@@ -426,12 +401,7 @@ class Engine:
 
     def _schedules_changed(self) -> None:
         self._ticker.loop.wake()
-        self._ticked()
-
-    def _ticked(self) -> None:
-        """Schedules have started workflows: see whether they run here."""
-        self._due()
-        self._queued(self.clock.now_s())
+        self.look()
 
     def _suspended(self, wake_at_s: float | None) -> None:
         """A workflow left the memory: be there when it wakes."""

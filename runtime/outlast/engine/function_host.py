@@ -285,11 +285,10 @@ class FunctionHost(ExecutionHost):
 
     async def _declare(self, queue: Queue | None) -> None:
         """Make known a queue that only a start names."""
-        if queue is not None and queue.options and queue.name not in self._catalog_queues():
+        if queue is None or not queue.options:
+            return
+        if all(each.name != queue.name for each in self._catalog.queues()):
             await self._starts.declare(DeclaredQueue(queue.name, queue.options, ()))
-
-    def _catalog_queues(self) -> set[str]:
-        return {each.name for each in self._catalog.queues()}
 
     async def result(self, workflow_id: str, awaiting: AbstractContextManager[None] | None = None) -> Any:
         self._entrance.check()

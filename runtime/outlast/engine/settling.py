@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from outlast.core.codec import Codec
 from outlast.core.errors import InvalidInput, with_reasons
 from outlast.core.ports import Catalog, WorkflowStore
-from outlast.core.verbs import FORK, SETTLE
+from outlast.core.verbs import FORK, SETTLE, Verb
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
@@ -55,6 +55,27 @@ def check_input(workflow: WorkflowDefinition, value: Any) -> None:
     """See that the function takes `value` as its input. Raises InvalidInput."""
     if workflow.inputs.reads_json:
         workflow.inputs.bind_json(to_json(value).decode())
+
+
+async def check_one(
+    verb: Verb, workflow_id: str, arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog
+) -> None:
+    """See that an input and what is settled fit a workflow's function. Raises InvalidInput."""
+    value, step = arguments.get("input"), arguments.get("step")
+    settles = verb is SETTLE and "output" in arguments and isinstance(step, str)
+    if value is None and not settles:
+        return
+    state = (await store.states([workflow_id])).found.get(workflow_id)
+    workflow = None if state is None else functions.workflow(state.function)
+    if workflow is None:
+        return
+    if value is not None:
+        # guard: forks-with-any-input
+        check_input(workflow, value)
+    if settles:
+        name = arguments.get("name") or await store.step_name(workflow_id, str(step)) or str(step)
+        # guard: settled-with-any-output
+        check_output(workflow, name, arguments["output"])
 
 
 async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog) -> None:
