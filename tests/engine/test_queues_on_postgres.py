@@ -47,13 +47,13 @@ async def test_members_of_a_batch_that_runs_are_counted_as_open(database: str) -
     async with bench_on(database, job) as bench:
         ids = [await started(bench, job, each) for each in "abc"]
         await bench.until(lambda: queue_cases.batches.got)
-        opened = (await bench.store.measures.read()).open
+        opened = (await bench.store.measures()).open
         assert sorted((state, count) for _, state, count in opened) == [("running", 1), ("waiting", 3)]
         (found,) = (await bench.store.workflows.listing(CATALOG, {})).rows
         assert (found["running"], found["waiting"]) == (1, 3)
         queue_cases.batches.gate.set()
         await queue_cases.all_of(bench, ids)
-        assert (await bench.store.measures.read()).open == []
+        assert (await bench.store.measures()).open == []
 
 
 async def test_who_waits_too_long_at_a_door_is_told_that_it_is_unknown(database: str) -> None:

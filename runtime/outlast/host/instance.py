@@ -100,7 +100,7 @@ class Instance:
             Seals(secret_keys.values(), settings.reached_at),
             self._spans,
         )
-        self.scrape = part.scrape(store.measures.read, version)
+        self.scrape = part.scrape(store.measures, version)
         """What a scrape of metrics gets; None if there are none."""
         web = web_floor(
             settings,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from outlast.core.measures import Measures
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.holds import PostgresHolds
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.maps import PostgresMaps
-from outlast.store.measures import PostgresMeasures
 from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import RowsHidden, migrate_over, pending_over, unknown_over
 from outlast.store.pgmq import PostgresMessageQueues
 from outlast.store.pool import Pool, PoolBusy
+from outlast.store.queries import load
 from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
+from outlast.store.repeatable import rows_of
 from outlast.store.retention import PostgresRetention
 from outlast.store.schedules import PostgresSchedules
 from outlast.store.sessions import PostgresSessions
@@ -24,6 +26,7 @@ SOLE_CONNECTIONS = 2
 """The journal's and the leases'. The rest of an instance's connections are its pool."""
 
 _LOOK_WAIT_S = 1.0
+_SQL = load("measures.sql")
 
 
 class PostgresStore:
@@ -50,7 +53,6 @@ class PostgresStore:
         self.queues = PostgresQueues(self._pool, instance_id)
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id)
-        self.measures = PostgresMeasures(self._pool)
         self.retention = PostgresRetention(self._pool)
         self.sessions = PostgresSessions(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
@@ -80,6 +82,11 @@ class PostgresStore:
         except RowsHidden:
             self._current = False
         return self._current
+
+    async def measures(self) -> Measures:
+        """How things stand in the whole database. Raises Unreachable."""
+        (row,) = await rows_of(self._pool, _SQL["measures"], {})
+        return Measures(**{name: [tuple(each) for each in found] for name, found in row.items()})
 
     async def close(self) -> None:
         """Close all connections. Idempotent."""
