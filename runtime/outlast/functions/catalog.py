@@ -15,12 +15,11 @@ from outlast.core.schedules import Declared as DeclaredSchedule
 from outlast.core.versions import FIRST, number_of
 from outlast.functions.declared import Declare, declare_nothing
 from outlast.functions.edition import Edition, make_edition
-from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
 from outlast.functions.modules import Shelf
 from outlast.functions.options import declared_retentions, visible_steps
 from outlast.functions.patience import IMPORT_S_MAX
-from outlast.functions.routes import FunctionFile, Target
+from outlast.functions.routes import FunctionBroken, FunctionFile, FunctionMissing, Target
 from outlast.functions.serving import ASGIApp, Served
 from outlast.sdk.definitions import WorkflowDefinition
 

@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from outlast.functions.errors import FunctionBroken, FunctionMissing
+from outlast.core.errors import OutlastError
 from outlast.functions.options import consumed_queues, declared_queues, schedules_of
 from outlast.functions.serving import Offer, Served
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import Own
+
+
+class FunctionMissing(OutlastError):
+    """No function is served under this path. Callers are told its text, as that of the next one."""
+
+    code = "NOT_FOUND"
+
+
+class FunctionBroken(OutlastError):
+    """The function's file can't be imported, or offers nothing to serve. The log has file and line."""
+
+    code = "BOOT_ERROR"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import jwt
 
 from outlast.core.errors import UsageError
 from outlast.functions.catalog import Catalog
-from outlast.functions.errors import FunctionBroken, FunctionMissing
+from outlast.functions.routes import FunctionBroken, FunctionMissing
 from outlast.host.config_toml import known_variables, read_functions
 from outlast.host.setting_kinds import functions_folder
 from outlast.host.settings import ENV_FILE, MIB, Settings

@@ -19,7 +19,7 @@ from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
 from outlast.web.dashboard.api import Api
 from outlast.web.dashboard.gate import Gate
-from outlast.web.dashboard.room import dashboard_routes
+from outlast.web.dashboard.views import dashboard_routes
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
 from outlast.web.http.routes import Endpoint, Routes

@@ -19,8 +19,7 @@ from outlast.core.observations import FunctionBroken as Broken
 from outlast.core.observations import Observer
 from outlast.core.tracebacks import described
 from outlast.functions.edition import blame
-from outlast.functions.errors import FunctionBroken
-from outlast.functions.routes import FunctionFile, Target
+from outlast.functions.routes import FunctionBroken, FunctionFile, Target
 from outlast.functions.serving import ASGIApp
 from outlast.sdk.environment import Own, enter_environment
 from outlast.sdk.running import Host, enter_host
