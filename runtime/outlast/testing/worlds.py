@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +22,6 @@ from outlast.core.observations import (
 from outlast.core.records import WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.core.stops import HandedOver
-from outlast.engine.options import EngineOptions
 from outlast.sdk.operations import Operation
 from outlast.testing.bounds import Bounds, Counts
 from outlast.testing.catalog import GivenCatalog
@@ -122,7 +121,7 @@ class World:
         self._outcome: BaseException | None = None
         self.other_arguments: list[tuple[str, Place]] = []
         self._closely = closely
-        self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
+        self._options = replace(OPTIONS, watch_bodies=watch)
         self._operations = operations(
             setting.doubles,
             self.seen,
@@ -483,7 +482,3 @@ Connect = Callable[[World, str], Any]
 
 class ProcessKilled(Exception):
     """The process was killed before it had answered."""
-
-
-def _options_of(options: EngineOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in options.__dataclass_fields__}
