@@ -1,4 +1,4 @@
-"""The HTTP server of one instance: uvicorn, and how it ends when the process is told to."""
+"""The HTTP servers of one instance, its own and that of metrics: how they end when the process is told to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core import faults
 from outlast.core.bounds import limit_outputs, limit_values
@@ -20,15 +22,19 @@ from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
 from outlast.host.protocol import protocol_of
-from outlast.host.scraping import scraped_at
 from outlast.host.settings import Settings
 from outlast.host.sharing import Part
 from outlast.host.watchdog import Watchdog
 from outlast.host.workers import Supervisor
+from outlast.web.http.answers import Answer
+from outlast.web.management.metrics import METRICS, Scrape, scraped
 
 PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
 """Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
+
+SCRAPERS_MAX = 16
+"""Connections to the port of metrics, on which nobody is asked for a key."""
 
 
 class _Server(uvicorn.Server):
@@ -103,22 +109,15 @@ async def _serve(
     instance = Instance(settings, database_url, secret_keys, observe, part)
     most = settings.connections()
     places = Connections(most, lambda ended: observe(ConnectionsFull(ended, most)))
-    config = uvicorn.Config(
+    server = _server_of(
         instance.app,
-        loop="none",
         http=protocol_of(places, instance.requests.refused),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
         backlog=2048,
     )
-    server = _Server(config)
     loop = asyncio.get_running_loop()
     ending = _Ending(instance, server, leaves=supervisor is None)
     for number in (signal.SIGTERM, signal.SIGINT) if supervisor is None else (signal.SIGTERM,):
@@ -129,7 +128,7 @@ async def _serve(
     await instance.start(PATIENCE_S)
     collect_seldom(loaded_stays=not settings.reload)
     watchdog.start(loop)
-    async with scraped_at(part.listener, instance.scrape):
+    async with _scraped_at(part.listener, instance.scrape):
         await server.serve(sockets=[listener])
     try:
         await ending.finish()
@@ -197,3 +196,46 @@ def _follow_parent(
         ending.begin()
 
     loop.add_reader(parent.gone.fileno(), gone)
+
+
+def _server_of(app: ASGIApp, **options: Any) -> _Server:
+    """A server that says nothing of its own, and leaves the loop alone."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        **options,
+    )
+    return _Server(config)
+
+
+@contextlib.asynccontextmanager
+async def _scraped_at(listener: socket.socket | None, scrape: Scrape | None) -> AsyncIterator[None]:
+    """Answer scrapes on a port of their own meanwhile."""
+    if listener is None or scrape is None:
+        yield
+        return
+    server = _server_of(_app_of(scrape), limit_concurrency=SCRAPERS_MAX, timeout_graceful_shutdown=1)
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]), name="outlast-metrics")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _app_of(scrape: Scrape) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if scope["path"] != METRICS or scope["method"] not in ("GET", "HEAD"):
+            body = b"only GET /metrics is here\n"
+            answer = Answer(404, body, [(b"content-type", b"text/plain; charset=utf-8")])
+        else:
+            answer = await scraped(scrape, headers.get(b"accept", b"").decode("latin-1"))
+        await answer.send(send)
+
+    return app
