@@ -106,8 +106,6 @@ class Resource(NamedTuple):
     """Help of the group of its commands."""
     table: tuple[str, ...] = ()
     """The columns that the command lists; all without any."""
-    stored: bool = True
-    """Whether it is in the database; else in the memory of the host that answers."""
 
     @property
     def command_help(self) -> str:

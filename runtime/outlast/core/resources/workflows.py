@@ -217,5 +217,4 @@ LOGS = Resource(
     empty="no line of it is kept on this host",
     page_rows=1000,
     of=WORKFLOWS,
-    stored=False,
 )

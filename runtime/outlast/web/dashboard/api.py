@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlencode
 
 from pydantic_core import from_json, to_json
@@ -20,14 +20,6 @@ from outlast.web.http.problems import Problem, ProblemError
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
-
-
-class Answered(NamedTuple):
-    """What the API answered. `location` is where to look next, if it says so."""
-
-    status: int
-    document: Any
-    location: str | None
 
 
 class Api:
@@ -55,20 +47,14 @@ class Api:
         answered = await self._ask(_request(call, viewer, "GET", path, pairs))
         return await run_by_size(len(answered.body), _read, answered.body, resource, columns, viewer)
 
-    async def do(
-        self,
-        call: Call,
-        viewer: Viewer,
-        method: str,
-        path: str,
-        body: Any = None,
-    ) -> Answered:
-        """Do a verb: `body` is sent as JSON, bytes as they are. Raises as `get`, and for viewers always."""
+    async def do(self, call: Call, viewer: Viewer, method: str, path: str, body: Any) -> Any:
+        """Do a verb: `body` is sent as JSON. The document that is answered.
+
+        Raises as `get`, and for viewers always.
+        """
         viewer.check_may("do this")
-        sent = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
-        got = await self._ask(_request(call, viewer, method, path, body=sent))
-        document = from_json(got.body) if got.body else None
-        return Answered(got.status, document, got.header(b"location"))
+        got = await self._ask(_request(call, viewer, method, path, body=to_json(body)))
+        return from_json(got.body) if got.body else None
 
     async def openapi(self, call: Call, viewer: Viewer) -> dict[str, Any]:
         """The description of what can be called. Raises as `get`."""

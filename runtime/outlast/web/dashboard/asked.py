@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from outlast.core.resources import Resource
-from outlast.web.dashboard.api import Answered, Api
+from outlast.web.dashboard.api import Api
 from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.viewers import Viewer
 from outlast.web.http.answers import Answer
@@ -45,8 +45,8 @@ class Asked:
         ]
         return await self.api.get(self.call, self.viewer, path, pairs)
 
-    async def do(self, method: str, path: str, body: Any = None) -> Answered:
-        """What a call gives that changes something. Raises ProblemError."""
+    async def do(self, method: str, path: str, body: Any) -> Any:
+        """The document that answers a call which changes something. Raises ProblemError."""
         return await self.api.do(self.call, self.viewer, method, path, body)
 
     def one(self, name: str) -> str:

@@ -51,7 +51,7 @@ async def ask(asked: Asked) -> Sendable:
         return _page(asked, wanted)
     if not any(each.required for each in wanted.verb.arguments):
         try:
-            tried = (await asked.do("POST", _BULK_PATH, {**_body(wanted), "dry_run": True})).document
+            tried = await asked.do("POST", _BULK_PATH, {**_body(wanted), "dry_run": True})
         except ProblemError as error:
             refused = error.problem
     return _page(asked, wanted, tried, refused)
@@ -70,10 +70,10 @@ async def do(asked: Asked) -> Sendable:
         if not expect.isdecimal():
             raise ProblemError(unfit("say how many you expect: a whole number"))
         body = {**_body(wanted), "expect": int(expect)}
-        answered = await asked.do("POST", _BULK_PATH, body)
+        begun = await asked.do("POST", _BULK_PATH, body)
     except ProblemError as error:
         return _page(asked, wanted, None, error.problem, expect)
-    where = f"/dashboard/bulks/{part(answered.document['workflow_id'])}?done={BULK.name}"
+    where = f"/dashboard/bulks/{part(begun['workflow_id'])}?done={BULK.name}"
     return Answer(303, b"", [(b"location", where.encode())])
 
 

@@ -35,14 +35,12 @@ async def do(asked: Asked) -> Sendable:
         return _page(asked, verb, key, fields, unfit(str(error)))
     path = path_of(verb.paths[0], key)
     try:
-        answered = await asked.do(verb.method, path, given)
+        document = await asked.do(verb.method, path, given)
     except ProblemError as error:
         return _page(asked, verb, key, fields, error.problem)
     if verb.noun is not WORKFLOWS and verb.answer:
-        return asked.render(
-            "done.html", verb=verb, key=key, back=_back(verb, key), answer=answered.document or {}
-        )
-    return Answer(303, b"", [(b"location", _address_after(verb, key, answered.document).encode())])
+        return asked.render("done.html", verb=verb, key=key, back=_back(verb, key), answer=document or {})
+    return Answer(303, b"", [(b"location", _address_after(verb, key, document).encode())])
 
 
 def read_arguments(arguments: Sequence[Argument], fields: Mapping[str, str]) -> dict[str, Any]:

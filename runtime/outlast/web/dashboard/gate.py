@@ -95,11 +95,10 @@ class Gate:
         """Who calls: by a key or a token of theirs, or else by the cookie. Raises ProblemError (401)."""
         if call.header(b"authorization") or call.header(b"apikey"):
             return await self._by_credentials(call)
-        session = await self._sessions.find(call)
-        if session is None:
-            return None
-        keep_who(call, session.viewer.who)
-        return session.viewer
+        viewer = await self._sessions.find(call)
+        if viewer is not None:
+            keep_who(call, viewer.who)
+        return viewer
 
     async def _by_credentials(self, call: Call) -> Viewer:
         for presented in credentials_of(call).keys:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple
 
 from outlast.store.sessions import PostgresSessions
 from outlast.web.dashboard.safety import DASHBOARD
@@ -18,13 +17,6 @@ COOKIE = "outlast_session"
 LASTS_S = 12 * 3600
 COOKIES_MAX = 4
 _ID_CHARS_MAX = 100
-
-
-class Session(NamedTuple):
-    """Who is signed in."""
-
-    session_id: str
-    viewer: Viewer
 
 
 class Sessions:
@@ -41,8 +33,8 @@ class Sessions:
             await self._rows.open(_hash(session_id), mark_of(key, session_id), LASTS_S)
         return session_id
 
-    async def find(self, call: Call) -> Session | None:
-        """The session of the call's cookie, if it goes on.
+    async def find(self, call: Call) -> Viewer | None:
+        """Who is signed in by the call's cookie, if that session goes on.
 
         Another site of the machine, or a page above this one, can plant a cookie of the same name. One that
         is no session changes nothing; where two are, nobody knows whose the call is: then it has none.
@@ -51,11 +43,11 @@ class Sessions:
         # guard: two-sessions-at-once = going[0] if going else None
         return going[0] if len(going) == 1 else None
 
-    async def _going(self, session_id: str) -> Session | None:
+    async def _going(self, session_id: str) -> Viewer | None:
         with as_unavailable():
             mark = await self._rows.find(_hash(session_id))
         key = None if mark is None else self._keys.marked(session_id, mark)
-        return None if key is None else Session(session_id, self._keys.viewer(key, csrf_of(session_id)))
+        return None if key is None else self._keys.viewer(key, csrf_of(session_id))
 
     async def end(self, call: Call) -> None:
         """End the sessions of the call's cookies, wherever else those may be."""
