@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from outlast.observe.metrics.families import COUNTED, OTHER, SERIES_MAX, Family
 
-_WIDTH = {"counter": 1, "gauge": 1}
 _FLOAT_BYTES = 8
 _USED = struct.Struct("=Q")
 
@@ -33,7 +32,7 @@ class Found(NamedTuple):
 
 def width_of(family: Family) -> int:
     """How many floats a series takes."""
-    return len(family.buckets) + 2 if family.kind == "histogram" else _WIDTH[family.kind]
+    return len(family.buckets) + 2 if family.kind == "histogram" else 1
 
 
 _FAMILIES = {each.name: each for each in COUNTED}

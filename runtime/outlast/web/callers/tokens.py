@@ -107,8 +107,8 @@ class Tokens:
             caller = Caller("user", claims)
             self._check_origin(claims, code)
         else:
-            mode, kind = ("secret", SERVICE_ROLE) if role == SERVICE_ROLE else ("publishable", "anon")
-            caller = Caller("secret" if mode == "secret" else "publishable", claims, kind)
+            secret = role == SERVICE_ROLE
+            caller = Caller("secret", claims, SERVICE_ROLE) if secret else Caller("publishable", claims, ANON)
             # guard: service-role-of-anywhere
             if claims.get("iss") not in API_ISSUERS:
                 self._check_origin(claims, code)
