@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from outlast import receive, sleep, step, workflow
+from outlast.core.places import shown_place
 from outlast.testing import Deadlock, Endless, Outlast
-from outlast.testing.points import say_place
 
 DAY = timedelta(days=1)
-HERE = re.escape(say_place((__file__, 0)).removesuffix(":0"))
+HERE = re.escape(shown_place(__file__, 0).removesuffix(":0"))
 
 
 @step

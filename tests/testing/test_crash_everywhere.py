@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from outlast.core.places import shown_place
 from outlast.testing import Outlast, Unproved
-from outlast.testing.points import say_place
 from outlast.testing.statements.workflows import WorkflowStatements
 from tests.testing import faulty, sound
 
@@ -42,7 +42,7 @@ def line_of(workflow: str) -> int:
 def test_each_fault_is_found_with_its_line(outlast: Outlast, workflow: str, said: str) -> None:
     with pytest.raises(Unproved, match=said) as failure:
         _ = outlast.crash_everywhere(getattr(faulty, workflow))
-    assert f"{say_place((faulty.__file__, line_of(workflow)))}: " in str(failure.value)
+    assert f"{shown_place(faulty.__file__, line_of(workflow))}: " in str(failure.value)
     assert "In Outlast itself" not in str(failure.value)
 
 
@@ -56,7 +56,7 @@ def test_a_step_without_a_key_is_told_of(outlast: Outlast) -> None:
     outlast.before_each(faulty.charged.clear)
     with pytest.raises(Unproved, match="came to something else") as failure:
         _ = outlast.crash_everywhere(faulty.step_without_a_key)
-    place = say_place((faulty.__file__, line_of("step_without_a_key") - 1))
+    place = shown_place(faulty.__file__, line_of("step_without_a_key") - 1)
     assert f"charge ({place}): 2 times, killed after charge (1)" in str(failure.value)
 
 
@@ -75,7 +75,7 @@ def test_the_order_of_a_set_is_found_by_replays_that_hash_otherwise(outlast: Out
     assert [each.place for each in report.remarks] == [place]
     with pytest.raises(Unproved, match="another hash seed") as failure:
         _ = outlast.deterministic(faulty.order_of_a_set)
-    assert f"{say_place(place)}: " in str(failure.value)
+    assert f"{shown_place(*place)}: " in str(failure.value)
 
 
 def test_a_fault_of_the_engine_is_told_as_such(outlast: Outlast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from outlast import UsageError, WorkflowEnded, context, emit, receive, sleep, start, step, workflow
+from outlast.core.places import shown_place
 from outlast.testing import Deadlock, Outlast, around
-from outlast.testing.points import say_place
 from tests.testing import sound
 
 WEEKS = timedelta(days=14)
-HERE = re.escape(say_place((__file__, 0)).removesuffix(":0"))
+HERE = re.escape(shown_place(__file__, 0).removesuffix(":0"))
 
 
 @workflow

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from outlast import InvalidInput, UsageError, step, transaction, workflow
+from outlast.core.places import shown_place
 from outlast.testing import Outlast, Unproved
-from outlast.testing.points import say_place
 
 
 @step
@@ -111,4 +111,4 @@ def test_a_finding_is_told_once_by_the_name_that_is_written(outlast: Outlast, fa
     with pytest.raises(Unproved) as failure:
         _ = outlast.crash_everywhere(faulty)
     assert str(failure.value).count(said) == 1
-    assert f"\n  {say_place((__file__, 1)).rpartition(':')[0]}:" in str(failure.value)
+    assert f"\n  {shown_place(__file__, 1).rpartition(':')[0]}:" in str(failure.value)

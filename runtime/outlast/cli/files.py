@@ -9,6 +9,7 @@ import click
 
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import print_json
+from outlast.core.places import from_here
 
 
 def write_new(path: Path, content: bytes) -> bool:
@@ -20,13 +21,13 @@ def write_new(path: Path, content: bytes) -> bool:
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             return False
-        raise CommandFailed("not_written", f"{relative(path)} can't be written: {error.strerror}") from error
+        raise CommandFailed("not_written", f"{from_here(path)} can't be written: {error.strerror}") from error
     return True
 
 
 def print_written(written: Iterable[Path], unchanged: Iterable[Path], *, as_json: bool) -> None:
     """Which files were written, and which were there."""
-    shown = {"written": [*map(relative, written)], "unchanged": [*map(relative, unchanged)]}
+    shown = {"written": [*map(from_here, written)], "unchanged": [*map(from_here, unchanged)]}
     if as_json:
         print_json({kind: [*map(str, paths)] for kind, paths in shown.items()})
         return
@@ -34,8 +35,3 @@ def print_written(written: Iterable[Path], unchanged: Iterable[Path], *, as_json
         click.echo(f"wrote {path}")
     for path in shown["unchanged"]:
         click.echo(f"{path} is there already")
-
-
-def relative(path: Path) -> Path:
-    """`path` as seen from here, where it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

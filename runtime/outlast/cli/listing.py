@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outlast.cli.command import Command, env_file_option, functions_option, json_option, read_settings
-from outlast.cli.files import relative
 from outlast.cli.screen import Column, one_line, print_json, print_table, say
+from outlast.core.places import from_here
 
 if TYPE_CHECKING:
     from outlast.functions.catalog import FunctionFile
@@ -56,7 +56,7 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "name": file.name,
-            "path": str(relative(file.path)),
+            "path": str(from_here(file.path)),
             "version": file.version,
             "serves": sorted(file.served),
             "versions": _versions(file),

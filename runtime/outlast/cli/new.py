@@ -13,9 +13,10 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.failures import CommandFailed
-from outlast.cli.files import print_written, relative, write_new
+from outlast.cli.files import print_written, write_new
 from outlast.cli.screen import print_json
 from outlast.core.names import is_function_name
+from outlast.core.places import from_here
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
@@ -119,16 +120,16 @@ def new(
         print_json(
             {
                 "name": name,
-                "path": str(relative(path)),
+                "path": str(from_here(path)),
                 "test": None if test is None else str(test),
                 "curl": curl,
             }
         )
         return
-    folder = relative(path.parent)
+    folder = from_here(path.parent)
     beside = "" if test is None else f"wrote {test}, its test: run it by `pytest {folder}`\n"
     next_ = "Start the host with `outlast serve --reload`, then call it:"
-    click.echo(f"wrote {relative(path)}\n{beside}\n{next_}\n\n  {curl}")
+    click.echo(f"wrote {from_here(path)}\n{beside}\n{next_}\n\n  {curl}")
 
 
 def _write_image(name: str | None, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     imports = f"{ours}\n\n{own}" if plain else f"from importlib import import_module\n\n{ours}"
     text = _TEST.substitute(
         name=name,
-        folder=relative(path.parent),
+        folder=from_here(path.parent),
         imports=imports,
         found="" if plain else f'\n{identifier} = import_module("{module}").{identifier}\n',
         user=_AS_USER if auth == "user" else "",
@@ -168,7 +169,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
         given=identifier if auth == "user" else f'{identifier}, name="Ada"',
         greeted="ada@example.com" if auth == "user" else "Ada",
     ).replace("    \n", "")
-    return relative(test) if write_new(test, text.encode()) else None
+    return from_here(test) if write_new(test, text.encode()) else None
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:
@@ -179,7 +180,7 @@ def _credentials(auth: str | None, settings: Settings) -> list[str]:
         return ['-H "Authorization: Bearer <token of a signed-in user>"']
     key = "$SUPABASE_PUBLISHABLE_KEY" if auth == "apikey" else "$SUPABASE_SECRET_KEY"
     if auth is None and settings.secret_key is None and settings.db_url is None:
-        key = f"$(cat {shlex.quote(str(relative(settings.home / 'secret_key')))})"
+        key = f"$(cat {shlex.quote(str(from_here(settings.home / 'secret_key')))})"
     return [f'-H "apikey: {key}"']
 
 
@@ -187,7 +188,7 @@ def _write(path: Path, text: str) -> None:
     """Write a new file; never over another. Raises CommandFailed."""
     index = path.with_suffix("") / "index.py"
     if index.exists() or not write_new(path, text.encode()):
-        there = relative(index if index.exists() else path)
+        there = from_here(index if index.exists() else path)
         raise CommandFailed("function_exists", f"{there} is there already: choose another name")
 
 

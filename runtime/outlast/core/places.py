@@ -52,13 +52,8 @@ def place_of_thread(ident: int) -> str | None:
 
 def place_of_wait(coro: Any) -> str | None:
     """Where the user's code waits in `coro`, at its innermost, as `file:line`."""
-    found = None
-    while coro is not None and not _is_running(coro):
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-        if frame is not None and _is_users(frame):
-            found = shown_place(frame.f_code.co_filename, frame.f_lineno)
-        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
-    return found
+    found = _waits_at(coro)
+    return None if found is None else shown_place(*found)
 
 
 def place_of_definition(fn: Any) -> str | None:
@@ -69,9 +64,13 @@ def place_of_definition(fn: Any) -> str | None:
 
 def shown_place(file: str, line: int) -> str:
     """`file:line`, from the working directory where the file is below it."""
-    path = Path(file)
+    return f"{from_here(Path(file))}:{line}"
+
+
+def from_here(path: Path) -> Path:
+    """`path` from the working directory, where it is below it."""
     here = Path.cwd()
-    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def place_of_user(coro: Any) -> tuple[str, int]:
@@ -86,14 +85,19 @@ def place_of_user(coro: Any) -> tuple[str, int]:
         if _is_users(frame):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
+    return _waits_at(coro) or place_of_caller()
+
+
+def _waits_at(coro: Any) -> tuple[str, int] | None:
+    """File and line where the user's code waits in `coro`, at its innermost."""
     found = None
-    # This coroutine is being closed. CPython 3.11 may crash when asked what a running one awaits.
+    # It may be being closed. CPython 3.11 may crash when asked what a running one awaits.
     while coro is not None and not _is_running(coro):
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
         if frame is not None and _is_users(frame):
             found = frame.f_code.co_filename, frame.f_lineno
         coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
-    return found or place_of_caller()
+    return found
 
 
 def _is_running(coro: Any) -> bool:

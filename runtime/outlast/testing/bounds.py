@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from outlast.core import kinds
+from outlast.core.places import shown_place
 from outlast.testing.errors import Endless
-from outlast.testing.points import Place, say_place
+from outlast.testing.points import Place
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Counts:
         else:
             return None
         until = datetime.fromtimestamp(now_s, UTC).date()
-        at = name if place is None else f"{name} at {say_place(place)}"
+        at = name if place is None else f"{name} at {shown_place(*place)}"
         return Endless(
             f"{workflow_id} {done} {number:,} times, until {until}, and goes on with {at}: "
             "let a stub end it, or go step by step, with `outlast.start` and `outlast.advance(…)`; "

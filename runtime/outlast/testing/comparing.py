@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.places import shown_place
 from outlast.core.status import LIVE, Status
 from outlast.testing.ends import describe_end
-from outlast.testing.points import Place, say_place
+from outlast.testing.points import Place
 from outlast.testing.seen import CallSeen
 from outlast.testing.trials import RecordSeen, Trial
 from outlast.testing.worlds import CANCEL
@@ -28,7 +29,7 @@ class Finding:
     where: str = ""
 
     def __str__(self) -> str:
-        at = "" if self.place is None else f"{say_place(self.place)}: "
+        at = "" if self.place is None else f"{shown_place(*self.place)}: "
         lines = [f"{at}{self.title}"]
         lines += [f"    {part}" for part in (self.where, self.detail, self.remedy) if part]
         return "\n".join(lines)
@@ -252,7 +253,7 @@ def _first_calls(trial: Trial) -> dict[str, list[CallSeen]]:
 def _describe_both(one: CallSeen, other: CallSeen | None) -> str:
     if other is None:
         return f"once {one.name}{one.arguments[:200]}, then nothing of the kind"
-    where = "" if other.place == one.place else f" at {say_place(one.place)}"
+    where = "" if other.place == one.place else f" at {shown_place(*one.place)}"
     return f"once {one.name}{one.arguments[:200]}{where}, then {other.name}{other.arguments[:200]}"
 
 

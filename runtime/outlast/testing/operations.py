@@ -10,6 +10,7 @@ from typing import Any
 
 from outlast.core import kinds
 from outlast.core.errors import UsageError
+from outlast.core.places import shown_place
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.table import OPERATIONS
@@ -17,7 +18,7 @@ from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition
 from outlast.sdk.operations import Operation, Sleep, Step, Transaction
 from outlast.testing.doubles import Definition, Doubles, bind_call
-from outlast.testing.points import Points, say_place
+from outlast.testing.points import Points
 from outlast.testing.seen import EffectSeen, Seen, comparable_text
 
 NEEDS_POSTGRES = (
@@ -184,7 +185,7 @@ class WatchedOperations:
     def _refuse_unstubbed(self, definition: Definition, here: Context) -> UsageError:
         """Remember that something has no stand-in: the test fails with that, whatever the body does."""
         place = self._seen.place_of(here.workflow_id, here.step_id or "")
-        where = "" if place is None else f"{say_place(place)}: "
+        where = "" if place is None else f"{shown_place(*place)}: "
         if self._doubles.only_stubs:
             message = f"{where}step {definition.name} runs, and nothing stands in for it: only_stubs is set"
         else:

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 Place = tuple[str, int]
 """File and line."""
-
-
-def say_place(place: Place) -> str:
-    """`file:line`, relative to the working folder if the file is within it."""
-    file, line = place
-    path = Path(file)
-    cwd = Path.cwd()
-    return f"{path.relative_to(cwd) if path.is_relative_to(cwd) else path}:{line}"
 
 
 class Point(NamedTuple):

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from outlast.core import kinds
+from outlast.core.places import shown_place
 from outlast.testing.asking import Asked
 from outlast.testing.comparing import Finding, place_of
 from outlast.testing.crashing import Campaign
 from outlast.testing.doubles import Definition
 from outlast.testing.ends import say_end
-from outlast.testing.points import Place, say_place
+from outlast.testing.points import Place
 from outlast.testing.trials import Trial
 
 FINDINGS_MAX = 5
@@ -131,7 +132,7 @@ class Report(Asked):
             return ["Nothing ran twice."]
         lines = ["Ran again after a crash, as it must (at least once):"]
         for each in self._repeated:
-            lines.append(f"  {each.name} ({say_place(each.place)}): {each.times} times, {each.at}")
+            lines.append(f"  {each.name} ({shown_place(*each.place)}): {each.times} times, {each.at}")
             lines.append(f"      {_advice(each)}")
         return lines
 

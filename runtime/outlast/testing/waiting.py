@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from outlast.core import kinds
 from outlast.core.events import taking_name
+from outlast.core.places import shown_place
 from outlast.core.status import LIVE
 from outlast.sdk.operations import Receive, Result, TakeEvent
 from outlast.testing.database import Database
-from outlast.testing.points import say_place
 from outlast.testing.processes import Process
 from outlast.testing.seen import Seen
 
@@ -103,7 +103,7 @@ def _is_hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset
 
 def _describe(seen: Seen, workflow_id: str, wait: Wait) -> str:
     place = seen.place_of(workflow_id, wait.step_id)
-    where = "" if place is None else f" at {say_place(place)}"
+    where = "" if place is None else f" at {shown_place(*place)}"
     if wait.kind == kinds.RECEIVE:
         topic = f"topic {wait.topic!r}" if wait.topic else "no topic"
         named = f', topic="{wait.topic}"' if wait.topic else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from outlast.core.errors import UsageError
 from outlast.core.observations import ignore
+from outlast.core.places import from_here
 from outlast.functions.catalog import Catalog
 from outlast.host.doctor.findings import Finding, finding
 from outlast.host.secret_key import FILE_NAME, JWT_FILE_NAME
@@ -43,7 +43,7 @@ def check_files(settings: Settings) -> Iterator[Finding]:
     for name in (FILE_NAME, JWT_FILE_NAME):
         path = settings.home / name
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            yield finding("key_readable", path=_show(path))
+            yield finding("key_readable", path=str(from_here(path)))
     surroundings = Surroundings(settings, lambda _: None)
     catalog = Catalog(settings.functions, ignore, settings.import_s_max, surroundings.declare)
     try:
@@ -53,7 +53,7 @@ def check_files(settings: Settings) -> Iterator[Finding]:
         return
     files = catalog.files()
     if not files:
-        yield finding("no_functions", folder=_show(settings.functions))
+        yield finding("no_functions", folder=str(from_here(settings.functions)))
     for file in files:
         if file.error is not None:
             yield finding("function_broken", name=file.name, error=redactor.redact(file.error))
@@ -74,8 +74,3 @@ def _port(url: str) -> str | None:
     except ValueError:
         return None
     return name.rpartition("/")[0].rpartition(":")[2]
-
-
-def _show(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
