@@ -290,7 +290,7 @@ class Execution:
         self.unwinding.discard(task)
         call.task = None  # its traceback refers back to the call
         if task.cancelled():
-            # Python 3.14's asyncio.wait refers to the task: its error is taken from it, or neither were freed.
+            # Python 3.14's asyncio.wait refers to the task: with its error left in it neither were freed.
             # guard: what-was-cancelled-is-kept
             with suppress(asyncio.CancelledError):
                 task.exception()
