@@ -16,6 +16,11 @@ MUTANTS = (
         "store/test_realtime.py::test_a_realtime_that_hangs_beyond_the_journals_patience_is_left_out",
     ),
     Mutant(
+        "realtime-slow-for-ever",
+        "Not every commit with an event waits for a slow Realtime",
+        "store/test_realtime.py::test_a_realtime_that_is_slow_with_each_event_is_not_asked_for_each",
+    ),
+    Mutant(
         "realtime-without-pause",
         "After a refusal nothing is sent for a while",
         "store/test_realtime.py::test_after_a_refusal_events_are_only_recorded_for_a_while",

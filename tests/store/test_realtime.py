@@ -415,6 +415,20 @@ async def test_a_slow_realtime_gets_no_more_of_a_batch(database: str) -> None:
     assert len(await rows(database, RECORDED)) == 9
 
 
+async def test_a_realtime_that_is_slow_with_each_event_is_not_asked_for_each(database: str) -> None:
+    """One event a commit, as most workflows publish."""
+    stand_in(database)
+    await rows(database, RAISES.replace("raise exception 'out of order'", "perform pg_sleep(1.1)"))
+    async with side_of(database) as side:
+        await start(side.store, "w")
+        assert await side.publish("w", event(1))
+        assert "held up" in side.refusals[0].error
+        await rows(database, RAISES)
+        assert await side.publish("w", event(2))
+        assert len(side.observed) == 1
+    assert len(await rows(database, RECORDED)) == 2
+
+
 ASLEEP = "pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
 HANGS = RAISES.replace("begin raise exception 'out of order'; end", "begin perform pg_sleep(600); end")
 
