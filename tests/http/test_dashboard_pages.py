@@ -490,3 +490,39 @@ def test_no_colour_stands_outside_the_tokens() -> None:
     for path in STATIC.glob("*.css"):
         if path.name != "tokens.css":
             assert not re.findall(r"#[0-9a-fA-F]{3,8}\b", path.read_text("utf-8")), path.name
+
+
+REFUSED = {
+    "rewind": ({"to": "no_such_step"}, 422, "no recorded step"),
+    "fork": ({"from": "no_such_step"}, 422, "no recorded step"),
+    "retry": ({"why": "no_such_reason"}, 409, "the workflow is SUCCESS"),
+    "cancel": ({"why": "no_such_reason"}, 409, "ended"),
+}
+
+
+@pytest.mark.parametrize("verb", REFUSED)
+def test_what_is_refused_is_told_beside_what_was_typed(reader: Reader, verb: str) -> None:
+    fields, status, why = REFUSED[verb]
+    failed = verb == "rewind"
+    path = insert(reader.host, f"refuses-{verb}", "ERROR" if failed else "SUCCESS", error=json.dumps(ERROR))
+    refused = reader.post(f"{path}/do/{verb}", **fields)
+    page = Page(refused)
+    assert (refused.status_code, why in page.text) == (status, True), page.text
+    assert page.all("form", method="post", action=f"{path}/do/{verb}")
+    assert "no_such_" in page.source
+
+
+def test_of_the_chosen_one_that_refuses_keeps_no_other_from_its_turn(reader: Reader) -> None:
+    for name in ("chosen-bare", "chosen-done"):
+        insert(reader.host, name, "ERROR", error=json.dumps(ERROR), input="{}")
+    reader.host.query(
+        "insert into outlast.operation_outputs"
+        " (workflow_id, step_id, name, kind, output, attempts, started_at, completed_at, completion_order)"
+        " values ('chosen-done', '1', 'pay', 'step', '1', 1, now(), now(), 1)"
+    )
+    chosen = ["chosen-bare", "chosen-done"]
+    done = reader.post(f"{DASHBOARD}/bulk", verb="fork", **{"from": "1"}, id=chosen)
+    assert done.status_code == 200, done.text
+    assert "no recorded step" in Page(done).text
+    forks = "select workflow_id from outlast.workflow_status where forked_from = any(%s)"
+    assert reader.host.query(forks, chosen) == [("chosen-done~2",)]

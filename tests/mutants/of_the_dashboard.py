@@ -8,6 +8,12 @@ GATE = "http/test_dashboard_gate.py::"
 
 MUTANTS = (
     Mutant(
+        "refusals-of-the-engine-untold",
+        "What is refused is told on the form, whoever refuses it",
+        "http/test_dashboard_pages.py::test_what_is_refused_is_told_beside_what_was_typed",
+        "http/test_dashboard_pages.py::test_of_the_chosen_one_that_refuses_keeps_no_other_from_its_turn",
+    ),
+    Mutant(
         "expired-sessions-go-on",
         "A session is over when its time is",
         GATE + "test_a_session_is_over_when_its_time_is",

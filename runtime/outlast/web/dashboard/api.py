@@ -10,13 +10,14 @@ from urllib.parse import unquote, urlencode
 from pydantic_core import from_json, to_json
 from starlette.types import ASGIApp, Message
 
+from outlast.core.errors import OutlastError
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
 from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_refused
 from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Pairs
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.off_loop import run_by_size
-from outlast.web.http.problems import Problem, ProblemError
+from outlast.web.http.problems import Problem, ProblemError, expected_problem
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
@@ -36,7 +37,7 @@ class Api:
     async def get(self, call: Call, viewer: Viewer, path: str, query: Query = ()) -> dict[str, Any]:
         """The document at a raw `path`. Of recorded JSON its members are `Recorded`, for viewers `HIDDEN`.
 
-        Raises ProblemError, OutlastError: the refusals of the API.
+        Raises ProblemError: the refusals of the API.
         """
         pairs = list(query.items() if isinstance(query, Mapping) else query)
         resource, columns = _find_resource(path)
@@ -79,7 +80,14 @@ class Api:
 
     async def _ask(self, request: Call) -> _Got:
         got = _Got()
-        await (await self._answer(request)).send(got)
+        try:
+            await (await self._answer(request)).send(got)
+        except OutlastError as error:
+            # guard: refusals-of-the-engine-untold = None
+            problem = expected_problem(error)
+            if problem is None:
+                raise
+            raise ProblemError(problem) from error
         return got
 
 
