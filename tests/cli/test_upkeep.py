@@ -73,5 +73,12 @@ def test_status_tells_sizes_counts_and_what_is_oldest(call: Runs, filled: str) -
     assert "the oldest that has ended did so at" in shown
 
 
+def test_status_tells_how_many_there_are_before_postgres_has_analyzed(call: Runs, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(ROWS)
+        connection.execute("select pg_stat_force_next_flush()")
+    assert json.loads(call("db", "status", "--json", SUPABASE_DB_URL=database).out)["workflows"] == 10
+
+
 def test_sizes_are_readable() -> None:
     assert [size_text(n) for n in (5, 2048, 3 * 1024**3)] == ["5 B", "2.0 KiB", "3.0 GiB"]

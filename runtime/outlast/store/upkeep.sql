@@ -49,7 +49,11 @@ select
     ) as first)
   )::text as due_at,
   (select min(m.created_at)::text from outlast.messages m where m.number is null) as undelivered_at,
-  greatest((select c.reltuples from pg_class c where c.oid = 'outlast.workflow_status'::regclass), 0)::bigint as estimate
+  -- Until the table is analyzed that is -1.
+  coalesce(
+    (select c.reltuples from pg_class c where c.oid = 'outlast.workflow_status'::regclass and c.reltuples >= 0),
+    pg_stat_get_live_tuples('outlast.workflow_status'::regclass)
+  )::bigint as estimate
 
 -- name: prunable
 select p.function, p.workflows, p.oldest::text as oldest, p.newest::text as newest
