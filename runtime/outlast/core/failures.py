@@ -90,8 +90,8 @@ def forget_traceback(error: BaseException) -> None:
         BaseException.with_traceback(each, None)
         with suppress(Exception):  # it may have others of its own
             todo += [other for other in (each.__cause__, each.__context__) if other is not None]
-        if isinstance(each, BaseExceptionGroup):
-            todo += each.exceptions
+            if isinstance(each, BaseExceptionGroup):
+                todo += each.exceptions
 
 
 def encode_failure(error: BaseException) -> str:
