@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outlast import WorkflowFailed, saga, start, step, transaction, workflow
+from outlast import ShuttingDown, WorkflowFailed, saga, start, step, transaction, workflow
 from outlast.engine.bodies.watching import watched
 from tests.engine.harness import engine_on
 
@@ -165,6 +165,28 @@ async def test_a_class_that_refuses_all_is_caught_as_what_a_transaction_raised(d
 
     async with engine_on(database, pays) as bench:
         assert await bench.run(pays) == [4, 4]
+
+
+async def test_what_only_a_shutdown_raises_is_a_failure_too(database: str) -> None:
+    tries: list[str] = []
+
+    @step
+    async def shuts_down() -> None:
+        tries.append("ran")
+        assert len(tries) < RUNS_MAX
+        raise ShuttingDown("mine")
+
+    @workflow
+    async def asks() -> str:
+        try:
+            await shuts_down()
+        except ShuttingDown as error:
+            return str(error)
+        return "none"
+
+    async with engine_on(database, asks) as bench:
+        assert await bench.run(asks) == "mine"
+        assert tries == ["ran"]
 
 
 def test_what_looks_at_a_body_lets_its_error_pass() -> None:

@@ -46,6 +46,11 @@ MUTANTS = (
         "engine/test_leaving.py::test_nor_does_one_begin_here_that_waited_until_what_came_before_was_durable",
     ),
     Mutant(
+        "steps-shut-down-for-ever",
+        "A step that raises what a shutdown does has failed",
+        "engine/test_foreign_errors.py::test_what_only_a_shutdown_raises_is_a_failure_too",
+    ),
+    Mutant(
         "shutdown-is-the-childs-error",
         "That this instance shuts down is nobody's result",
         "engine/test_workflows.py::test_a_shutdown_while_a_parent_waits_is_no_error_of_the_child",

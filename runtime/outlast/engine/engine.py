@@ -111,6 +111,7 @@ class Engine:
             delivery=self._delivery,
             emissions=self.emissions,
             events=self._events,
+            stopping=lambda: self.entrance.stopping,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,

@@ -454,7 +454,7 @@ class Executor:
 
     def _tell_stopped(self, execution: Execution, duration_s: float) -> None:
         stopped = execution.stopped or LeaseLost()
-        if isinstance(stopped, HandedOver):
+        if isinstance(stopped, HandedOver) and self._services.stopping():
             self._waits.fail(
                 execution.workflow_id,
                 ShuttingDown("this instance shuts down; the workflow goes on elsewhere"),

@@ -653,7 +653,8 @@ class Execution:
 
     def _record_failure(self, call: PendingCall, error: Exception) -> None:
         # guard: shutdown-is-the-childs-error
-        if isinstance(error, ShuttingDown):
+        # guard: steps-shut-down-for-ever without 2
+        if isinstance(error, ShuttingDown) and self.services.stopping():  # else a step has raised it
             call.running = False  # this instance ends: that is nobody's result
             self.drain()
             return

@@ -138,6 +138,8 @@ class Services:
     emissions: Emissions
     events: EventReading
     holds: Holding
+    stopping: Callable[[], bool]
+    """Whether this instance shuts down."""
     moment_s: float
     """Waits that are longer leave the memory."""
     replay_arguments: str = "warn"
