@@ -36,6 +36,8 @@ CASES = {
         "from outlast import workflow\n@workflow\ndef f(x: Nope): ...".replace("Nope", "'Nope'"),
         "functions/bad.py:2: UsageError: f: an annotation can't be resolved: name 'Nope' is not defined",
     ),
+    "odd": ("raise SyntaxError(5)", "functions/bad.py: SyntaxError"),
+    "unnamed": ("raise ModuleNotFoundError('gone', name=5)", "functions/bad.py: ModuleNotFoundError"),
     "deep": ("x = " + "(" * 500 + ")" * 500, "functions/bad.py:1: "),
 }
 

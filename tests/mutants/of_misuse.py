@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "errors-of-files-end-the-host",
+        "A file is broken for itself alone, whatever its error holds",
+        "functions/test_broken.py::test_the_place_and_the_error_are_told[odd]",
+    ),
+    Mutant(
         "calls-for-results",
         "A call that was not awaited is no result",
         "engine/test_misuse.py::test_a_call_is_no_result",

@@ -163,6 +163,14 @@ def blame(error: BaseException, root: Path, entry: Path, known: Collection[str])
 
     `known` are the folder's modules: an import that misses one by a little is told how to write it.
     """
+    try:
+        return _blame(error, root, entry, known)
+    # guard: errors-of-files-end-the-host
+    except Exception:  # noqa: BLE001 - what Python's own errors hold may be of any type
+        return f"{show_path(root, entry)}: {type(error).__name__}"
+
+
+def _blame(error: BaseException, root: Path, entry: Path, known: Collection[str]) -> str:
     places = _places(error, root)
     what = _describe(error) + _advise(error, known)
     if not places:
