@@ -37,6 +37,7 @@ apikey = {{ api_key = "{secret}" }}
 [checks]
 not_a_server_error.enabled = false        # checks.py has both, narrower
 positive_data_acceptance.enabled = false
+negative_data_rejection.enabled = false
 """
 MEANT = (
     "the dashboard is at ",
