@@ -213,7 +213,7 @@ def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
 
 def test_every_listing_is_answered_with_each_of_its_filters(outlast: Outlast) -> None:
     run = outlast.call(approval).run
-    outlast.send(run, "no", topic="question")
+    _ = outlast.send(run, "no", topic="question")
     answers = {
         f"{path}?{name}": outlast.call(path, params={name: value})
         for each in RESOURCES
@@ -239,7 +239,7 @@ def _some(filter: Filter) -> str:
 def test_what_is_listed_of_one_workflow(outlast: Outlast) -> None:
     run = outlast.call(approval).run
     path = f"/workflows/v1/{run.workflow_id}"
-    outlast.send(run, "no", topic="question")
+    _ = outlast.send(run, "no", topic="question")
     (message,) = outlast.call(f"{path}/messages?topic=question").json()["messages"]
     assert message["message"] == "no"
     assert message["sent_at"].startswith("2026-01-01T00:01")
