@@ -7,12 +7,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import workflow
-from outlast.core.observations import LoopFailed
+from outlast import every, workflow
+from outlast.core.observations import LoopFailed, ScheduleFailed
 from outlast.core.schedules import DueSchedule, Order, decide
 from outlast.engine.instances import ticking
+from outlast.store import schedules as stored
 from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
+from tests.engine.schedule_cases import planned, schedule_row
 from tests.store.harness import under_way
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -81,7 +83,7 @@ async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(data
         )
         await bench.rows("select outlast.schedule('bad', 'other', every => '1 second', overlap => 'allow')")
         await bench.rows(GOOD)
-        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, ScheduleFailed)])
         await ticks_on(bench)
         await bench.rows("update outlast.queues set override = null where name = 'q' returning name")
 
@@ -105,7 +107,7 @@ async def test_a_schedule_of_which_nothing_can_be_decided_holds_up_no_other(
     async with engine_on(database, tidy) as bench:
         await bench.rows("select outlast.schedule('bad', 'tidy', every => '1 second')")
         await bench.rows(GOOD)
-        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, ScheduleFailed)])
         await ticks_on(bench)
 
 
@@ -119,3 +121,101 @@ async def test_whoever_holds_the_row_of_a_tick_holds_up_no_other_schedule(databa
         ):
             await bench.rows(GOOD)
             await ticks_on(bench)
+
+
+async def test_whoever_holds_the_door_of_a_backfill_holds_up_no_other_and_no_tick(database: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(
+            "insert into outlast.queues (name, functions, base)"
+            """ values ('q', '{other}', '{"drop": {"n": 1000, "per": 1}}') returning name"""
+        )
+        await bench.rows("select outlast.schedule('a_bad', 'other', every => '1 hour', overlap => 'allow')")
+        await bench.rows("select outlast.schedule('b_good', 'tidy', every => '1 hour', overlap => 'allow')")
+        await bench.rows(GOOD)
+
+        async def done(name: str) -> bool:
+            found = await bench.rows("select backfill_until from outlast.schedules where name = %s", name)
+            return found[0]["backfill_until"] is None
+
+        async with under_way(database, "insert into outlast.queue_doors (queue, passed) values ('q', 1)"):
+            for name in ("a_bad", "b_good"):
+                await bench.rows(
+                    f"select * from outlast.backfill_schedule('{name}', now() - interval '9 hours', now())"
+                )
+            await bench.until(lambda: done("b_good"))
+            await bench.until(
+                lambda: [
+                    each
+                    for each in bench.observations
+                    if isinstance(each, ScheduleFailed) and each.what == "backfill"
+                ]
+            )
+            await ticks_on(bench)
+            assert not await done("a_bad")
+        await bench.until(lambda: done("a_bad"))
+
+
+async def test_whoever_holds_a_schedule_that_code_changes_holds_up_no_other(database: str) -> None:
+    def hourly(hours: int) -> Any:
+        @workflow(schedule=every(hours=hours))
+        async def job() -> None: ...
+
+        return job
+
+    async with engine_on(database, tidy, hourly(1)) as bench:
+        await planned(bench, "job")
+    held = "select from outlast.schedules where name = 'job' for update"
+    async with under_way(database, held), engine_on(database, tidy, hourly(2)) as bench:
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, LoopFailed)])
+        await bench.rows(GOOD)
+        await ticks_on(bench)
+        assert (await schedule_row(bench, "job"))["every_s"] == 3600
+
+
+async def test_a_schedule_that_can_not_be_marked_as_unusable_holds_up_no_other(database: str) -> None:
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(
+            """
+            create function outlast.never() returns trigger language plpgsql as $$
+            begin raise 'no fault here'; end $$;
+            create trigger never before update on outlast.schedules for each row
+            when (new.fault is not null) execute function outlast.never()
+            """
+        )
+        await bench.rows("select outlast.schedule('bad', 'tidy', at => '9000-01-01')")
+        await bench.rows(
+            "update outlast.schedules set at = '-infinity', next_at = now(), revision = revision + 1"
+            " where name = 'bad' returning name"
+        )
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, ScheduleFailed)])
+        await bench.rows(GOOD)
+        await ticks_on(bench)
+        await bench.rows("drop trigger never on outlast.schedules")
+
+        async def fault() -> Any:
+            return (await bench.rows("select fault from outlast.schedules where name = 'bad'"))[0]["fault"]
+
+        await bench.until(fault)
+
+
+async def test_however_many_fail_others_are_found(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is looked at in parts: those that fail are due longest, and fill none."""
+    monkeypatch.setattr(stored, "DUE_MAX", 2)
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(
+            """
+            create function outlast.never() returns trigger language plpgsql as $$
+            begin raise 'not today'; end $$;
+            create trigger never before insert on outlast.workflow_status for each row
+            when (new.function = 'other') execute function outlast.never()
+            """
+        )
+        for number in range(5):
+            await bench.rows(
+                f"select outlast.schedule('a{number}', 'other', every => '1 second', overlap => 'allow')"
+            )
+        await bench.until(
+            lambda: len([each for each in bench.observations if isinstance(each, ScheduleFailed)]) >= 5
+        )
+        await bench.rows(GOOD)
+        await ticks_on(bench)

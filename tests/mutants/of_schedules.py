@@ -6,9 +6,34 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
-        "one-failing-schedule-slows-all",
-        "A schedule whose ticks fail slows no other: its pauses are not theirs",
+        "no-pause-of-its-own",
+        "A schedule whose ticks fail is tried ever more seldom",
         "engine/test_schedules.py::test_a_schedule_whose_tick_fails_slows_no_other",
+    ),
+    Mutant(
+        "failing-schedules-fill-what-is-due",
+        "Schedules whose ticks fail keep no other from being found",
+        "engine/test_schedules_on_postgres.py::test_however_many_fail_others_are_found",
+    ),
+    Mutant(
+        "one-declaration-stops-all-schedules",
+        "What is due is done though what code declares can't be put into effect",
+        "engine/test_schedules_on_postgres.py::test_whoever_holds_a_schedule_that_code_changes_holds_up_no_other",
+    ),
+    Mutant(
+        "one-unusable-schedule-stops-all",
+        "A schedule that can't be marked as unusable holds up no other",
+        "engine/test_schedules_on_postgres.py::test_a_schedule_that_can_not_be_marked_as_unusable_holds_up_no_other",
+    ),
+    Mutant(
+        "one-backfill-stops-all",
+        "A backfill that fails stops no other",
+        "engine/test_schedules_on_postgres.py::test_whoever_holds_the_door_of_a_backfill_holds_up_no_other_and_no_tick",
+    ),
+    Mutant(
+        "backfills-without-turns",
+        "Backfills take turns",
+        "engine/test_schedules.py::test_backfills_take_turns_and_slow_no_tick",
     ),
     Mutant(
         "locked-is-away",
@@ -42,8 +67,8 @@ MUTANTS = (
     ),
     Mutant(
         "one-schedule-stops-all",
-        "A schedule whose tick fails holds up no other",
-        "engine/test_schedules_on_postgres.py::test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other",
+        "A schedule whose tick fails holds up no other, which is not told of",
+        "engine/test_schedules.py::test_a_schedule_whose_tick_fails_slows_no_other",
     ),
     Mutant(
         "ticks-while-leaving",

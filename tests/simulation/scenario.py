@@ -17,7 +17,7 @@ from outlast.core.events import taken_in
 from outlast.core.kinds import EVENT, PUBLISH
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
-from outlast.core.observations import LoopFailed, Observation
+from outlast.core.observations import LoopFailed, Observation, ScheduleFailed
 from outlast.core.ports import NotNow, Unreachable
 from outlast.core.records import Message, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
@@ -138,7 +138,9 @@ class Scenario:
                 await asyncio.sleep(0.2)
 
     def _observe(self, observation: Observation) -> None:
-        if isinstance(observation, LoopFailed) and not observation.error.startswith(_UNKNOWN):
+        if isinstance(observation, LoopFailed | ScheduleFailed) and not observation.error.startswith(
+            _UNKNOWN
+        ):
             self.world.violation(f"a loop failed: {observation}")
 
     def living(self) -> list[Instance]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from outlast.core.background import Loop
 from outlast.core.records import DeclaredQueue, Entered
 from outlast.core.schedules import Catchup, Declared, Overlap, Policies, Schedule
 from outlast.core.status import LIVE
 from outlast.core.timetables import Every
+from outlast.engine.instances.setbacks import Setbacks
 from outlast.testing.statements import schedules
 from outlast.testing.statements.queues import QueueStatements
 from outlast.testing.statements.schedules import ScheduleStatements
@@ -56,7 +56,11 @@ def test_a_schedule_that_fails_slows_no_other() -> None:
 
 
 def test_one_that_slows_others_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Loop, "relent", lambda _: None)
+    def stops(_: Any, name: str, error: Exception | None) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(Setbacks, "note", stops)
     assert "late, beside" in str(RUNS.run(beside_one_that_fails()).violations)
 
 
@@ -93,4 +97,4 @@ MISTAKES: dict[str, tuple[Any, str, Any, str]] = {
 def test_a_mistake_is_noticed(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     of, name, instead, word = MISTAKES[mistake]
     monkeypatch.setattr(of, name, instead)
-    assert RUNS.notices(word, range(60))
+    assert RUNS.notices(word, range(120))

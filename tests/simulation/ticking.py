@@ -33,7 +33,7 @@ from tests.simulation.keeping import Keeping, some_refusals
 from tests.simulation.runs import Offered, Runs, a_plan
 from tests.simulation.scheduling import FAULTS, LASTS_S, Scheduling
 
-LATE_MAX_S = 3.0
+LATE_MAX_S = 1.5
 """So late a tick may be where nothing goes wrong but with other schedules."""
 
 KEYS = ("a", "b", "")

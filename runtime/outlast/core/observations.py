@@ -322,6 +322,14 @@ class WorkflowsRemoved(Observation):
     count: int
 
 
+class ScheduleFailed(Observation):
+    """What is to be done for a schedule (`what`: tick or backfill) fails. It is tried again; others go on."""
+
+    schedule: str
+    what: str
+    error: str
+
+
 class ScheduleUnusable(Observation):
     """A schedule can't tick until it is changed."""
 

@@ -474,10 +474,13 @@ class MessageQueueStore(Protocol):
 
 
 class ScheduleStore(Protocol):
-    """Schedules. Nothing is held between a look and what is decided by it. All methods raise Unreachable."""
+    """Schedules. Nothing is held between a look and what is decided by it.
 
-    async def due(self) -> ScheduleWork:
-        """What is to be done about schedules."""
+    All methods raise Unreachable, and Locked where somebody holds what they need.
+    """
+
+    async def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
+        """What is to be done about schedules; for those that are `passed` by no tick is."""
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
         """Do what was decided about schedules that are still as they were; nothing about others.

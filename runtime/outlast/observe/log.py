@@ -52,6 +52,10 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
     facts.ScheduleDeclared: (INFO, "schedule %(schedule)s is %(change)s"),
     facts.ScheduleTicked: (DEBUG, "schedule %(schedule)s: %(outcome)s (%(workflow_id)s)"),
     facts.WorkflowsRemoved: (INFO, "removed %(count)d ended workflows (OUTLAST_RETENTION_DAYS)"),
+    facts.ScheduleFailed: (
+        ERROR,
+        "schedule %(schedule)s: a %(what)s fails: %(error)s; it is tried again, other schedules go on",
+    ),
     facts.ScheduleUnusable: (ERROR, "schedule %(schedule)s can't tick: %(error)s; change or delete it"),
     facts.QueueConsumed: (INFO, "queue pgmq:%(queue)s is consumed"),
     facts.RealtimeAccepted: (INFO, "published events reach Realtime again, after %(refused_s).1f s"),

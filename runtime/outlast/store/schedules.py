@@ -45,8 +45,8 @@ class PostgresSchedules(ScheduleStore):
         self._pool = pool
         self._instance_id = instance_id
 
-    async def due(self) -> ScheduleWork:
-        (row,) = await rows_of(self._pool, _SQL["due"], {"limit": DUE_MAX})
+    async def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
+        (row,) = await self._rows("due", {"limit": DUE_MAX, "passed": list(passed)})
         work = ScheduleWork([], [], [], row["next_s"])
         for each in from_json(row["schedules"]):
             try:
@@ -64,19 +64,13 @@ class PostgresSchedules(ScheduleStore):
         return work
 
     async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
-        try:
-            rows = await rows_of(self._pool, _SQL["tick"], {"orders": orders_json(orders)})
-        except Unreachable as error:
-            # guard: locked-is-away
-            if isinstance(error.__cause__, LockNotAvailable):
-                raise Locked(str(error)) from error
-            raise
+        rows = await self._rows("tick", {"orders": orders_json(orders)})
         if rows:
             faults.reach("tick.after_commit")
         return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]
 
     async def mark_unusable(self, schedule: Unusable) -> None:
-        await rows_of(self._pool, _SQL["unusable"], schedule._asdict())
+        await self._rows("unusable", schedule._asdict())
 
     async def backfill(
         self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
@@ -87,7 +81,7 @@ class PostgresSchedules(ScheduleStore):
             "times": list(times),
             "next_after": next_after,
         }
-        (row,) = await rows_of(self._pool, _SQL["backfill"], parameters)
+        (row,) = await self._rows("backfill", parameters)
         started: int | None = row["started"]
         return started
 
@@ -97,12 +91,21 @@ class PostgresSchedules(ScheduleStore):
         document = declared_json(declared)
         edition = hashlib.sha256(document.encode()).hexdigest()[:32]
         parameters = {"instance": self._instance_id, "edition": edition}
-        (row,) = await rows_of(self._pool, _SQL["newest"], parameters)
+        (row,) = await self._rows("newest", parameters)
         if not row["newest"]:
             return None
         given = {"edition": edition, "declared": document, "broken": list(broken)}
-        rows = await rows_of(self._pool, _SQL["declare"], given)
+        rows = await self._rows("declare", given)
         return [(row["name"], row["change"]) for row in rows]
+
+    async def _rows(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            return await rows_of(self._pool, _SQL[name], parameters)
+        except Unreachable as error:
+            # guard: locked-is-away
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise Locked(str(error)) from error
+            raise
 
 
 def orders_json(orders: Sequence[Order]) -> str:

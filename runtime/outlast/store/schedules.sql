@@ -7,6 +7,7 @@ with ready as (
   select s.*
   from outlast.schedules s
   where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
+    and s.name <> all(%(passed)s::text[])
     and (s.next_at <= clock_timestamp() or s.next_at is null and s.waiting_at is null
       or s.waiting_at is not null and not exists (
         select from outlast.workflow_status w
@@ -32,9 +33,9 @@ select
     where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null) as next_s
 
 -- name: tick
--- Where a tick cancels the one before it, somebody may hold its row.
+-- Where a tick cancels the one before it, somebody may hold its row. Others wait for that: it is tried again soon.
 with limited as materialized (
-  select set_config('lock_timeout', '500ms', true) as lock_timeout
+  select set_config('lock_timeout', '100ms', true) as lock_timeout
 )
 select t.schedule, t.outcome, t.workflow_id
 from limited l
@@ -48,8 +49,14 @@ where name = %(name)s and revision = %(revision)s
 returning name
 
 -- name: backfill
+-- Somebody may hold the door of its queue.
+with limited as materialized (
+  select set_config('lock_timeout', '100ms', true) as lock_timeout
+)
 select outlast.backfill_ticks(
-  %(name)s, %(revision)s::bigint, %(times)s::timestamptz[], %(next_after)s::timestamptz) as started
+  case when l.lock_timeout is not null then %(name)s end, %(revision)s::bigint, %(times)s::timestamptz[],
+  %(next_after)s::timestamptz) as started
+from limited l
 
 -- name: newest
 select outlast.newest_edition(%(instance)s, %(edition)s) as newest

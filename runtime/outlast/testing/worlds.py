@@ -17,6 +17,7 @@ from outlast.core.observations import (
     CallUnawaited,
     LoopFailed,
     Observation,
+    ScheduleFailed,
     WorkflowHeld,
 )
 from outlast.core.records import WorkflowState
@@ -469,7 +470,7 @@ class World:
         elif isinstance(observation, ArgumentsChanged):
             file, _, line = observation.place.rpartition(":")
             self.other_arguments.append((observation.name, (file, int(line))))
-        elif isinstance(observation, LoopFailed):
+        elif isinstance(observation, LoopFailed | ScheduleFailed):
             self.faults.append(str(observation))
 
     def _misused(self, place: Place, what: str) -> None:

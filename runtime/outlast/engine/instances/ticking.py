@@ -9,15 +9,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
-from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
+from outlast.core.observations import (
+    LoopFailed,
+    Observer,
+    ScheduleDeclared,
+    ScheduleFailed,
+    ScheduleTicked,
+    ScheduleUnusable,
+)
 from outlast.core.ports import Catalog, ScheduleStore, Unreachable
-from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, decide, lag_of
+from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, Unusable, decide, lag_of
+from outlast.engine.instances.setbacks import Setbacks
 from outlast.engine.options import DECLARE_S
 
 BACKFILL_BATCH = 100
+DECLARES = "declares"
 LOOKS_APART_S = 0.5
 """Told of work again and again, it looks no more often: that is mostly not about schedules."""
 
@@ -46,6 +56,11 @@ class Ticker:
         self._look_s = look_s
         self._declare_at = 0.0
         self._looked_at = 0.0
+        self._failing = Setbacks(partial(self._tell, "tick"))
+        self._backfilling = Setbacks(partial(self._tell, "backfill"))
+        self._declaring = Setbacks(lambda _, error: observe(LoopFailed("schedules", error)))
+        self._turns: dict[str, int] = {}
+        """Which backfill was at work last, which before it, and so on."""
         self.declared: Sequence[Declared] | None = None
         """What this instance has made known."""
         self.loop = Loop("schedules", self._do_round, observe)
@@ -54,35 +69,47 @@ class Ticker:
         """Somebody says that there may be work."""
         self.loop.wake(max(monotonic(), self._looked_at + LOOKS_APART_S))
 
+    def _tell(self, what: str, name: str, error: str) -> None:
+        self._observe(ScheduleFailed(name, what, error))
+
     async def _do_round(self) -> float:
         # guard: ticks-while-leaving
         if not self._may_tick():
             return self._look_s
-        await self._declare()
+        await self._declare_or_go_on()
         self._looked_at = monotonic()
-        work = await self._store.due()
+        # One that fails costs the others time: one of them is tried between two looks for what is due.
+        again = self._failing.first()
+        # guard: failing-schedules-fill-what-is-due = await self._store.due([])
+        work = await self._store.due(self._failing.others(again))
+        if again not in [*(each.name for each in work.due), *(each.name for each in work.unusable)]:
+            self._failing.forget(again)  # there is nothing to do for it any more
         for unusable in work.unusable:
-            await self._store.mark_unusable(unusable)
-            self._observe(ScheduleUnusable(unusable.name, unusable.fault))
-        failures: list[Exception] = []
-        moved = await self._tick_all(work.due, failures)
-        for backfill in work.backfills:
-            try:
-                moved = await self._backfill(backfill) or moved
-            except Unreachable:
-                raise
-            except Exception as error:  # noqa: BLE001 - raised below: what one meets must not hold up the others
-                failures.append(error)
-        if failures:
-            # Others tick: what waits for the next round must not wait ever longer.
-            # guard: one-failing-schedule-slows-all
-            if moved:
-                self.loop.relent()
-            raise failures[0]
-        if moved:
+            await self._mark_unusable(unusable)
+        moved = await self._tick_all(work.due, again)
+        # Whose row went on is another one than was read.
+        if await self._backfill_one([each for each in work.backfills if each.name not in moved]) or moved:
             return 0.0
+        names = [each.name for each in work.backfills]
+        self._backfilling.keep(names)
+        self._turns = {each: turn for each, turn in self._turns.items() if each in names}
         look_s = self._look_s * random.uniform(0.8, 1.0)
+        look_s = min(look_s, self._failing.next_s(), self._backfilling.next_s(), self._declaring.next_s())
         return look_s if work.next_s is None else max(0.0, min(look_s, work.next_s))
+
+    async def _declare_or_go_on(self) -> None:
+        """What is declared may wait: what is due may not."""
+        if self._declaring.rests(DECLARES):
+            return
+        try:
+            await self._declare()
+        except Unreachable:
+            raise
+        # guard: one-declaration-stops-all-schedules
+        except Exception as error:  # noqa: BLE001 - told of, and tried again
+            self._declaring.note(DECLARES, error)
+        else:
+            self._declaring.forget(DECLARES)
 
     async def _declare(self) -> None:
         declared = self._catalog.schedules()
@@ -94,41 +121,84 @@ class Ticker:
         self.declared = declared
         self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
 
-    async def _tick_all(self, due: Sequence[DueSchedule], failures: list[Exception]) -> bool:
-        """Do what is due, all at once, or each by itself if that fails; whether anything was done."""
+    async def _mark_unusable(self, unusable: Unusable) -> None:
+        try:
+            await self._store.mark_unusable(unusable)
+        except Unreachable:
+            raise
+        # guard: one-unusable-schedule-stops-all
+        except Exception as error:  # noqa: BLE001 - told of, and tried again
+            self._failing.note(unusable.name, error)
+            return
+        self._failing.forget(unusable.name)
+        self._observe(ScheduleUnusable(unusable.name, unusable.fault))
+
+    async def _tick_all(self, due: Sequence[DueSchedule], again: str | None) -> set[str]:
+        """Do what is due, all at once, or each by itself if that fails; for which anything was done.
+
+        `again` has failed before, and is tried by itself, after all others.
+        """
         orders: list[Order] = []
         lags_s: dict[str, float | None] = {}
         for each in due:
             try:
                 order = decide(each)
             # guard: undecided-stops-all
-            except Exception as error:  # noqa: BLE001 - kept in `failures`
-                failures.append(error)
+            except Exception as error:  # noqa: BLE001 - told of, and tried again
+                self._failing.note(each.name, error)
                 continue
             orders.append(order)
             lags_s[order.name] = lag_of(each, order)
-        batches = [orders] if orders else []
-        moved = False
+        last = [each for each in orders if each.name == again]
+        batches = [batch for batch in (last, [each for each in orders if each.name != again]) if batch]
+        moved: set[str] = set()
         while batches:
             batch = batches.pop()
             try:
                 ticked = await self._store.tick(batch)
             except Unreachable:
                 raise
-            except Exception as error:  # noqa: BLE001 - kept in `failures`, or met again alone
+            except Exception as error:  # noqa: BLE001 - told of, or met again alone
                 # guard: one-schedule-stops-all = False
                 if len(batch) > 1:
-                    batches = [[each] for each in batch]
+                    batches += [[each] for each in batch]
                 else:
-                    failures.append(error)
+                    self._failing.note(batch[0].name, error)
                 continue
+            for order in batch:
+                self._failing.forget(order.name)
             for tick in ticked:
                 lag_s = lags_s.get(tick.schedule) if tick.outcome == "started" else None
                 self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id, lag_s))
             if any(each.workflow_id is not None for each in ticked):
                 self._started()
-            moved = moved or bool(ticked)
+            moved.update(tick.schedule for tick in ticked)
         return moved
+
+    async def _backfill_one(self, backfills: Sequence[Backfill]) -> bool:
+        """Start some ticks of the past, of the one whose turn it is; whether there may be more to do at once.
+
+        One at a time: none is late for it that is due now.
+        """
+        ready = [each for each in backfills if not self._backfilling.rests(each.name)]
+        if not ready:
+            return False
+        # guard: backfills-without-turns = ready[0]
+        one = min(ready, key=lambda each: self._turns.get(each.name, 0))
+        self._turns[one.name] = max(self._turns.values(), default=0) + 1
+        try:
+            further = await self._backfill(one)
+        except Unreachable:
+            raise
+        # guard: one-backfill-stops-all
+        except Exception as error:  # noqa: BLE001 - told of, and tried again
+            self._backfilling.note(one.name, error)
+        else:
+            if further:
+                self._backfilling.forget(one.name)
+                return True
+            self._backfilling.note(one.name, None)  # another instance is at it
+        return len(ready) > 1
 
     async def _backfill(self, backfill: Backfill) -> bool:
         """Start some ticks of the past; whether it is further than before."""

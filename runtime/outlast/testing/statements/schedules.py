@@ -56,13 +56,13 @@ class ScheduleStatements:
 
     # --- what is due --------------------------------------------------------------------------------------
 
-    def due(self) -> ScheduleWork:
+    def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
         """`due`."""
         now, rows = self._db.date(), self._db.schedules
         ready = [
             self._due(name, row)
             for name, row in sorted(rows.items())
-            if row.ticks and self.is_ready(name, row)
+            if row.ticks and name not in passed and self.is_ready(name, row)
         ]
         later = [row.next_at for row in rows.values() if row.ticks and row.next_at and row.next_at > now]
         backfills = [
@@ -319,11 +319,12 @@ class ScheduleStatements:
         if row is None or row.revision != schedule.revision or row.backfill is None:
             return None
         started = 0
-        for each in times:
-            if self._start(schedule.name, row, each)[0] is not None:
-                started += 1
-            else:
-                self._note(schedule.name, each, "skipped", 1)
+        with _all_or_nothing(self._db):
+            for each in times:
+                if self._start(schedule.name, row, each)[0] is not None:
+                    started += 1
+                else:
+                    self._note(schedule.name, each, "skipped", 1)
         row.backfill = None if next_after is None else (next_after, row.backfill[1])
         row.revision += 1
         return started
