@@ -773,11 +773,13 @@ begin
 end
 $$;
 
-create or replace function outlast.run_bulk(most integer default 10000, out ran text, out next_s float8)
+create or replace function outlast.run_bulk(
+  most integer default 10000, out ran text, out next_s float8, out fault text
+)
 language plpgsql
 as $$
--- Does one block of a bulk that is due and that nobody else is at: `ran` is its id. `next_s`: when the next one is due.
--- Its workflow's row is locked meanwhile, so that a pause or a cancel comes between two blocks.
+-- Does one block of a bulk that is due and that nobody else is at: `ran` is its id, `fault` why it can't be done now. `next_s`:
+-- when the next one is due. Its workflow's row is locked meanwhile, so that a pause or a cancel comes between two blocks.
 declare
   b outlast.bulks;
   w outlast.workflow_status;
@@ -788,17 +790,31 @@ begin
   order by k.next_at limit 1 for no key update skip locked;
   if found then
     ran := b.bulk_id;
-    select * into w from outlast.workflow_status x where x.workflow_id = b.bulk_id for no key update;
-    -- guard: cancelled-bulks-go-on = if false then
-    if w.status <> 'PENDING' then
+    select * into w from outlast.workflow_status x where x.workflow_id = b.bulk_id
+    -- guard: held-bulk-stops-all = for no key update;
+    for no key update skip locked;
+    if not found and exists (select from outlast.workflow_status x where x.workflow_id = b.bulk_id) then
+      -- Somebody is about to pause or to cancel it. Others are done meanwhile.
+      update outlast.bulks k set next_at = clock_timestamp() + interval '1 s' where k.bulk_id = b.bulk_id;
+    -- guard: cancelled-bulks-go-on = elsif false then
+    elsif w.status <> 'PENDING' then
       update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
     -- guard: paused-bulks-go-on = elsif false then
     elsif w.held is not null then
       update outlast.bulks k set next_at = clock_timestamp() + interval '1 s' where k.bulk_id = b.bulk_id;
-    elsif not b.fixed then
-      perform outlast.fix_bulk(b, most);
     else
-      perform outlast.do_bulk(b);
+      begin
+        if b.fixed then
+          perform outlast.do_bulk(b);
+        else
+          perform outlast.fix_bulk(b, most);
+        end if;
+      -- guard: failing-bulk-stops-all = exception when assert_failure then
+      exception when others then
+        if not (outlast.is_of_rows(sqlstate) or sqlstate = '55P03') then raise; end if;
+        fault := sqlerrm;
+        update outlast.bulks k set next_at = clock_timestamp() + interval '10 s' where k.bulk_id = b.bulk_id;
+      end;
     end if;
   end if;
   select greatest(extract(epoch from k.next_at - clock_timestamp()), 0)::float8 into next_s

@@ -26,6 +26,16 @@ MUTANTS = (
         "store/test_bulks.py::test_a_number_that_was_not_expected_does_nothing",
     ),
     Mutant(
+        "held-bulk-stops-all",
+        "A bulk whose row somebody holds keeps no other",
+        "store/test_bulks.py::test_a_bulk_whose_row_somebody_holds_keeps_no_other",
+    ),
+    Mutant(
+        "failing-bulk-stops-all",
+        "A bulk that fails keeps no other",
+        "store/test_bulks.py::test_a_bulk_that_fails_keeps_no_other[insert]",
+    ),
+    Mutant(
         "items-done-again",
         "What was done in an earlier block is not done again",
         "store/test_bulks.py::test_in_blocks_each_is_done_once",

@@ -241,6 +241,48 @@ def test_a_row_that_another_holds_is_waited_for_and_comes_later(
     assert ended(connection, bulk_id)[1]["done"] == 5
 
 
+def run_due(connection: Connection[Any]) -> Any:
+    """One block of what is due, and what keeps it from being done."""
+    return connection.execute("select ran, fault from outlast.run_bulk()").fetchone()
+
+
+def test_a_bulk_whose_row_somebody_holds_keeps_no_other(connection: Connection[Any], database: str) -> None:
+    fill(connection, 3)
+    first, _, _ = bulk(connection, "set", arguments={"attributes": {"a": 1}})
+    second, _, _ = bulk(connection, "set", arguments={"attributes": {"b": 1}})
+    connection.execute("set lock_timeout = '1s'")
+    with psycopg.connect(database) as holder:
+        holder.execute("select from outlast.workflow_status where workflow_id = %s for update", (first,))
+        assert [run_due(connection) for _ in range(3)] == [(first, None), (second, None), (second, None)]
+        assert [ended(connection, each)[0] for each in (first, second)] == ["PENDING", "SUCCESS"]
+    run_all(connection)
+    assert ended(connection, first)[1]["done"] == 3
+
+
+@pytest.mark.parametrize("on", ["insert", "update"])
+def test_a_bulk_that_fails_keeps_no_other(connection: Connection[Any], on: str) -> None:
+    """Its items can't be noted, or what came of them."""
+    fill(connection, 3)
+    first, _, _ = bulk(connection, "set", arguments={"attributes": {"a": 1}})
+    second, _, _ = bulk(connection, "set", arguments={"attributes": {"b": 1}})
+    connection.execute(f"""
+        create function public.refuse() returns trigger language plpgsql as $$
+        begin
+          if new.bulk_id = '{first}' then raise exception 'not this one'; end if;
+          return new;
+        end $$;
+        create trigger refuse before {on} on outlast.bulk_items for each row execute function public.refuse()
+    """)
+    found = [run_due(connection) for _ in range(5)]
+    assert (first, "not this one") in found
+    assert [ended(connection, each)[0] for each in (first, second)] == ["PENDING", "SUCCESS"]
+    connection.execute("drop trigger refuse on outlast.bulk_items")
+    run_all(connection)
+    assert ended(connection, first)[1]["done"] == 3
+    acts = "select count(*)::int from outlast.acts where verb = 'set' group by name"
+    assert connection.execute(acts).fetchall() == [(2,)] * 3
+
+
 def test_in_blocks_each_is_done_once(connection: Connection[Any]) -> None:
     fill(connection, 25)
     bulk(connection, "set", arguments={"attributes": {"a": 1}})

@@ -101,6 +101,8 @@ class BulkRan(NamedTuple):
 
     bulk_id: str | None
     next_s: float | None
+    fault: str | None = None
+    """Why it could not be done. It is tried again, and others go on."""
 
 
 class RunningStep(NamedTuple):

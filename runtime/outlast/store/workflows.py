@@ -271,7 +271,7 @@ class PostgresWorkflows(WorkflowStore):
         (row,) = await rows_of(self._pool, _SQL["run_bulk"], {})
         if row["ran"] is not None:
             faults.reach("bulk.after_commit")
-        return BulkRan(row["ran"], row["next_s"])
+        return BulkRan(row["ran"], row["next_s"], row["fault"])
 
     async def callback(self, link: Link) -> dict[str, Any] | None:
         """A callback: `function`, `live`, `output` of what is recorded there (JSON), how often it was `used`.

@@ -248,4 +248,4 @@ where workflow_id = %(workflow_id)s
   and nonce = %(nonce)s
 
 -- name: run_bulk
-select ran, next_s from outlast.run_bulk()
+select ran, next_s, fault from outlast.run_bulk()

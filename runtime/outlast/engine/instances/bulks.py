@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
-from outlast.core.observations import Observer
+from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import WorkflowStore
 
 LOOKS_APART_S = 0.5
@@ -36,7 +36,10 @@ class BulkRunner:
         self._changed = changed
         self._may_run = may_run
         self._look_s = look_s
+        self._observe = observe
         self._looked_at = 0.0
+        self._told: tuple[str | None, str] | None = None
+        """The fault that was told of last, and of which bulk."""
         self.loop = Loop("bulks", self._do_round, observe)
 
     def look_soon(self) -> None:
@@ -48,6 +51,9 @@ class BulkRunner:
             return self._look_s
         self._looked_at = monotonic()
         ran = await self._workflows.run_bulk()
+        if ran.fault is not None and (ran.bulk_id, ran.fault) != self._told:
+            self._told = ran.bulk_id, ran.fault
+            self._observe(LoopFailed("bulks", f"{ran.bulk_id}: {ran.fault}"))
         if ran.bulk_id is not None:
             self._changed()
         look_s = self._look_s * random.uniform(0.8, 1.0)
