@@ -24,8 +24,8 @@ async def test_a_bulk_that_fails_is_told_of_once() -> None:
 
     store: Any = Store()
     runner = BulkRunner(store, lambda: None, lambda: True, seen.append, 10.0)
-    runner.loop.open()
+    runner.looks.loop.open()
     async with asyncio.timeout(10):
         await over.wait()
-    await runner.loop.close()
+    await runner.looks.loop.close()
     assert seen == [LoopFailed("bulks", "b: not this one")]

@@ -218,7 +218,7 @@ class Engine:
             self._limits.loop,
             self._consumer.loop,
             self._ticker.loop,
-            self._bulks.loop,
+            self._bulks.looks.loop,
             self._cleaner.loop,
             self._holder.loop,
         )
@@ -241,7 +241,7 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        loops = self._consumer.loop, self._ticker.loop, self._bulks.loop, self._cleaner.loop
+        loops = self._consumer.loop, self._ticker.loop, self._bulks.looks.loop, self._cleaner.loop
         await asyncio.gather(*(each.close(LAST_ROUND_S) for each in loops))
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
@@ -397,8 +397,8 @@ class Engine:
 
     def _told(self) -> None:
         """Somebody says that there may be work: it may be a schedule's, or a bulk."""
-        self._ticker.look_soon()
-        self._bulks.look_soon()
+        self._ticker.looks.look_soon()
+        self._bulks.looks.look_soon()
 
     def _schedules_changed(self) -> None:
         self._ticker.loop.wake()

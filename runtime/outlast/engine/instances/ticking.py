@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.observations import (
     LoopFailed,
@@ -23,13 +22,12 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import Catalog, ScheduleStore, Unreachable
 from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, Unusable, decide, lag_of
+from outlast.engine.instances.looking import Looks
 from outlast.engine.instances.setbacks import Setbacks
 from outlast.engine.options import DECLARE_S
 
 BACKFILL_BATCH = 100
 DECLARES = "declares"
-LOOKS_APART_S = 0.5
-"""Told of work again and again, it looks no more often: that is mostly not about schedules."""
 
 
 class Ticker:
@@ -44,18 +42,12 @@ class Ticker:
         observe: Observer,
         look_s: float,
     ) -> None:
-        """`started` is called when workflows wait to be claimed; `may_tick` says whether this instance works.
-
-        `look_s`: so soon is seen what others have changed, where nobody tells of it.
-        """
+        """`started` is called when workflows wait to be claimed. `may_tick` and `look_s`: see Looks."""
         self._store = store
         self._catalog = catalog
         self._started = started
-        self._may_tick = may_tick
         self._observe = observe
-        self._look_s = look_s
         self._declare_at = 0.0
-        self._looked_at = 0.0
         self._failing = Setbacks(partial(self._tell, "tick"))
         self._backfilling = Setbacks(partial(self._tell, "backfill"))
         self._declaring = Setbacks(lambda _, error: observe(LoopFailed("schedules", error)))
@@ -63,21 +55,14 @@ class Ticker:
         """Which backfill was at work last, which before it, and so on."""
         self.declared: Sequence[Declared] | None = None
         """What this instance has made known."""
-        self.loop = Loop("schedules", self._do_round, observe)
-
-    def look_soon(self) -> None:
-        """Somebody says that there may be work."""
-        self.loop.wake(max(monotonic(), self._looked_at + LOOKS_APART_S))
+        self.looks = Looks("schedules", self._look, may_tick, observe, look_s)
+        self.loop = self.looks.loop
 
     def _tell(self, what: str, name: str, error: str) -> None:
         self._observe(ScheduleFailed(name, what, error))
 
-    async def _do_round(self) -> float:
-        # guard: ticks-while-leaving
-        if not self._may_tick():
-            return self._look_s
+    async def _look(self) -> float | None:
         await self._declare_or_go_on()
-        self._looked_at = monotonic()
         # One that fails costs the others time: one of them is tried between two looks for what is due.
         again = self._failing.first()
         # guard: failing-schedules-fill-what-is-due = await self._store.due([])
@@ -93,9 +78,8 @@ class Ticker:
         names = [each.name for each in work.backfills]
         self._backfilling.keep(names)
         self._turns = {each: turn for each, turn in self._turns.items() if each in names}
-        look_s = self._look_s * random.uniform(0.8, 1.0)
-        look_s = min(look_s, self._failing.next_s(), self._backfilling.next_s(), self._declaring.next_s())
-        return look_s if work.next_s is None else max(0.0, min(look_s, work.next_s))
+        again_s = (each.next_s() for each in (self._failing, self._backfilling, self._declaring))
+        return min(*again_s, float("inf") if work.next_s is None else work.next_s)
 
     async def _declare_or_go_on(self) -> None:
         """What is declared may wait: what is due may not."""
