@@ -135,11 +135,12 @@ class _Parent:
         self._asking, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._one_at_a_time = threading.Lock()
         env = self.env | {"PYTHONHASHSEED": SEED, "PYTHONUNBUFFERED": "1"}
+        self._errors = TemporaryFile()  # noqa: SIM115 - closed by `close`
         with its:
             command = [sys.executable, "-m", "tests.forking", str(its.fileno())]
             self._process = subprocess.Popen(
                 command, env=env, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
-                cwd=Path(__file__).parents[1],
+                stderr=self._errors, cwd=Path(__file__).parents[1],
             )  # fmt: skip
 
     def fork(self, command: list[str], env: Mapping[str, str], cwd: Path, *streams: IO[bytes]) -> Forked:
@@ -150,12 +151,19 @@ class _Parent:
             fds = [its.fileno(), *(each.fileno() for each in streams)]
             socket.send_fds(self._asking, [asked.encode()], fds)
         pid = told.recv(64)
-        assert pid, "the process in which all is loaded has ended"
+        assert pid, f"the process in which all is loaded has ended: {self._last_words()}"
         return Forked(int(pid), told)
 
     def close(self) -> None:
         self._asking.close()
         self._process.wait()
+        self._errors.close()
+
+    def _last_words(self) -> str:
+        """Why it ended: tests.mutants.control looks for its own word there."""
+        self._process.wait()
+        self._errors.seek(0)
+        return self._errors.read().decode("utf-8", "replace")
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
