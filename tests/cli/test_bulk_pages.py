@@ -16,6 +16,9 @@ import pytest
 from tests.cli.conftest import SECRET
 from tests.cli.serving import serving
 from tests.hosts import until
+from tests.pages import needs_curl
+
+pytestmark = needs_curl
 
 DOCS = Path(__file__).parents[2] / "docs"
 WAIT_S = 60.0

@@ -154,16 +154,11 @@ def test_policies_may_show_a_role_the_rows(outlast: Runs, database: str, role: s
 
 
 def test_without_a_schema_the_remedy_is_to_migrate(outlast: Runs, empty_database: str) -> None:
-    refused = (
-        'error: the database refused: schema "outlast" does not exist; remedy: bring the schema up to date: '
-        "`outlast db migrate`\n"
-    )
-    for command in (("db", "prune"), ("db", "prune", "--dry-run")):
-        ran = outlast(*command, SUPABASE_DB_URL=empty_database)
-        assert (ran.status, ran.err) == (1, refused)
-    ran = outlast("db", "status", SUPABASE_DB_URL=empty_database)
-    assert (ran.status, ran.err.count("\n")) == (0, 1)
-    assert ran.err.endswith("migrations: run `outlast db migrate`\n")
+    for command, status in (("db prune", 1), ("db prune --dry-run", 1), ("db status", 0)):
+        ran = outlast(*command.split(), SUPABASE_DB_URL=empty_database)
+        assert (ran.status, ran.err.count("\n")) == (status, 1)
+        assert "the database lacks" in ran.err
+        assert ran.err.endswith(": run `outlast db migrate`\n")
 
 
 def test_into_copies_the_files_and_nothing_else(call: Runs, project: Path) -> None:

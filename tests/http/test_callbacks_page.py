@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pytest
 
 from tests.databases import TEMPLATE, new_database
 from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+from tests.pages import needs_curl
 
 PAGE = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text("utf-8")
 (FUNCTION,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -92,7 +92,7 @@ def result(host: Host, workflow_id: str) -> Any:
     return ask("GET", url, headers=HEADERS, timeout=LIMIT_S).json()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here")
+@needs_curl
 def test_its_commands(host: Host) -> None:
     workflow_id, link = begin(host, "curl")
     run = subprocess.run(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from outlast.observe.metrics.families import FAMILIES
 from tests.databases import new_database
 from tests.hosts import SECRET, Host, Hosts, ask, until
+from tests.pages import needs_curl
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics"
 FUNCTIONS = """
@@ -277,7 +277,7 @@ def test_every_family_is_on_the_board(measured: Measured) -> None:
     assert shown == {each.name for each in FAMILIES}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here")
+@needs_curl
 def test_the_page_tells_of_every_family_and_its_commands_work(measured: Measured) -> None:
     page = (DOCS.parent / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {each.name for each in FAMILIES}
