@@ -9,7 +9,6 @@ from psycopg.rows import dict_row
 
 from outlast.core.ports import Place
 from outlast.store.connections import Database, as_unreachable
-from outlast.store.migrations import applied_over
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.retention import BATCH_ROWS, PostgresRetention
@@ -41,22 +40,15 @@ async def upkeep(database: Database) -> Upkeep:
 
 
 async def prunable(database: Database, keep_s: float) -> list[dict[str, Any]]:
-    """What would be removed by now, by function. Raises Unreachable and RowsHidden."""
+    """What would be removed by now, by function. Raises Unreachable."""
     connection = await database.connect(statement_timeout_s=0)
     async with as_unreachable(), connection, connection.cursor(row_factory=dict_row) as cursor:
-        await applied_over(connection)
         await cursor.execute(_SQL["prunable"], {"keep_s": keep_s})
         return await cursor.fetchall()
 
 
 async def prune(database: Database, keep_s: float, most: int = BATCH_ROWS) -> int:
-    """Remove all that was kept for long enough, batch by batch; how many.
-
-    Raises Unreachable and RowsHidden.
-    """
-    connection = await database.connect()
-    async with as_unreachable(), connection:
-        await applied_over(connection)
+    """Remove all that was kept for long enough, batch by batch; how many. Raises Unreachable."""
     pool = Pool(database, 1)
     try:
         store, removed, after = PostgresRetention(pool), 0, Place()
