@@ -19,7 +19,7 @@ from outlast.core.callers import Caller
 from outlast.core.clock import Clock
 from outlast.core.schedules import Schedule, tick_id
 from outlast.sdk.workflows import Workflow
-from outlast.testing.rows import ScheduleRow
+from outlast.testing.rows import RowRefused, ScheduleRow
 from tests.engine.harness import Bench, engine_on
 from tests.engine.memory import BEGAN_S, Memory
 
@@ -446,6 +446,35 @@ async def test_ticks_of_the_past_are_started_once(database: str, count: int) -> 
         assert [nominal_of(each) for each in ids] == [
             after + timedelta(seconds=EACH_S * (n + 1)) for n in range(count)
         ]
+
+
+async def test_a_tick_of_the_past_that_is_refused_stops_no_other(database: str) -> None:
+    """As by a trigger of the project's."""
+    async with hourly(told(every(seconds=EACH_S)), database) as bench:
+        until = (await schedule_row(bench, "job"))["nominal_at"] - timedelta(seconds=EACH_S)
+        times = [until - timedelta(seconds=EACH_S * n) for n in range(3)][::-1]
+        bad = tick_id("job", times[1])
+        after = times[0] - timedelta(seconds=1)
+        if isinstance(bench.url, Memory):
+            bench.url.database.refusing[bad] = RowRefused
+            row = bench.url.database.schedules["job"]
+            row.backfill, row.revision = (after, until), row.revision + 1
+        else:
+            await bench.rows(
+                f"""
+                create function outlast.never() returns trigger language plpgsql as $$
+                begin raise 'not this one'; end $$;
+                create trigger never before insert on outlast.workflow_status for each row
+                when (new.workflow_id = '{bad}') execute function outlast.never()
+                """
+            )
+            await bench.rows("select * from outlast.backfill_schedule('job', %s, %s)", after, until)
+        ids = await started(bench, "job", 2)
+        assert [nominal_of(each) for each in ids] == [times[0], times[2]]
+        assert await noted(bench, "job", 1) == [("skipped", 1)]
+        if not isinstance(bench.url, Memory):
+            (why,) = await bench.rows("select reason, nominal_at from outlast.ticks")
+            assert (why["reason"], why["nominal_at"]) == ("not this one", times[1])
 
 
 # --- what functions do --------------------------------------------------------------------------------

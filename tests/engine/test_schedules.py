@@ -183,7 +183,7 @@ async def test_backfills_take_turns_and_slow_no_tick(database: str) -> None:
             span = {"after": now - timedelta(seconds=500), "until": now - timedelta(seconds=100)}
             verbs.act(BACKFILL_SCHEDULE, name, span, "ann")
         await bench.until(lambda: not any(row.backfill for row in tables.schedules.values()))
-        assert (sorted(turns[:4]), len(turns)) == (names, 20)
+        assert (sorted(turns[:4]), len(turns)) == (names, 36)
         assert turns == turns[:4] * (len(turns) // 4)
         await asyncio.sleep(2.0)
         on_time = [row for each, row in tables.workflows.items() if nominal_of(each) >= now]

@@ -31,6 +31,16 @@ MUTANTS = (
         "engine/test_schedules_on_postgres.py::test_whoever_holds_the_door_of_a_backfill_holds_up_no_other_and_no_tick",
     ),
     Mutant(
+        "one-tick-stops-its-backfill",
+        "A tick of the past that a row refuses is skipped, and those after it are run",
+        "engine/test_schedules_on_postgres.py::test_a_tick_of_the_past_that_is_refused_stops_no_other",
+    ),
+    Mutant(
+        "memory-one-tick-stops-its-backfill",
+        "Backfills skip what is refused in the simulation, too",
+        "engine/test_schedules.py::test_a_tick_of_the_past_that_is_refused_stops_no_other",
+    ),
+    Mutant(
         "backfills-without-turns",
         "Backfills take turns",
         "engine/test_schedules.py::test_backfills_take_turns_and_slow_no_tick",

@@ -26,7 +26,9 @@ from outlast.engine.instances.looking import Looks
 from outlast.engine.instances.setbacks import Setbacks
 from outlast.engine.options import DECLARE_S
 
-BACKFILL_BATCH = 100
+BACKFILL_BATCH = 50
+"""Each is a subtransaction: of more than 64 Postgres keeps no count in memory."""
+
 DECLARES = "declares"
 
 

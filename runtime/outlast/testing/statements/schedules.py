@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.ports import BadData, NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import NewWorkflow
 from outlast.core.schedules import (
     Backfill,
@@ -39,7 +39,7 @@ from outlast.core.verbs import (
     Verb,
 )
 from outlast.testing.database import Database
-from outlast.testing.rows import ScheduleRow, TickRow, Workflow
+from outlast.testing.rows import RowRefused, ScheduleRow, TickRow, Workflow
 from outlast.testing.statements.queues import QueueStatements
 
 _CLAIMS = '{"role":"service_role","outlast":{"mode":"schedule","key":null}}'
@@ -177,6 +177,8 @@ class ScheduleStatements:
             queue_key=None,
             tick=json.dumps(tick),
         )
+        if new.workflow_id not in self._db.workflows:
+            self._db.check_writable(new.workflow_id)
         if queue is not None:
             entered = QueueStatements(self._db, self._me).enter(new, 0)
             outcome, of = entered.outcome, self._db.workflows.get(entered.target or "")
@@ -319,13 +321,18 @@ class ScheduleStatements:
         if row is None or row.revision != schedule.revision or row.backfill is None:
             return None
         started = 0
-        with _all_or_nothing(self._db):
-            for each in times:
-                if self._start(schedule.name, row, each)[0] is not None:
-                    started += 1
-                else:
-                    self._note(schedule.name, each, "skipped", 1)
-        row.backfill = None if next_after is None else (next_after, row.backfill[1])
+        for each in times:
+            try:
+                with _all_or_nothing(self._db):
+                    workflow_id, _ = self._start(schedule.name, row, each)
+            # guard: memory-one-tick-stops-its-backfill
+            except (BadData, RowRefused):
+                workflow_id = None
+            row = self._db.schedules[schedule.name]  # it may be a copy
+            if workflow_id is None:
+                self._note(schedule.name, each, "skipped", 1)
+            started += workflow_id is not None
+        row.backfill = None if next_after is None else (next_after, schedule.until)
         row.revision += 1
         return started
 
