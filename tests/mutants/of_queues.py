@@ -381,6 +381,16 @@ MUTANTS = (
         "queues/test_consume.py::test_a_message_that_takes_too_long_stops_no_other",
     ),
     Mutant(
+        "what-pgmq-lacks-blamed-on-messages",
+        "Where pgmq lacks something no message is set aside for it",
+        "queues/test_consume.py::test_where_pgmq_lacks_something_no_message_is_blamed",
+    ),
+    Mutant(
+        "what-triggers-lack-blamed-on-pgmq",
+        "What a trigger lacks is the message's own",
+        "queues/test_consume.py::test_what_a_trigger_lacks_is_not_taken_for_what_pgmq_lacks",
+    ),
+    Mutant(
         "refused-messages-asked-ever-again",
         "A message that is refused again and again is left alone ever longer",
         "engine/test_messages_of_queues.py::test_what_is_refused_is_left_alone_ever_longer_and_told_of_once",

@@ -389,6 +389,42 @@ async def test_a_message_that_a_trigger_refuses_stops_no_other(
         assert row["n"] == len(skus)
 
 
+async def test_what_a_trigger_lacks_is_not_taken_for_what_pgmq_lacks(queue_database: str) -> None:
+    async with engine_on(queue_database, orders) as bench:
+        await bench.rows(
+            """
+            create function outlast.audits() returns trigger language plpgsql as $$
+            begin insert into audit values (new.workflow_id); return new; end $$;
+            create trigger audits before insert on outlast.workflow_status for each row
+            when (new.input ->> 'sku' = 'audited') execute function outlast.audits()
+            """
+        )
+        audited = await send(bench, '{"sku": "audited"}')
+        good = await send(bench, '{"sku": "w"}')
+        assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
+        (told,) = await bench.until(lambda: set_aside(bench))
+        assert (told.message_id, told.error) == (audited, 'relation "audit" does not exist')
+        assert "mend what Postgres says" in told.remedy
+
+
+async def test_where_pgmq_lacks_something_no_message_is_blamed(queue_database: str) -> None:
+    """It would be hidden though it is fine, and told of: each of a long queue."""
+    async with engine_on(queue_database) as bench:
+        await bench.rows("alter function pgmq.delete(text, bigint[]) rename to deletes")
+        sent = [await send(bench, json.dumps({"sku": str(n)})) for n in range(3)]
+    async with engine_on(queue_database, orders) as bench:
+
+        def refused() -> list[QueueRefused]:
+            return [each for each in bench.observations if isinstance(each, QueueRefused)]
+
+        (told,) = await bench.until(refused)
+        assert "create extension pgmq" in told.remedy
+        await bench.rows("alter function pgmq.deletes(text, bigint[]) rename to delete")
+        for n, message_id in enumerate(sent):
+            assert (await result(bench, f"pgmq:orders:{message_id}"))[0] == str(n)
+        assert (set_aside(bench), len(refused())) == ([], 1)
+
+
 async def test_a_message_whose_trigger_waits_for_what_somebody_holds_stops_no_other(
     queue_database: str,
 ) -> None:
@@ -426,7 +462,7 @@ async def test_a_message_that_takes_too_long_stops_no_other(
 ) -> None:
     """Here it is a trigger that waits for something outside."""
     monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 0.5)
-    monkeypatch.setattr(consuming, "LONE_LOOK_LIMIT_S", 0.5)
+    monkeypatch.setattr(consuming, "LONE_LOOK_LIMIT_S", 1.0)
     async with engine_on(queue_database, orders) as bench:
         await bench.rows(
             """
@@ -440,8 +476,9 @@ async def test_a_message_that_takes_too_long_stops_no_other(
         for _ in range(3):
             good = await send(bench, '{"sku": "w"}')
             assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
-        (told,) = await bench.until(lambda: set_aside(bench))
-        assert (told.message_id, told.error) == (slow, "it didn't answer within 0.5 s")
+        # On a busy machine a good one may take too long, too, and gets through at its next try.
+        (told,) = await bench.until(lambda: [each for each in set_aside(bench) if each.message_id == slow])
+        assert told.error == "it didn't answer within 1 s"
         await bench.rows("drop trigger slowly on outlast.workflow_status")
         assert (await result(bench, f"pgmq:orders:{slow}"))[0] == "slow"
 
@@ -505,6 +542,10 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
             connection.execute(f"grant usage on schema pgmq to {role}".encode())
             with pytest.raises(QueueUnusable, match="permission denied for table q_orders"):
                 await taken_by(store, 5)
+            connection.execute(f"grant select, update on pgmq.q_orders to {role}".encode())
+            with pytest.raises(QueueUnusable, match="permission denied for table q_orders") as refused:
+                await taken_by(store, 5)
+            assert ("SUPABASE_DB_URL" in refused.value.remedy, refused.type) == (True, QueueUnusable)
             connection.execute(f"grant all on pgmq.q_orders to {role}".encode())
             (claimed,) = await taken_by(store, 5)
             assert claimed.workflow_id == "pgmq:orders:1"

@@ -22,6 +22,8 @@ WAITING_MAX = 100
 
 T = TypeVar("T")
 HELD = (errors.LockNotAvailable, errors.QueryCanceled)
+_CALLED = ("pgmq.read(", "pgmq.delete(", "pgmq.set_vt(")
+"""An error's context names one of these, or nothing, or the trigger that it is of."""
 _SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
 _REMEDIES: dict[type[DatabaseError], str] = {
     errors.InvalidSchemaName: _SWITCH_ON,
@@ -158,8 +160,17 @@ def _committed(consumed: Consumed) -> Consumed:
 
 
 def _is_of_rows(error: DatabaseError) -> bool:
-    """As `outlast.is_of_rows` has it: of other messages the same may be done."""
-    return (error.sqlstate or "")[:2] not in ("40", "53", "55", "57", "58")
+    """As `outlast.is_of_rows` has it: of other messages the same may be done. But for what pgmq lacks."""
+    # guard: what-pgmq-lacks-blamed-on-messages without 2
+    return (error.sqlstate or "")[:2] not in ("40", "53", "55", "57", "58") and _remedy_of(error) is None
+
+
+def _remedy_of(error: DatabaseError) -> str | None:
+    """What to do where pgmq lacks something, or somebody holds it; None for what a trigger or a row lacks."""
+    context = error.diag.context
+    # guard: what-triggers-lack-blamed-on-pgmq = True
+    of_pgmq = not context or any(each in context for each in _CALLED)
+    return _REMEDIES.get(type(error)) if of_pgmq or isinstance(error, HELD) else None
 
 
 def _raised(error: Exception, queue: str, held: type[QueueUnusable]) -> Exception:
@@ -174,5 +185,5 @@ def _raised(error: Exception, queue: str, held: type[QueueUnusable]) -> Exceptio
 
 def _told(error: DatabaseError, queue: str) -> tuple[str, str]:
     """What it says, and what to do."""
-    remedy = _REMEDIES.get(type(error), "mend what Postgres says; the messages stay till then")
+    remedy = _remedy_of(error) or "mend what Postgres says; the messages stay till then"
     return error.diag.message_primary or str(error), remedy.format(queue=queue)
