@@ -28,6 +28,17 @@ CASES = {
         "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
         "functions/bad.py:3: Mute",
     ),
+    "no syntax": ("\nraise SyntaxError", "functions/bad.py:2: SyntaxError"),
+    "no message": (
+        "class Mute(SyntaxError):\n    msg = property(lambda _: 1 / 0)\nraise Mute",
+        "functions/bad.py: Mute",
+    ),
+    "no status": (
+        "class Mute:\n    def __repr__(self): raise ValueError\nraise SystemExit(Mute())",
+        "functions/bad.py: SystemExit",
+    ),
+    "no file": ("raise SyntaxError('x', (5, 1, 2, ''))", "functions/bad.py: SyntaxError"),
+    "no module": ("raise ModuleNotFoundError('x', name=5)", "functions/bad.py: ModuleNotFoundError"),
     "decorator": (
         "from outlast import step\n\n@step(max_attempts=0)\ndef f(): ...",
         "functions/bad.py:3: UsageError: step(max_attempts) is a whole number from 1, not 0",

@@ -195,7 +195,7 @@ def _describe(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, SystemExit):
         return f"it ends the program while being imported (SystemExit: {error.code!r})"[:TEXT_CHARS_MAX]
-    text = error.msg if isinstance(error, SyntaxError) else text_of(error)
+    text = (error.msg or "") if isinstance(error, SyntaxError) else text_of(error)
     lines = text.strip().splitlines()
     return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
 
