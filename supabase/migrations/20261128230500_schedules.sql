@@ -665,7 +665,7 @@ declare
   s outlast.schedules;
 begin
   if length(pause_schedule.why) not between 1 and 1000 then
-    raise exception 'outlast.pause_schedule: why has 1 to 1000 characters' using errcode = '22023';
+    raise exception 'outlast.pause_schedule: why has 1 to 1000 characters' using errcode = '22023', column = 'why';
   end if;
   s := outlast.schedule_named('pause', pause_schedule.name, pause_schedule.by, pause_schedule.why);
   update outlast.schedules t
@@ -714,7 +714,7 @@ declare
 begin
   if trigger_schedule.idempotency_key !~ '^[A-Za-z0-9_.-]{1,100}$' then
     raise exception 'outlast.trigger_schedule: idempotency_key is 1 to 100 letters, digits, "_", "-" and "."'
-      using errcode = '22023';
+      using errcode = '22023', column = 'idempotency_key';
   end if;
   s := outlast.schedule_named('trigger', trigger_schedule.name, by);
   workflow_id := 'schedule:' || s.name || ':now:' || coalesce(trigger_schedule.idempotency_key, gen_random_uuid()::text);
@@ -741,20 +741,20 @@ declare
   s outlast.schedules;
 begin
   if not coalesce(backfill_schedule.after between '1970-01-01Z' and '9990-01-01Z', false) then
-    raise exception 'outlast.backfill_schedule: after is a time in the years 1970 to 9990' using errcode = '22023';
+    raise exception 'outlast.backfill_schedule: after is a time in the years 1970 to 9990' using errcode = '22023', column = 'after';
   end if;
   if backfill_schedule.until is null or not isfinite(backfill_schedule.until) then
-    raise exception 'outlast.backfill_schedule: until is a time' using errcode = '22023';
+    raise exception 'outlast.backfill_schedule: until is a time' using errcode = '22023', column = 'until';
   end if;
   s := outlast.schedule_named('backfill', backfill_schedule.name, by, noted => backfill_schedule.dry_run is not true);
   if backfill_schedule.after >= backfill_schedule.until
     or backfill_schedule.until > backfill_schedule.after + interval '366 days'
   then
-    raise exception 'outlast.backfill_schedule: until is later than after, by at most 366 days' using errcode = '22023';
+    raise exception 'outlast.backfill_schedule: until is later than after, by at most 366 days' using errcode = '22023', column = 'until';
   end if;
   if backfill_schedule.until > clock_timestamp() then
     raise exception 'outlast.backfill_schedule: until is in the future, and its ticks will come by themselves'
-      using errcode = '22023';
+      using errcode = '22023', column = 'until';
   end if;
   if s.fault is not null then
     raise exception 'outlast.backfill_schedule: %', s.fault using errcode = '55000';

@@ -294,9 +294,9 @@ class ScheduleStatements:
     def _backfill(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
         span, dry_run = (given["after"], given["until"]), given.get("dry_run", False)
         if span[0] >= span[1]:
-            raise Unacceptable("until is later than after, by at most 366 days")
+            raise Unacceptable("until is later than after, by at most 366 days", "until")
         if span[1] > self._db.date():
-            raise Unacceptable("until is in the future, and its ticks will come by themselves")
+            raise Unacceptable("until is in the future, and its ticks will come by themselves", "until")
         if not dry_run and row.backfill is None:
             row.backfill = span
             row.revision += 1
