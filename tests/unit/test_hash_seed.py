@@ -50,7 +50,7 @@ def test_a_process_without_one_starts_anew_with_it() -> None:
 
 def test_the_command_starts_anew_before_it_has_loaded_anything() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "outlast", "serve"],
+        [sys.executable, "-X", "importtime", "-m", "outlast", "serve", "--port", "0"],
         env={"PYTHONPATH": PACKAGES, "SUPABASE_DB_URL": "postgresql://["},
         capture_output=True,
         text=True,
