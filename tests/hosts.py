@@ -193,8 +193,13 @@ class Hosts:
         return host
 
     def start(self, *options: str, database: str | None = None, **settings: object) -> Host:
-        """Start a host, and wait until it takes calls."""
-        return self.launch(*options, database=database, **settings).until_ready()
+        """Start a host, and wait until it takes calls. One that doesn't is ended."""
+        host = self.launch(*options, database=database, **settings)
+        try:
+            return host.until_ready()
+        except BaseException:
+            host.close()
+            raise
 
     def witnessed(self, line: str) -> int:
         """How often the witness saw lines that begin so."""
