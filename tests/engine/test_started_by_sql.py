@@ -159,7 +159,8 @@ async def test_its_timeout_counts_from_the_end_of_its_delay(supabase_database: s
         async with engine_on(supabase_database, bounded, moment_s=3600.0) as bench:
             await bench.until(lambda: row["id"] in bench.live)
             from_s = times["called_s"] if debounce else times["created_s"]
-            assert bench.live[row["id"]].deadline_s == pytest.approx(from_s + 7200 + 3600, abs=1)
+            # Between a transaction's beginning and a call's own time may be what a busy machine takes.
+            assert bench.live[row["id"]].deadline_s == pytest.approx(from_s + 7200 + 3600, abs=60)
             await bench.abandon()
 
 
@@ -167,8 +168,7 @@ async def test_a_fork_of_what_was_delayed_has_its_own_time(supabase_database: st
     async with engine_on(supabase_database, stepped, moment_s=3600.0) as bench:
         (row,) = await bench.rows("select outlast.start('stepped', delay => '0.01 s') as id")
         records = "select 1 from outlast.operation_outputs where workflow_id = %s and step_id = '2'"
-        while not await bench.rows(records, row["id"]):
-            await asyncio.sleep(0.01)
+        await bench.until(lambda: bench.rows(records, row["id"]))
         (fork,) = await bench.rows("select f.fork as id from outlast.fork_workflow(%s, '2') as f", row["id"])
         await bench.until(lambda: fork["id"] in bench.live)
         (times,) = await bench.rows(

@@ -55,12 +55,12 @@ async def test_a_migration_may_take_long_whatever_the_database_is_set_to(
     empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sessions: bool
 ) -> None:
     (first, *_) = migrations()
-    long = first.text().replace("create schema", "select pg_sleep(0.6); create schema", 1)
+    long = first.text().replace("create schema", "select pg_sleep(2.1); create schema", 1)
     (tmp_path / first.path.name).write_text(long)
     monkeypatch.setattr("outlast.store.migrations.migrations_folder", lambda: tmp_path)
     with psycopg.connect(empty_database, autocommit=True) as connection:
         name = Identifier(connection.info.dbname)
-        connection.execute(SQL("alter database {} set statement_timeout = '500ms'").format(name))
+        connection.execute(SQL("alter database {} set statement_timeout = '2s'").format(name))
     applied = await migrate(Database.at(empty_database, "tests", sessions))
     assert [each.version for each in applied] == [first.version]
 
