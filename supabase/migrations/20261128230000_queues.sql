@@ -1179,8 +1179,10 @@ language sql
 immutable
 as $$
   -- Whether an error with this code is that of some rows, or of what the project's own tables and triggers say to them: of
-  -- others the same may be done. Else it is the database's: a conflict, a lock, a full disk, a shutdown.
-  select left(state, 2) not in ('40', '53', '55', '57', '58')
+  -- others the same may be done. Else it is the database's: a conflict, a lock, a full disk, a shutdown. What a trigger calls
+  -- may raise 55000, as functions of Outlast do: that is no lock.
+  -- guard: states-taken-for-locks = select left(state, 2) not in ('40', '53', '55', '57', '58')
+  select left(state, 2) not in ('40', '53', '57', '58') and state <> '55P03'
 $$;
 
 create or replace function outlast.claim_queued(

@@ -368,7 +368,7 @@ MUTANTS = (
     Mutant(
         "one-message-stops-its-queue",
         "A message that becomes no workflow is set aside, and others of its queue go on",
-        "queues/test_consume.py::test_a_message_that_a_trigger_refuses_stops_no_other[limits0]",
+        "queues/test_consume.py::test_a_message_that_a_trigger_refuses_stops_no_other[P0001-limits0]",
     ),
     Mutant(
         "what-a-trigger-waits-for-stops-its-queue",
@@ -379,6 +379,11 @@ MUTANTS = (
         "one-slow-message-stops-its-queue",
         "A message that takes too long is set aside, too",
         "queues/test_consume.py::test_a_message_that_takes_too_long_stops_no_other",
+    ),
+    Mutant(
+        "states-taken-for-locks",
+        "What a trigger calls may refuse its row for the state of something else, and stops no other",
+        "store/test_one_by_one.py::test_what_a_trigger_calls_may_refuse_for_its_state",
     ),
     Mutant(
         "what-pgmq-lacks-blamed-on-messages",

@@ -28,6 +28,9 @@ begin
   if starts_with(old.workflow_id, 'a-poison') and position('/map.1/' in old.workflow_id) = 0 then
     raise exception 'it stays';
   end if;
+  if starts_with(old.workflow_id, 'a-late') then
+    raise exception using errcode = 'object_not_in_prerequisite_state', message = 'not now';
+  end if;
   if starts_with(old.workflow_id, 'busy') then
     raise exception using errcode = '40001', message = 'as ever';
   end if;
@@ -100,6 +103,14 @@ async def test_who_refuses_uses_up_no_room(database: str, attempts: int) -> None
         await waiting(store, database, "a-poison1", "a-poison2", "ok", attempts=attempts)
         await refuse(database)
         assert [await claim(store, room=1) for _ in range(3)] == [[], [], ["ok"]]
+
+
+async def test_what_a_trigger_calls_may_refuse_for_its_state(database: str) -> None:
+    """As functions of Outlast do. The code begins as that of a lock does, which is the database's own."""
+    async with store_of(database) as store:
+        await waiting(store, database, "a-late", "ok")
+        await refuse(database)
+        assert await claim(store) == ["ok"]
 
 
 async def test_a_conflict_is_no_refusal(database: str) -> None:

@@ -161,8 +161,9 @@ def _committed(consumed: Consumed) -> Consumed:
 
 def _is_of_rows(error: DatabaseError) -> bool:
     """As `outlast.is_of_rows` has it: of other messages the same may be done. But for what pgmq lacks."""
-    # guard: what-pgmq-lacks-blamed-on-messages without 2
-    return (error.sqlstate or "")[:2] not in ("40", "53", "55", "57", "58") and _remedy_of(error) is None
+    state = error.sqlstate or ""
+    # guard: what-pgmq-lacks-blamed-on-messages without 3
+    return state[:2] not in ("40", "53", "57", "58") and state != "55P03" and _remedy_of(error) is None
 
 
 def _remedy_of(error: DatabaseError) -> str | None:
