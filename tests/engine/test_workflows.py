@@ -275,7 +275,9 @@ async def checked(value: Annotated[int, AfterValidator(check)]) -> list[Any]:
     return [await say("a"), await held()]
 
 
-@pytest.mark.parametrize("error", [LookupError("no such customer"), ValueError("none")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [LookupError("no such customer"), ValueError("none"), LookupError("\ud800")], ids=ascii
+)
 async def test_a_recorded_input_that_no_longer_fits_stops_the_workflow(
     database: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

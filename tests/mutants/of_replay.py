@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "holds-that-cant-be-written",
+        "A hold is written whatever the error says that it quotes",
+        "engine/test_workflows.py::test_a_recorded_input_that_no_longer_fits_stops_the_workflow",
+    ),
+    Mutant(
         "kinds-of-what-failed-forgotten",
         "Dates and decimals of an exception come back as what they were",
         "unit/test_failures.py::test_an_exception_comes_back_as_it_was[TooLate]",

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import NonDeterminism
+from outlast.core.failures import MESSAGE_CHARS_MAX
 from outlast.core.stops import Diverged
+from outlast.core.storable import clean_text
 from outlast.core.versions import shown
 
 PAUSED = "paused"
@@ -63,10 +65,13 @@ def detail_of(
 
     `began`: the version as which the workflow began; `body`: the names that the code of its body has.
     """
+    # It may quote what a validator of the user's says.
+    # guard: holds-that-cant-be-written = str(diverged)
+    message = clean_text(str(diverged)[:MESSAGE_CHARS_MAX])
     return {
         "reason": diverged.reason,
         "since": since,
-        "message": str(diverged),
+        "message": message,
         "step": diverged.step,
         "recorded": _call(diverged.recorded),
         "called": _call(diverged.called),
