@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from outlast import workflow
 from outlast.core.places import shown_place
 from outlast.testing import Outlast, Unproved
 from outlast.testing.statements.workflows import WorkflowStatements
@@ -108,3 +110,21 @@ def test_processes_that_were_killed_keep_no_descriptors(outlast: Outlast) -> Non
     outlast.before_each(lambda: open_files.append(len(list(Path("/proc/self/fd").iterdir()))))
     assert outlast.crash_everywhere(sound.in_a_row).crashes > 10
     assert max(open_files) - min(open_files) < 10
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Nothing can be set on it, no traceback either."""
+
+    code: int
+
+
+@workflow
+async def refuses() -> None:
+    raise Frozen(7)
+
+
+@pytest.mark.parametrize("ask", ["crash_everywhere", "deterministic", "explore"])
+def test_what_fails_without_a_crash_is_told_whatever_its_class_refuses(outlast: Outlast, ask: str) -> None:
+    with pytest.raises(Frozen):
+        _ = getattr(outlast, ask)(refuses)

@@ -6,7 +6,7 @@ import gc
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -96,15 +96,19 @@ class Trial:
         return next((each.place for each in reversed(points) if each.place), None)
 
 
-@contextmanager
-def many_trials() -> Iterator[list[Process]]:
+class many_trials:  # noqa: N801 - no generator: what a body raises may refuse to pass one
     """Where trials are run one after the other, quietly. At its end the processes in the list are buried."""
-    graves: list[Process] = []
-    with quiet(), campaign_time():
-        try:
-            yield graves
-        finally:
-            for each in graves:
+
+    def __enter__(self) -> list[Process]:
+        self._graves: list[Process] = []
+        self._around = ExitStack()
+        self._around.enter_context(quiet())
+        self._around.enter_context(campaign_time())
+        return self._graves
+
+    def __exit__(self, *_: object) -> None:
+        with closing(self._around):
+            for each in self._graves:
                 each.bury()
 
 
