@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from outlast import (
     KeyReused,
     StepFailed,
     WorkflowHandle,
+    context,
+    publish,
     receive,
+    send,
     sleep,
     start,
     start_once,
@@ -97,6 +101,34 @@ async def test_a_def_workflow_starts_children_as_an_async_one_does(database: str
         assert len(await bench.rows(CHILDREN)) == 2
         names = [each["name"] for each in await bench.steps(workflow_id) if each["name"] != "sleep"]
         assert names == ["start child", "start child", f"result of {workflow_id}/1", "result of child:key"]
+
+
+class Named(str, enum.Enum):  # noqa: UP042 - as many write it: a StrEnum is formatted as its value
+    ORDER = "order"
+
+
+@workflow
+async def of_members() -> list[Any]:
+    handle = await start_once(Named.ORDER, child, 1)
+    await publish(Named.ORDER, 1)
+    await send(context().workflow_id, "hi", topic=Named.ORDER, idempotency_key=Named.ORDER)
+    return [handle.workflow_id, await handle.result(), await receive(Named.ORDER)]
+
+
+@pytest.mark.postgres
+async def test_a_member_of_an_enum_is_its_value(database: str) -> None:
+    """How one is formatted differs between Pythons: an id would be another after an upgrade."""
+    async with engine_on(database, of_members, child) as bench:
+        workflow_id = await bench.start(of_members)
+        assert await bench.result(workflow_id) == ["child:order", 2, "hi"]
+        (row,) = await bench.rows(
+            "select idempotency_key from outlast.workflow_status where function = 'child'"
+        )
+        assert row["idempotency_key"] == "order"
+        (row,) = await bench.rows("select topic, idempotency_key from outlast.messages")
+        assert row == {"topic": "order", "idempotency_key": "order"}
+        names = [each["name"] for each in await bench.steps(workflow_id)]
+        assert [each for each in names if "Named" in each] == []
 
 
 @step

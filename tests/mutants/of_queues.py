@@ -371,6 +371,11 @@ MUTANTS = (
         "queues/test_consume.py::test_a_message_that_a_trigger_refuses_stops_no_other[P0001-limits0]",
     ),
     Mutant(
+        "each-refused-message-told",
+        "What refuses many messages is told of once",
+        "queues/test_consume.py::test_a_message_that_a_trigger_refuses_stops_no_other[P0001-limits0]",
+    ),
+    Mutant(
         "what-a-trigger-waits-for-stops-its-queue",
         "A message whose trigger waits for what somebody holds is set aside, too",
         "queues/test_consume.py::test_a_message_whose_trigger_waits_for_what_somebody_holds_stops_no_other",

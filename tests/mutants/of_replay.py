@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "members-stay-members",
+        "A key that is an enum's member is its value, whatever Python makes of it",
+        "engine/test_children.py::test_a_member_of_an_enum_is_its_value",
+    ),
+    Mutant(
         "holds-that-cant-be-written",
         "A hold is written whatever the error says that it quotes",
         "engine/test_workflows.py::test_a_recorded_input_that_no_longer_fits_stops_the_workflow",

@@ -67,7 +67,7 @@ def check_event_name(event: object, where: str) -> str:
             f"{where} takes an event's name of 1 to {EVENT_BYTES_MAX} bytes of UTF-8, not {event!r:.100}"
         )
     check_text(event, "the event's name")
-    return event
+    return str.__str__(event)  # of an enum's member the value
 
 
 EMITTED_BYTES_MAX = 64 * 1024

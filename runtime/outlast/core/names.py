@@ -63,14 +63,19 @@ def is_uuid(key: str) -> bool:
     return _UUID.fullmatch(key) is not None
 
 
-def check_key(key: str) -> None:
-    """Raise InvalidKey for a key given in Python that a header field could not carry."""
+def check_key(key: str) -> str:
+    """A key given in Python. Raises InvalidKey for one that a header field could not carry.
+
+    Of an enum's member it is the value: how such a member is formatted differs between Pythons.
+    """
     if (
         not isinstance(key, str)
         or not 1 <= len(key) <= KEY_CHARS_MAX
         or not (key.isascii() and key.isprintable())
     ):
         raise InvalidKey(f"an idempotency key is 1 to 255 printable ASCII characters, not {key!r:.100}")
+    # guard: members-stay-members = return key
+    return str.__str__(key)
 
 
 def key_of(text: str) -> str:

@@ -44,7 +44,8 @@ class Listeners:
         """Tell a fact."""
         hear = self._hear.get(type(fact))
         if hear is None:
-            hear = self._hear[type(fact)] = self._who_hear(type(fact))
+            kept = self._hear  # another one once somebody is added, who may be told of this in another thread
+            hear = kept[type(fact)] = self._who_hear(type(fact))
         for listener in hear:
             try:
                 listener(fact)

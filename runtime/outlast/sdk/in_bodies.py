@@ -56,7 +56,7 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
     which isn't waited for. Plain JSON values, dataclasses and pydantic models can be published. Raises
     UsageError outside a workflow's body and for a name that isn't 1 to 255 bytes of UTF-8; NotSerializable.
     """
-    check_event_name(event, "publish")
+    event = check_event_name(event, "publish")
     body = _EVENTS.encode(value)
     check_json(body, "the event's value")
     line = line_in_body("publish", "belongs in a workflow's body: a step returns what is to be told")

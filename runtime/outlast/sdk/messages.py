@@ -72,7 +72,7 @@ def send(
     check_text(workflow_id, "send: the workflow's id")
     given = topic_of(topic, "send")
     if idempotency_key is not None:
-        check_key(idempotency_key)
+        idempotency_key = check_key(idempotency_key)
     body = VALUES.encode(message)
     check_json(body, "the message")
     sent = do(
@@ -91,4 +91,4 @@ def topic_of(topic: str | None, where: str) -> str:
     if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:
         raise UsageError(f"{where} takes a topic of 1 to {TOPIC_CHARS_MAX} characters, not {topic!r:.100}")
     check_text(topic, f"{where}: the topic")
-    return topic
+    return str.__str__(topic)  # of an enum's member the value

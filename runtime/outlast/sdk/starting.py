@@ -152,7 +152,7 @@ def list_of(name: str, items: Any) -> list[Any]:
 def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args, kwargs: Kwargs) -> Any:
     definition = definition_of(name, workflow)
     if key is not None:
-        check_key(key)
+        key = check_key(key)
     detached = _take_detached(name, definition, kwargs)
     placement = _take_placement(name, definition, kwargs)
     handle = WorkflowHandle if is_awaited(name) else Started

@@ -45,7 +45,7 @@ HELD_TOLD_AT = 3
 """So often a message met what somebody holds when that is told of."""
 
 TOLD_MAX = 1_000
-"""So many messages that were set aside are known, so that each is told of once."""
+"""So many errors are known, so that each is told of once."""
 
 
 @dataclass(slots=True)
@@ -109,8 +109,8 @@ class Consumer:
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
         self._known: dict[str, _Queue] = {}
-        self._told: dict[tuple[str, int], None] = {}
-        """Messages that were set aside."""
+        self._told: dict[tuple[str, str], None] = {}
+        """For which errors messages of a queue were set aside."""
         self.loop = Loop("queues", self._look_at_all, observe)
 
     async def _look_at_all(self) -> float:
@@ -237,11 +237,15 @@ class Consumer:
         return aside is not None
 
     def _tell_aside(self, queue: str, aside: SetAside) -> None:
-        """Tell of it once. What somebody holds for a moment nobody needs to know of."""
-        known = queue, aside.message_id
+        """Tell of it, once for an error: a trigger may refuse all, which is no news of each.
+
+        What somebody holds for a moment nobody needs to know of.
+        """
+        known = queue, aside.error
+        # guard: each-refused-message-told = False
         if known in self._told or (aside.held and aside.read_count < HELD_TOLD_AT):
             return
-        self._observe(MessageSetAside(*known, aside.error, aside.remedy))
+        self._observe(MessageSetAside(queue, aside.message_id, aside.error, aside.remedy))
         self._told[known] = None
         for each in list(self._told)[:-TOLD_MAX]:
             del self._told[each]
