@@ -74,7 +74,7 @@ def check_key(key: str) -> str:
         or not (key.isascii() and key.isprintable())
     ):
         raise InvalidKey(f"an idempotency key is 1 to 255 printable ASCII characters, not {key!r:.100}")
-    # guard: members-stay-members = return key
+    # guard: members-stay-members = key
     return str.__str__(key)
 
 
