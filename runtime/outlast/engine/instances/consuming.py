@@ -21,6 +21,7 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import Catalog, MessageQueueStore, MessageRefused, QueueUnusable
 from outlast.core.versions import row_version
+from outlast.engine.instances.setbacks import HELD_TOLD_AT
 from outlast.engine.lease import Lease
 
 LOOK_S = 0.5
@@ -40,9 +41,6 @@ SHARE_FIRST = 16
 """Messages of the first look at a queue. How large they are is seen afterwards."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
-
-HELD_TOLD_AT = 3
-"""So often a message met what somebody holds when that is told of."""
 
 TOLD_MAX = 1_000
 """So many errors are known, so that each is told of once."""
