@@ -1,8 +1,7 @@
 -- Which answers `patched` has given to what is open. Every statement may run twice.
 
-create index if not exists operation_outputs_patches on outlast.operation_outputs (name, completed_at) where kind = 'patch';
-create index if not exists operation_outputs_patches_old on outlast.operation_outputs (name, workflow_id)
-  where kind = 'patch' and output::text = 'false';
+create index if not exists operation_outputs_patches on outlast.operation_outputs (name, (output::text), completed_at)
+  where kind = 'patch';
 
 create or replace function outlast.count_patches(newest integer, most integer, rollout interval)
 returns table (
@@ -26,13 +25,18 @@ as $$
     b.seen <= most and n.seen <= most, first.at
   from names c
   cross join lateral (
-    select min(o.completed_at) as at from outlast.operation_outputs o where o.kind = 'patch' and o.name = c.name
+    select min(e.at) as at from (values ('true'), ('false')) as v (answer) cross join lateral (
+      select min(o.completed_at) as at from outlast.operation_outputs o
+      where o.kind = 'patch' and o.name = c.name and o.output::text = v.answer
+    ) as e
   ) as first
   cross join lateral (
     select count(*) filter (where e.new and w.status in ('ENQUEUED', 'PENDING')) as took_new, array_agg(distinct w.function) as functions
     from (
-      select o.workflow_id, o.output::text = 'true' as new from outlast.operation_outputs o
-      where o.kind = 'patch' and o.name = c.name order by o.completed_at desc limit newest
+      select n.workflow_id, v.answer = 'true' as new from (values ('true'), ('false')) as v (answer) cross join lateral (
+        select o.workflow_id, o.completed_at from outlast.operation_outputs o
+        where o.kind = 'patch' and o.name = c.name and o.output::text = v.answer order by o.completed_at desc limit newest
+      ) as n order by n.completed_at desc limit newest
     ) as e join outlast.workflow_status w on w.workflow_id = e.workflow_id
   ) as a
   cross join lateral (
