@@ -69,6 +69,8 @@ $$;
 -- workflow twice, as it begins and as it ends.
 create index if not exists workflow_status_newest on outlast.workflow_status (created_at, workflow_id, version, (parent is null));
 drop index if exists outlast.workflow_status_created;
+create index if not exists workflow_status_live on outlast.workflow_status (created_at, workflow_id)
+  where status in ('ENQUEUED', 'PENDING');
 create index if not exists workflow_status_failed on outlast.workflow_status (created_at, workflow_id)
   where status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
 create index if not exists workflow_status_function on outlast.workflow_status (function, created_at, workflow_id);
