@@ -1427,6 +1427,13 @@ begin
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
       and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
       and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
+    union all
+    select w.workflow_id from outlast.workflow_status w
+    -- What was retried has no rank before the next decision, which a paused queue makes none of.
+    -- guard: unranked-unseen-at-the-door = where false
+    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
+      and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
+      and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
     limit 1;
     if o ->> 'on_busy' = 'replace' then
       perform outlast.cancel_workflows(
@@ -1437,6 +1444,10 @@ begin
           select x.workflow_id from outlast.workflow_status x
           where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
             and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
+          union all
+          select x.workflow_id from outlast.workflow_status x
+          where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
+            and x.owner is null and x.claimable_at <= t and x.rank is null and x.held is null
         ),
         -- Who is replaced reads this, and may be another caller.
         -- guard: replaced-by-a-name = 'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
@@ -1450,6 +1461,15 @@ begin
     elsif target is not null or exists (
       select from outlast.workflow_status w
       where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING' and (w.owner is not null)::integer = any('{0,1}')
+    ) or exists (
+      select from outlast.workflow_status w
+      -- guard: strangers-that-wait-unseen = where false
+      where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
+        and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
+    ) or exists (
+      select from outlast.workflow_status w
+      where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
+        and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
     ) then
       -- Of another caller's nothing is told. Those without a user are not one: an id holds the key of its call.
       -- guard: keys-of-strangers-told = if false then

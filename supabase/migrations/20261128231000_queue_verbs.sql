@@ -286,6 +286,9 @@ begin
   waiting := array(
     select w.workflow_id from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
+      -- What was retried, or has records of another one, has begun before: it may have something to undo.
+      -- guard: drained-though-begun
+      and w.generation = 1 and w.forked_from is null
       and (drain_queue.key is null or w.queue_key = drain_queue.key)
     order by w.claimable_at limit at_once
     for no key update skip locked);

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from outlast import CompensationFailed, map_, receive, saga, start, step, workflow
+from outlast import CompensationFailed, Queue, map_, receive, saga, start, step, workflow
 from outlast.core.errors import WrongState
 from outlast.core.status import Status
-from outlast.core.verbs import FORK, KILL, RETRY, REWIND, SETTLE
+from outlast.core.verbs import DRAIN_QUEUE, FORK, KILL, PAUSE_QUEUE, RESUME_QUEUE, RETRY, REWIND, SETTLE
 from outlast.sdk import sagas
 from outlast.store.instances import RecoveryLimits
 from tests.engine.harness import WAIT_S, Bench, engine_on
@@ -83,6 +83,15 @@ def undo_here(_: Any, what: str) -> None:
     trail.append(f"un{what}")
     if f"un{what}" in broken:
         raise ValueError(what)
+
+
+@workflow(queue=Queue("turns", concurrency=1))
+async def in_turn() -> str:
+    async with saga() as s:
+        await s.do(work, "a", undo=undo)
+        if "body" in broken:
+            raise ValueError("body")
+    return await work("ship")
 
 
 @workflow
@@ -223,6 +232,7 @@ async def after_a_saga() -> str:
 
 EVERY = (
     after_a_saga,
+    in_turn,
     trip, plain_trip, by_itself, two_sagas, beside, parent, mapped, item, tells_what_stands, says_no, nested,
     grouped, plain_nested, pays_after_its_saga, pays_beside_what_fails,
 )  # fmt: skip
@@ -288,6 +298,24 @@ async def test_a_retry_after_a_kill_begins_before_what_was_undone(bench: Bench) 
     await act(bench, RETRY, workflow_id)
     assert await bench.result(workflow_id) == "ship"
     assert trail == ["b", "c", "pay", "ship"], "a's undo had not begun"
+
+
+async def test_what_waits_to_go_on_undoing_is_not_drained(bench: Bench) -> None:
+    """It was killed while it undid after a failure, and retried."""
+    hangs("una")
+    broken.add("body")
+    workflow_id = await bench.start(in_turn)
+    await reached(bench, "una")
+    await bench.engine.host.act(PAUSE_QUEUE, "turns", {}, "ann")
+    await killed(bench, workflow_id)
+    let_go_on()
+    trail.clear()
+    broken.add("body")
+    await act(bench, RETRY, workflow_id)
+    assert await act(bench, DRAIN_QUEUE, "turns") == {"cancelled": 0, "more": False}
+    await act(bench, RESUME_QUEUE, "turns")
+    assert await ends(bench, workflow_id, Status.ERROR) == "workflow_error"
+    assert trail == ["una"]
 
 
 async def test_what_a_body_undid_that_raised_by_itself_is_done_again(bench: Bench) -> None:

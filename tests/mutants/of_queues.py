@@ -133,6 +133,27 @@ MUTANTS = (
         "store/test_queue_decisions.py::test_what_was_begun_once_does_not_expire",
     ),
     Mutant(
+        "drained-though-begun",
+        "What was begun once is not drained",
+        "store/test_queue_verbs.py::test_drain_leaves_what_was_begun_once",
+        "engine/test_cut_short_on_postgres.py::test_what_waits_to_go_on_undoing_is_not_drained",
+    ),
+    Mutant(
+        "drained-though-begun-in-memory",
+        "In memory what was begun once is not drained",
+        "engine/test_cut_short.py::test_what_waits_to_go_on_undoing_is_not_drained",
+    ),
+    Mutant(
+        "unranked-unseen-at-the-door",
+        "What was retried is there for other calls of its key, though nothing was decided since",
+        "store/test_absorbing.py::test_what_waits_for_its_turn_is_there",
+    ),
+    Mutant(
+        "strangers-that-wait-unseen",
+        "What waits for its turn is there for other callers of its key, too",
+        "store/test_absorbing.py::test_what_waits_for_its_turn_is_there",
+    ),
+    Mutant(
         "decisions-read-all-that-waits",
         "A decision reads what begins, not what waits, whatever the statistics",
         "store/test_queue_decisions.py::test_a_decision_reads_what_begins_though_statistics_are_of_an_empty_table",

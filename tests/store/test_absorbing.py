@@ -111,6 +111,28 @@ def test_of_another_callers_workflow_nothing_is_told(q: Queue, on_busy: str, fir
     assert q.call("c", first) == ("attached" if on_busy == "attach" else "queue_busy", "a")
 
 
+@pytest.mark.parametrize("on_busy", ["attach", "skip"])
+@pytest.mark.parametrize("change", ["rank = rank", "rank = null, generation = 2"])
+@pytest.mark.parametrize("second", [SECRET, PUBLISHABLE])
+def test_what_waits_for_its_turn_is_there(q: Queue, on_busy: str, change: str, second: Any) -> None:
+    """Whoever asks, and ranked or not: what was retried isn't before the queue's next decision."""
+    q.declare(on_busy=on_busy, exclusive=True)
+    q.call("a", SECRET)
+    q.set(change)
+    own = (("attached" if on_busy == "attach" else "queue_busy"), "a")
+    assert q.call("b", second) == (own if second is SECRET else ("queue_busy", None))
+
+
+@pytest.mark.parametrize("change", ["rank = rank", "rank = null, generation = 2"])
+def test_what_waits_for_its_turn_is_replaced(q: Queue, change: str) -> None:
+    q.declare(on_busy="replace", exclusive=True)
+    q.call("a", SECRET)
+    q.set(change)
+    assert q.call("b", SECRET) == ("started", None)
+    found = "select workflow_id, status from outlast.workflow_status order by workflow_id"
+    assert q.connection.execute(found.encode()).fetchall() == [("a", "CANCELLED"), ("b", "ENQUEUED")]
+
+
 def test_callers_without_a_user_are_not_told_each_others_ids(q: Queue) -> None:
     """Such an id holds the key of its call, by which its caller is known."""
     q.declare(on_busy="skip", exclusive=True)

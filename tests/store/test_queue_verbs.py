@@ -283,6 +283,16 @@ def test_drain_cancels_what_has_not_begun(connection: Connection[Any]) -> None:
     assert row["completed_at"] is not None
 
 
+def test_drain_leaves_what_was_begun_once(connection: Connection[Any]) -> None:
+    """It was retried, say: it may have something to undo."""
+    for each in ("new", "retried", "forked"):
+        add(connection, each)
+    connection.execute("update outlast.workflow_status set generation = 2 where workflow_id = 'retried'")
+    connection.execute("update outlast.workflow_status set forked_from = 'x' where workflow_id = 'forked'")
+    assert one(connection, "select * from outlast.drain_queue('mail')") == (1, False)
+    assert statuses(connection) == {"new": "CANCELLED", "retried": "ENQUEUED", "forked": "ENQUEUED"}
+
+
 def test_drain_says_whether_more_may_wait(connection: Connection[Any]) -> None:
     connection.execute(
         "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at)"

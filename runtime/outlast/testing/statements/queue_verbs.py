@@ -51,7 +51,10 @@ class QueueVerbs:
             row
             for _, row in self._db.waiting(name)
             if row.status is Status.ENQUEUED and key in (None, row.new.queue_key)
-        ][:_DRAINED_MAX]
+        ]
+        # guard: drained-though-begun-in-memory = waiting
+        waiting = [row for row in waiting if row.generation == 1 and row.forked_from is None]
+        waiting = waiting[:_DRAINED_MAX]
         # guard: memory-refusing-rows-drained = waiting
         drained = [row for row in waiting if not self._db.refuses(row.new.workflow_id)]
         for row in drained:
