@@ -191,6 +191,16 @@ as $$
   limit 1
 $$;
 
+create or replace function outlast.is_batch(w outlast.workflow_status)
+returns boolean
+language sql
+immutable
+as $$
+  -- A map's item may have the key `batch`: that one has a parent.
+  -- guard: items-taken-for-batches = select right(w.workflow_id, 6) = '/batch'
+  select right(w.workflow_id, 6) = '/batch' and w.parent is null
+$$;
+
 create or replace function outlast.why_not_retried(
   verb text, w outlast.workflow_status, out reason text, out hint text
 )
@@ -216,7 +226,7 @@ begin
   elsif w.map is not null then
     reason := 'this is a map';
     hint := 'retry ' || w.parent || ': it runs the failed items again';
-  elsif right(w.workflow_id, 6) = '/batch' and w.idempotency_key is null and w.claims #>> '{outlast,mode}' = 'queue' then
+  elsif outlast.is_batch(w) then
     reason := 'this is a batch, whose members have ended with it';
     hint := 'retry those: they come into another batch';
   elsif w.queue = w.parent and not exists (
@@ -730,7 +740,7 @@ select outlast.take_rights(
   '20261129060000',
   functions => array[
     'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'deadline_anew', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
-    'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
+    'is_batch', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
     'send_again'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);

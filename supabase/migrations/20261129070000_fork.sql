@@ -181,7 +181,7 @@ begin
     perform outlast.refuse_argument(verb, 'input', 'goes with from start only: records of another input don''t fit');
   end if;
   w := outlast.lock_workflow(verb, fork_workflow.workflow_id);
-  if w.map is not null or w.workflow_id like '%/batch' or w.function like 'outlast.%' then
+  if w.map is not null or outlast.is_batch(w) or w.function like 'outlast.%' then
     raise exception 'outlast.%: the workflow is a map, a batch or a bulk', verb
       using errcode = '55000', hint = 'fork the workflow that started the map, or those that are in the batch';
   end if;
@@ -212,7 +212,11 @@ begin
   end if;
   own_key := w.queue_key;
   select q.base::json -> 'key' into path from outlast.queues q where q.name = w.queue;
-  if fork_workflow.input is not null and json_typeof(path) = 'string' then
+  -- guard: forks-under-the-key-of-another-input = if false then
+  if fork_workflow.input is not null and json_typeof(path) = 'boolean' then
+    perform outlast.refuse_argument(
+      verb, 'input', 'goes with no queue whose key is a function in Python: start the function with it instead');
+  elsif fork_workflow.input is not null and json_typeof(path) = 'string' then
     own_key := outlast.key_of(fork_workflow.input::text, path #>> '{}');
     if own_key is null or length(own_key) > 255 then
       perform outlast.refuse_argument(verb, 'input', 'has nothing where its queue finds its key');

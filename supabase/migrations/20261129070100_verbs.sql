@@ -344,6 +344,14 @@ begin
   if w.status in ('ENQUEUED', 'PENDING') then
     raise exception 'outlast.%: the workflow is %', verb, w.status using errcode = '55000', hint = 'cancel it first';
   end if;
+  -- One whose row refuses its end, or that somebody holds, gets its result later.
+  -- guard: batches-deleted-before-their-members = if false then
+  if outlast.is_batch(w) and exists (
+    select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING'
+  ) then
+    raise exception 'outlast.%: a member of the batch has not got its result', verb
+      using errcode = '55000', hint = 'try again in a moment, or see the log for what keeps it';
+  end if;
   family := array(
     with recursive line as (
       select w.workflow_id

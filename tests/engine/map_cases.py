@@ -15,7 +15,7 @@ import pytest
 
 from outlast import MapFailed, Queue, UsageError, map_, sleep, step, workflow
 from outlast.core.claims import Room
-from outlast.core.verbs import RETRY
+from outlast.core.verbs import FORK, RETRY
 from outlast.engine.operations import mapping
 from tests.engine.harness import Bench, engine_on
 
@@ -223,6 +223,18 @@ async def test_no_key_makes_an_id_that_a_fork_could_have(database: str) -> None:
         parent_id = await bench.start(keyed, ["a~2", "~2b", "~"])
         assert await bench.result(parent_id) == [["a%7E2", 3], ["~2b", 3], ["~", 1]]
         assert (await bench.row(f"{parent_id}/map.1/a%7E2"))["status"] == "SUCCESS"
+
+
+async def test_an_item_is_forked_whatever_its_key_is(database: str) -> None:
+    """The id of a batch ends so, too."""
+    async with engine_on(database, keyed, length) as bench:
+        parent_id = await bench.start(keyed, ["batch"])
+        assert await bench.result(parent_id) == [["batch", 5]]
+        item_id = f"{parent_id}/map.1/batch"
+        forked = await bench.store.workflows.act(FORK, item_id, {}, "me")
+        assert forked["fork"] == f"{item_id}~2"
+        bench.engine.look()
+        assert await bench.result(forked["fork"]) == 5
 
 
 async def test_keys_name_the_items(database: str) -> None:

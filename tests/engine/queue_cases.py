@@ -732,6 +732,23 @@ async def test_a_member_of_a_batch_is_forked_into_another_one_and_a_batch_is_not
         assert (await state_of(bench, f"{forks[0]}/batch")).status == "SUCCESS"
 
 
+async def test_a_fork_with_another_input_is_not_under_the_key_of_the_first(database: str) -> None:
+    """Only Python knows the key of an input here: under the wrong one two would run at once that must not."""
+
+    @workflow(queue=Queue("q", key=lambda name: name.upper(), exclusive=True))
+    async def job(name: str) -> str:
+        return name
+
+    async with bench_on(database, job) as bench:
+        workflow_id = await started(bench, job, "a")
+        assert await bench.result(workflow_id) == "a"
+        with pytest.raises(Unacceptable, match="whose key is a function in Python"):
+            await bench.store.workflows.act(FORK, workflow_id, {"input": {"name": "b"}}, "me")
+        forked = await bench.store.workflows.act(FORK, workflow_id, {}, "me")
+        bench.engine.look()
+        assert await bench.result(str(forked["fork"])) == "a"
+
+
 async def test_a_list_of_another_length_is_a_failure_that_says_so(database: str) -> None:
     job = batched()
     async with bench_on(database, job) as bench:

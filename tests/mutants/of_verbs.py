@@ -13,6 +13,27 @@ ELSEWHERE = "test_another_instance_is_told_of_a_cancel"
 
 MUTANTS = (
     Mutant(
+        "items-taken-for-batches",
+        "An item of a map whose key is `batch` is no batch",
+        "engine/test_maps_on_postgres.py::test_an_item_is_forked_whatever_its_key_is",
+    ),
+    Mutant(
+        "memory-items-taken-for-batches",
+        "In memory an item of a map whose key is `batch` is no batch",
+        "engine/test_maps.py::test_an_item_is_forked_whatever_its_key_is",
+    ),
+    Mutant(
+        "forks-under-the-key-of-another-input",
+        "A fork with another input waits under no key of the first one's",
+        SQL + "test_a_fork_waits_in_its_queue_under_the_key_of_its_input",
+    ),
+    Mutant(
+        "batches-deleted-before-their-members",
+        "A batch is not deleted before its members have their results",
+        "store/test_refused_alike.py::"
+        "test_a_batch_is_not_deleted_before_its_members_have_their_results[postgres]",
+    ),
+    Mutant(
         "kills-stop-at-the-cancelled",
         "A kill reaches what still undoes below what is cancelled already",
         "store/test_kills.py::test_a_kill_goes_on_through_what_was_stopped_before",

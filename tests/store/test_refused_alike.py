@@ -284,6 +284,19 @@ async def test_batches_are_made_of_those_that_let_them(both: Both) -> None:
     assert [list(each.members) for each in claims.workflows] == [["u", "w"], ["x"]]
 
 
+async def test_a_batch_is_not_deleted_before_its_members_have_their_results(both: Both) -> None:
+    await queued(both, "y", "z", batch={"n": 2, "wait": 0})
+    assert await begin(both.b) == (["y/batch"], [])
+    await both.refuse("z")
+    assert await write(both.b, end=Ending(Status.SUCCESS, output='["of y", "of z"]'), of="y/batch")
+    with pytest.raises(NotNow, match="a member of the batch has not got its result"):
+        await both.a.workflows.act(DELETE, "y/batch", {}, "me")
+    await let_go(both)
+    await begin(both.b, room=0)
+    assert (await both.a.workflows.states(["z"])).found["z"].output == '"of z"'
+    assert await both.a.workflows.act(DELETE, "y/batch", {}, "me") == {"deleted": 1}
+
+
 async def test_who_refuses_fills_no_batch(both: Both) -> None:
     await queued(both, "u", batch={"n": 2, "wait": 600})
     await both.refuse("u")

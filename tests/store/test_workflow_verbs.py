@@ -269,6 +269,10 @@ def test_a_fork_waits_in_its_queue_under_the_key_of_its_input(sql: Connection[An
     assert [one(sql, stands, each) for each in forks] == ["ann", "bob"]
     with pytest.raises(errors.InvalidParameterValue, match="its queue finds its key"):
         one(sql, input, Jsonb({"to": 1}))
+    sql.execute("update outlast.queues set base = '{\"key\": true}'")
+    assert one(sql, stands, one(sql, input, None)) == "ann"
+    with pytest.raises(errors.InvalidParameterValue, match="whose key is a function in Python"):
+        one(sql, input, Jsonb({"to": {"name": "bob"}}))
     sql.execute("update outlast.workflow_status set queue = 'gone' where workflow_id = 'w'")
     query = "select queue from outlast.workflow_status where workflow_id = %s"
     assert one(sql, query, one(sql, input, None)) is None

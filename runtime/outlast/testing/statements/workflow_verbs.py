@@ -38,7 +38,7 @@ from outlast.testing.statements.kept import (
     step_named,
     with_undone,
 )
-from outlast.testing.statements.retrying import Retrying
+from outlast.testing.statements.retrying import Retrying, is_batch
 
 _STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
 
@@ -127,7 +127,7 @@ class WorkflowVerbs:
             raise Unacceptable("children is reuse or new", "children")
         if given.get("input") is not None and place != "start":
             raise Unacceptable("input goes with from start only: records of another input don't fit", "input")
-        if source.map is not None or workflow_id.endswith("/batch"):
+        if source.map is not None or is_batch(workflow_id, source):
             raise NotNow(
                 "the workflow is a map, a batch or a bulk; "
                 "fork the workflow that started the map, or those that are in the batch"
@@ -187,6 +187,9 @@ class WorkflowVerbs:
         queue = source.new.queue if source.new.queue != source.new.parent else None
         key = source.new.queue_key
         path = None if queue is None else self._db.queue(queue).base.get("key")
+        if given.get("input") is not None and path is True:
+            why = "input goes with no queue whose key is a function in Python"
+            raise Unacceptable(f"{why}: start the function with it instead", "input")
         if given.get("input") is not None and isinstance(path, str):
             key = key_at(path, text)
             if key is None:
@@ -260,6 +263,12 @@ class WorkflowVerbs:
         rows = self._db.workflows
         if rows[workflow_id].status not in DELETE.statuses:
             raise NotNow(f"the workflow is {rows[workflow_id].status}; cancel it first")
+        members = (row for row in rows.values() if row.batch == workflow_id)
+        if is_batch(workflow_id, rows[workflow_id]) and any(row.status is Status.PENDING for row in members):
+            raise NotNow(
+                "a member of the batch has not got its result; "
+                "try again in a moment, or see the log for what keeps it"
+            )
         family, found = {workflow_id}, {workflow_id}
         while found:
             found = {each for each, row in rows.items() if row.new.parent in family} - family
