@@ -50,7 +50,9 @@ def test_what_files_declare(project: Project) -> None:
     assert catalog.broken_files() == []
 
 
-HEAD = "from outlast import Queue, Request, at, cron, every, workflow\n\n\n"
+HEAD = (
+    "from outlast import Queue, Request, at, cron, every, workflow\nfrom pydantic import BaseModel, Field\n\n"
+)
 CASES = {
     "field": ('@workflow(schedule=cron("61 * * * *"))\nasync def bad(): ...', 4, "field minute .* is '61'"),
     "never": ('@workflow(schedule=cron("0 0 30 2 *"))\nasync def bad(): ...', 4, "never comes"),
@@ -69,6 +71,12 @@ CASES = {
         '@workflow(schedule=every(hours=1, input={"n": "x"}))\nasync def bad(n: int): ...',
         4,
         "doesn't fit",
+    ),
+    "validator": (
+        "class Odd(BaseModel):\n    n: int = Field(default_factory=lambda: exit(1))\n"
+        "@workflow(schedule=every(hours=1))\nasync def bad(odd: Odd): ...",
+        6,
+        "a validator of bad's input raised SystemExit",
     ),
     "request": ("@workflow(schedule=every(hours=1))\nasync def bad(r: Request): ...", 4, "takes a Request"),
     "key": (

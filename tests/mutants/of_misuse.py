@@ -11,6 +11,16 @@ MUTANTS = (
         "functions/test_broken.py::test_the_place_and_the_error_are_told[odd]",
     ),
     Mutant(
+        "validators-blame-the-host",
+        "What a validator raises is the function's fault, not the host's",
+        "http/test_validators.py::test_a_validator_of_an_input_that_fails_is_the_functions_fault",
+    ),
+    Mutant(
+        "answers-whose-validators-fail",
+        "No answer's type makes it a failure",
+        "http/test_validators.py::test_an_answer_whose_type_fails_to_read_it_is_an_answer_all_the_same",
+    ),
+    Mutant(
         "calls-for-results",
         "A call that was not awaited is no result",
         "engine/test_misuse.py::test_a_call_is_no_result",

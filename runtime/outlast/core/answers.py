@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from outlast.core.bounds import check_size
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
 from outlast.core.storable import clean_text
+from outlast.core.tracebacks import described
 
 REPR_CHARS_MAX = 10_000
 
@@ -27,6 +27,9 @@ def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
         return codec.encode(value), None
     except NotSerializable as error:
         reason = str(error)
+    # guard: answers-whose-validators-fail
+    except BaseException as error:  # noqa: BLE001 - a validator of the user's may raise anything
+        reason = described(error)
     text = _encode_loosely(value)
     check_size(len(text.encode()), codec.of)
     return text, reason
@@ -36,7 +39,7 @@ def decode_answer(codec: Codec, text: str) -> Any:
     """The value of `text`: by the annotation, or plain JSON if it was encoded without it."""
     try:
         return codec.decode(text)
-    except ValidationError:
+    except Exception:  # noqa: BLE001 - a validator of the user's may raise anything
         return from_json(text)
 
 

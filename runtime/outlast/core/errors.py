@@ -19,6 +19,7 @@
     ├── WorkflowNotFound        a message to a workflow that isn't there
     ├── WorkflowEnded           a message to a workflow that has ended
     ├── InvalidInput            input that the function's annotations refuse
+    ├── ValidatorFailed         a validator of the user's raised what refuses no value
     ├── InvalidJson             a body that is no JSON
     ├── TooManyValues           JSON that unfolds into more values than are taken
     ├── InvalidKey              an idempotency key that breaks the grammar
@@ -202,6 +203,21 @@ def with_reasons(message: str, errors: Sequence[Mapping[str, Any]]) -> str:
     """The message of an InvalidInput, with why: what pydantic says of each place."""
     told = [f"{'.'.join(map(str, each.get('loc', ()))) or 'body'}: {each['msg']}" for each in errors[:10]]
     return f"{message} ({'; '.join(told)})" if told else message
+
+
+class ValidatorFailed(OutlastError):
+    """A validator raised what pydantic lets pass: that says nothing of the value, and is the code's fault.
+
+    It is raised from what the validator raised, and quotes nothing of that: callers read this.
+    """
+
+    code = "function_error"
+
+    def __init__(self, whose: str, error: BaseException) -> None:
+        super().__init__(
+            f"a validator of {whose} raised {type(error).__name__}: "
+            "only ValueError and AssertionError refuse a value"
+        )
 
 
 class InvalidJson(OutlastError):

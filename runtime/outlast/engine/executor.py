@@ -292,7 +292,9 @@ class Executor:
             except Exception as error:  # a validator of the user's may raise anything
                 # guard: inputs-that-cant-be-read-fail = isinstance(error, InputRefused)
                 if claimed.history.records:
-                    why = str(error) if isinstance(error, InputRefused) else described(error)
+                    why = (
+                        str(error) if isinstance(error, InputRefused) else described(error.__cause__ or error)
+                    )
                     raise Diverged(
                         f"the recorded input no longer fits: {why}", reason=INPUT_MISMATCH
                     ) from error

@@ -12,6 +12,7 @@ from outlast.core.names import fingerprint_of
 from outlast.core.placement import USUAL, Placement
 from outlast.core.queues import KEY_CHARS_MAX, has_door, key_at, key_text
 from outlast.core.records import NewWorkflow
+from outlast.core.tracebacks import described
 from outlast.core.versions import row_version
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.queues import Queue
@@ -105,5 +106,5 @@ def _key_by(function: Callable[..., Any], definition: WorkflowDefinition, text: 
         # A function of batches has a name for the list alone.
         found = function(*arguments.values()) if definition.batches else function(**arguments)
         return key_text(found)
-    except Exception as error:
-        raise QueueKeyMissing(f"the queue's key function failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # it must not end whoever asks for the key
+        raise QueueKeyMissing(f"the queue's key function failed: {described(error)}") from error

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from outlast.core.codec import Codec
-from outlast.core.errors import InvalidInput, with_reasons
+from outlast.core.errors import InvalidInput, ValidatorFailed, with_reasons
 from outlast.core.ports import Catalog, WorkflowStore
 from outlast.core.verbs import FORK, SETTLE, Verb
 from outlast.sdk.definitions import WorkflowDefinition
@@ -24,7 +24,9 @@ _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 
 def check_output(workflow: WorkflowDefinition, step: str, output: Any) -> None:
-    """See that the body could be handed `output` as what `step` returned. Raises InvalidInput.
+    """See that the body could be handed `output` as what `step` returned.
+
+    Raises InvalidInput and ValidatorFailed.
 
     A record knows its step by name. One that the workflow's file doesn't have, or has twice, is believed.
     """
@@ -40,6 +42,8 @@ def check_output(workflow: WorkflowDefinition, step: str, output: Any) -> None:
         ]
         message = with_reasons(f"the output does not fit what {step} returns", errors)
         raise InvalidInput(message, errors) from None
+    except BaseException as error:
+        raise ValidatorFailed(f"what {step} returns", error) from error
 
 
 def _codec(workflow: WorkflowDefinition, step: str) -> Codec | None:

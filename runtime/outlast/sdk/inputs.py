@@ -24,7 +24,14 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from outlast.core.bounds import check_numbers, check_size
 from outlast.core.codec import resolved_annotations, why_not
-from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError, with_reasons
+from outlast.core.errors import (
+    InvalidInput,
+    InvalidJson,
+    NotSerializable,
+    UsageError,
+    ValidatorFailed,
+    with_reasons,
+)
 from outlast.core.sameness import difference
 from outlast.core.storable import check_json
 from outlast.sdk.forms import Fields
@@ -90,7 +97,7 @@ class Inputs:
     def take_json(self, body: bytes | str) -> dict[str, Any]:
         """Arguments from the JSON body of a new call, which is going to be stored.
 
-        Raises InvalidJson, InvalidInput, and NotSerializable for NUL.
+        Raises InvalidJson, InvalidInput, ValidatorFailed, and NotSerializable for NUL.
         """
         arguments = self.bind_json(body)
         check_json(body if isinstance(body, str) else body.decode(), "the input")
@@ -108,7 +115,7 @@ class Inputs:
         return {**named, **Shape.of(self._adapter).members}
 
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
-        """Arguments from JSON, stored or new. Raises InvalidJson and InvalidInput."""
+        """Arguments from JSON, stored or new. Raises InvalidJson, InvalidInput and ValidatorFailed."""
         text = body if isinstance(body, bytes) else body.encode()
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
@@ -122,6 +129,9 @@ class Inputs:
                 raise invalid from None
             finally:
                 del invalid  # its traceback refers to this frame, and to all that is above it
+        # guard: validators-blame-the-host
+        except BaseException as error:
+            raise self._failed(error) from error
         _refuse_numbers(text)
         return validated if self.whole is None else {self.whole: validated}
 
@@ -139,15 +149,15 @@ class Inputs:
                 # guard: one-input-fails-a-batch
                 refused[place] = error
             # guard: one-validator-fails-a-batch
-            except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
-                why = f"the input can't be read: a validator raised {type(error).__name__}"
-                refused[place] = InvalidInput(why, [])
+            except ValidatorFailed as error:
+                refused[place] = InvalidInput(f"the input can't be read: {error}", [])
         return {self.whole: items}, refused
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The JSON input that stands for a Python call.
 
-        Raises UsageError, InvalidInput, or NotSerializable for what wouldn't reach the function as it is.
+        Raises UsageError, InvalidInput, ValidatorFailed, or NotSerializable for what wouldn't reach the
+        function as it is.
         """
         of = f"{self._fn.__qualname__}: the input"
         if self.request_parameters:
@@ -200,6 +210,8 @@ class Inputs:
                 text = with_reasons(str(invalid), invalid.errors)
                 raise InvalidInput(f"{self._fn.__qualname__}: {text}", invalid.errors) from None
             raise invalid from None
+        except BaseException as error:
+            raise self._failed(error) from error
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the body."""
@@ -217,6 +229,10 @@ class Inputs:
             raise UsageError(
                 f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: {why_not(error)}"
             ) from error
+
+    def _failed(self, error: BaseException) -> ValidatorFailed:
+        """Of whatever else a validator raises, SystemExit too: it must not end whoever reads an input."""
+        return ValidatorFailed(f"{self._fn.__qualname__}'s input", error)
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:
         if (count := error.error_count()) > ERRORS_MAX:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,8 +28,9 @@ from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
 from outlast.web.http.calls import Call
 from outlast.web.http.cors import cors_headers, preflight
+from outlast.web.http.faults import tell_fault
 from outlast.web.http.large_answers import ByteBudget, LargeAnswers
-from outlast.web.http.problems import INTERNAL, expected_problem
+from outlast.web.http.problems import expected_problem
 from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
 from outlast.web.http.share import Share
@@ -38,8 +38,6 @@ from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method
 from outlast.web.invoking.streaming import Streamer
-
-_logger = logging.getLogger("outlast.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +100,10 @@ class Web:
                     self.audit.record_management(call, reply.status or 0)
         except ClientGone:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a function may raise any
             problem = expected_problem(error)
             if problem is None:
-                _logger.exception("%s %r failed", call.method, call.path)
-                problem = INTERNAL
+                problem = tell_fault(call, error)
             self.audit.record_refusal(call, problem.status, problem.code)
             forget_traceback(error)
             if not reply.begun:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable
+from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, ValidatorFailed
 from outlast.sdk.forms import UploadFile, parse_form
 from outlast.sdk.http import InvalidBody
 from outlast.sdk.messages import VALUES
@@ -109,7 +109,7 @@ def _typed(shape: Shape, sent: Sequence[str], *, may_be_absent: bool) -> Any:
 
 
 def _check(read: Any) -> Any:
-    """Raises InvalidInput, which names what doesn't fit and quotes nothing."""
+    """Raises InvalidInput, which names what doesn't fit and quotes nothing, and ValidatorFailed."""
     try:
         return read()
     except ValidationError as error:
@@ -118,6 +118,8 @@ def _check(read: Any) -> Any:
         raise InvalidInput(f"what was sent doesn't fit: {told}", [dict(each) for each in errors]) from None
     except ValueError as error:
         raise InvalidInput(f"what was sent can't be read: {error}", []) from None
+    except BaseException as error:
+        raise ValidatorFailed("the answer", error) from error
 
 
 def _text_of(body: bytes) -> str:

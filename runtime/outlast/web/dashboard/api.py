@@ -10,12 +10,13 @@ from urllib.parse import unquote, urlencode
 from pydantic_core import from_json, to_json
 from starlette.types import ASGIApp, Message
 
-from outlast.core.errors import OutlastError
+from outlast.core.errors import OutlastError, ValidatorFailed
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
 from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_refused
 from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Pairs
 from outlast.web.http.calls import Call, Sendable
+from outlast.web.http.faults import tell_fault
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 
@@ -85,9 +86,9 @@ class Api:
         except OutlastError as error:
             # guard: refusals-of-the-engine-untold = None
             problem = expected_problem(error)
-            if problem is None:
+            if problem is None and not isinstance(error, ValidatorFailed):
                 raise
-            raise ProblemError(problem) from error
+            raise ProblemError(problem or tell_fault(request, error)) from error
         return got
 
 

@@ -138,7 +138,7 @@ def nul_character(refusal: OutlastError) -> ProblemError:
     return ProblemError(Problem("nul_character", str(refusal)))
 
 
-def expected_problem(error: Exception) -> Problem | None:
+def expected_problem(error: BaseException) -> Problem | None:
     """The problem that a caller gets for `error`; None if the function or the host is at fault."""
     if isinstance(error, ProblemError):
         return error.problem

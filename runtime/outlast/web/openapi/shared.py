@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from outlast.core.errors import ValidatorFailed
 from outlast.core.outcomes import PUBLIC_FAILURE
 from outlast.core.resources import RESOURCES, WORKFLOWS, Resource
 from outlast.core.status import Status
@@ -257,10 +258,12 @@ RESPONSES: Item = {
         names=("Retry-After",),
     ),
     "WorkflowError": problem_item(
-        "The workflow ended without a result: the same key gives the same answer until it is retried.",
+        "The workflow ended without a result: the same key gives the same answer until it is retried. "
+        "`function_error`: a validator of its input failed, and nothing was started.",
         Problem("workflow_error", PUBLIC_FAILURE, _ID),
         Problem("workflow_timeout", "checkout passed its timeout", _ID),
         Problem("recovery_exhausted", "the instances that ran it were lost too often", _ID),
+        Problem("function_error", str(ValidatorFailed("checkout's input", KeyError()))),
         INTERNAL,
         names=("Workflow-Id", "Workflow-Generation", "Status-Link", "Idempotency-Replayed"),
     ),
