@@ -46,12 +46,14 @@ async def test_a_suspension_that_postgres_refuses_ends_the_workflow(
         failure = await bench.failure(workflow_id)
         assert failure["code"] == "not_recordable"
         assert 'violates check constraint "refused"' in failure["message"]
+        assert "mend that and retry" in failure["message"]
         row = await bench.row(workflow_id)
         assert (row["status"], row["owner"], row["claimable_at"]) == ("ERROR", None, None)
         assert "Failing row" not in failure["message"], "it shows what else is in the row"
         await bench.until(lambda: not bench.live)
         ended = [each for each in bench.observations if isinstance(each, WorkflowEnded)]
         assert [(each.workflow_id, each.status) for each in ended] == [(workflow_id, "ERROR")]
+        assert [each.error for each in ended] == [failure["message"]], "the log tells of it"
 
 
 @pytest.mark.slow
@@ -110,6 +112,7 @@ async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database:
         failure = await bench.failure(await bench.start(counts, workflow_id="picked"))
         assert failure["code"] == "not_recordable"
         assert "not on my watch" in failure["message"]
+        assert "mend that and retry" in failure["message"]
         assert await bench.run(counts) == 1
 
 

@@ -119,6 +119,44 @@ def test_other_details_of_an_http_exception_are_sent_as_they_are(
     assert answer.json() == detail
 
 
+ODD_DETAILS = {
+    "nan": {"ratio": "NaN"},
+    "infinity": "Infinity",
+    "times": {"at": "2026-01-01T00:00:00Z", "id": "00000000-0000-0000-0000-000000000001", "cents": "1.5"},
+    "model": [{"why": "so"}],
+    "set": [7],
+    "tuple": [1, 2],
+    "numbered": {"1": 2},
+    "bytes": "abc",
+    "no text": r"b'\xff'",
+    "half a pair": "a?",
+    "nul": "a\ufffdb",
+}
+
+
+@pytest.mark.parametrize("kind", [*ODD_DETAILS, "object"])
+def test_no_detail_makes_an_http_exception_a_failure(host: Served, kind: str) -> None:
+    """It is the same JSON wherever it was raised: what a result of the workflow would be."""
+    answers = [
+        twice(host, "answers/refuse_oddly", {"kind": kind}),
+        twice(host, "answers/refuse_oddly", {"kind": kind, "in_step": True}),
+        twice(host, "answers/refuse_in_child", {"kind": kind}),
+        host.call(f"answers/refuse_handled?kind={kind}"),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.headers["sb-error-code"]) == (409, "http_exception"), answer.text
+        told = answer.json()
+        if isinstance(told, dict) and "detail" in told:
+            told = told["detail"]
+        assert told == ODD_DETAILS.get(kind, told)
+    assert "Why" in answers[0].text or kind != "object"
+
+
+def test_a_steps_refusal_at_length_is_a_refusal(host: Served) -> None:
+    """What a record of a step has no room for is left out, and the status stays."""
+    check_problem(twice(host, "answers/refuse_long", {}), 409, "http_exception", more={"workflow_id"})
+
+
 def test_an_http_exception_without_detail_still_says_something(host: Served) -> None:
     check_problem(
         twice(host, "answers/refuse", {"status": 503, "retry": True}),

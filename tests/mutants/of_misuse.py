@@ -21,6 +21,11 @@ MUTANTS = (
         "http/test_validators.py::test_an_answer_whose_type_fails_to_read_it_is_an_answer_all_the_same",
     ),
     Mutant(
+        "details-that-cant-be-recorded",
+        "An HTTPException is an answer, whatever its detail is",
+        "http/test_results.py::test_no_detail_makes_an_http_exception_a_failure",
+    ),
+    Mutant(
         "calls-for-results",
         "A call that was not awaited is no result",
         "engine/test_misuse.py::test_a_call_is_no_result",

@@ -7,7 +7,7 @@ can't encode becomes its `repr`. Only what is too large to be stored is refused.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -30,7 +30,7 @@ def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
     # guard: answers-whose-validators-fail
     except BaseException as error:  # noqa: BLE001 - a validator of the user's may raise anything
         reason = described(error)
-    text = _encode_loosely(value)
+    text = encode_loosely(value)
     check_size(len(text.encode()), codec.of)
     return text, reason
 
@@ -43,10 +43,11 @@ def decode_answer(codec: Codec, text: str) -> Any:
         return from_json(text)
 
 
-def _encode_loosely(value: Any) -> str:
+def encode_loosely(value: Any, *, bytes_as: Literal["utf8", "base64"] = "base64") -> str:
+    """`value` as JSON text, whatever it is."""
     try:
         encoded = to_json(
-            value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_repr_of
+            value, by_alias=True, inf_nan_mode="strings", bytes_mode=bytes_as, fallback=_repr_of
         )
         from_json(encoded)  # raises for what is too deep, or a number too long, to be read again
         return encoded.decode()

@@ -84,6 +84,13 @@ class Diverged(Stopped):
         self.later = later
 
 
+REFUSED_BY_THE_PROJECT = (
+    "where a constraint, a trigger or a rule of the project's own on Outlast's tables refuses it, mend that and "
+    "retry the workflow"
+)
+"""The remedy where the database refuses what a workflow came to."""
+
+
 class Broken(Stopped):
     """The engine can't continue this workflow, because the database refused a record. The text says why."""
 

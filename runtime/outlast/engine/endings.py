@@ -135,7 +135,8 @@ def error_text(document: dict[str, Any]) -> str:
     if isinstance(message := document.get("message"), str):
         document["message"] = clean_text(message)
     try:
-        text = to_json(document).decode()
+        text = to_json(document, inf_nan_mode="strings").decode()
     except ValueError:
-        text = to_json({**document, "detail": clean_text(str(detail))}).decode()
+        told = {**document, "detail": clean_text(str(detail))}
+        text = to_json(told, inf_nan_mode="strings").decode()
     return clean_json(text if embedded is None else f'{text[:-1]},"failure":{embedded}}}')

@@ -30,6 +30,7 @@ from outlast.core.ports import BadData
 from outlast.core.records import Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import (
+    REFUSED_BY_THE_PROJECT,
     Cancelled,
     Diverged,
     HandedOver,
@@ -204,13 +205,15 @@ class Executor:
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
-            waited = self._waits.begun
+            waited, planned = self._waits.begun, ending
             if isinstance(ending, Hold):
                 await self._write_hold(execution, ending)
             elif isinstance(ending, Ending):
                 ending = await self._write_ending(execution, ending)
             elif isinstance(ending, Suspension):
                 ending = await self._write_suspension(execution, ending)
+            if isinstance(ending, Ending) and ending is not planned:
+                cause = str(from_json(ending.error or "{}").get("message"))
         finally:
             execution.task = None
             execution.release()
@@ -391,7 +394,7 @@ class Executor:
 
         Then the row still says that it runs here, and the next beat gives back what doesn't.
         """
-        message = f"Postgres refused it: {refusal}"
+        message = f"how the workflow went on can't be recorded: {refusal}; {REFUSED_BY_THE_PROJECT}"
         ending = Ending(Status.ERROR, error=error_text({"code": "not_recordable", "message": message}))
         why = "it was cancelled or runs elsewhere"
         try:

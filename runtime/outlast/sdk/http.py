@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.answers import encode_loosely
 from outlast.core.bounds import check_size
+from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.storable import clean_text
 
 _UNSENDABLE = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
@@ -115,14 +119,21 @@ class Response:
 class HTTPException(Exception):
     """Raised by a workflow or a step, it is the answer: recorded, and replayed as such.
 
-    `detail` is a text (sent as a problem document) or a JSON value (sent as it is).
+    `detail` is a text (sent as a problem document) or a JSON value (sent as it is). Of anything else it is
+    the JSON that a workflow's result would be, from the beginning: the same in a step, a body and a handler.
     """
+
+    # What a record lacks: of a class whose `__init__` sets nothing, or of a detail too large for a step's.
+    status: int = 500
+    detail: Any = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, status: int, detail: Any = None, headers: Mapping[str, str] | None = None) -> None:
         if not isinstance(status, int) or not 400 <= status <= 599:
             raise UsageError(f"HTTPException: the status must be 400 to 599, not {status!r}")
         for name, value in (headers or {}).items():
             check_header(name.lower(), value)
+        detail = _detail_of(detail)
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
@@ -134,6 +145,18 @@ class HTTPException(Exception):
 
 class InvalidBody(HTTPException, ValueError):
     """A request's body is not what the function reads it as. Not caught, it is the answer."""
+
+
+def _detail_of(detail: Any) -> Any:
+    """A detail that can be recorded and sent: it is what the caller is to know, so none is a failure."""
+    if isinstance(detail, str):
+        return clean_text(str.__str__(detail))
+    try:
+        plain_json(detail)
+    # guard: details-that-cant-be-recorded
+    except NotSerializable:
+        return from_json(encode_loosely(detail, bytes_as="utf8"))
+    return detail
 
 
 def check_header(name: str, value: str) -> None:

@@ -1,10 +1,14 @@
 """Every way in which a workflow can end."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from _shared.gates import witness  # type: ignore[import-not-found]
+from pydantic import BaseModel
 
-from outlast import HTTPException, Response, step, workflow
+from outlast import HTTPException, Request, Response, handler, step, workflow
 
 
 @workflow
@@ -52,6 +56,58 @@ async def refuse(status: int, detail: Any = None, in_step: bool = False, retry: 
     if in_step:
         await check(status, detail)
     raise HTTPException(status, detail, {"retry-after": "7"} if retry else None)
+
+
+class Why(BaseModel):
+    why: str = "so"
+
+
+DETAILS: dict[str, Any] = {
+    "nan": {"ratio": float("nan")},
+    "infinity": float("inf"),
+    "times": {"at": datetime(2026, 1, 1, tzinfo=UTC), "id": UUID(int=1), "cents": Decimal("1.5")},
+    "model": [Why()],
+    "set": {7},
+    "tuple": (1, 2),
+    "numbered": {1: 2},
+    "bytes": b"abc",
+    "no text": b"\xff",
+    "object": {"it": Why},
+    "half a pair": "a\ud800",
+    "nul": "a\0b",
+}
+
+
+@step
+async def refuse_in_step(kind: str) -> None:
+    raise HTTPException(409, DETAILS[kind])
+
+
+@workflow
+async def refuse_oddly(kind: str, in_step: bool = False) -> Any:
+    if in_step:
+        await refuse_in_step(kind)
+    raise HTTPException(409, DETAILS[kind])
+
+
+@workflow
+async def refuse_in_child(kind: str) -> Any:
+    return await refuse_oddly(kind)
+
+
+@step
+async def refuse_at_length() -> None:
+    raise HTTPException(409, "x" * 200_000)
+
+
+@workflow
+async def refuse_long() -> Any:
+    await refuse_at_length()
+
+
+@handler
+async def refuse_handled(request: Request) -> Any:
+    raise HTTPException(409, DETAILS[request.query["kind"]])
 
 
 @workflow

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from outlast.core.clock import monotonic, whole_microseconds
 from outlast.core.ports import BadData
 from outlast.core.records import StepRecord
-from outlast.core.stops import Broken, LeaseLost, Stopped
+from outlast.core.stops import REFUSED_BY_THE_PROJECT, Broken, LeaseLost, Stopped
 from outlast.engine.execution.calls import NO_CONTEXT, PendingCall, PendingCalls
 from outlast.engine.execution.services import Services
 
@@ -241,8 +241,11 @@ class Recording:
         if write.cancelled():
             return
         if (error := write.exception()) is not None:
-            kind = Broken if isinstance(error, BadData) else LeaseLost
-            self._stop(kind(f"a record was refused: {error}"))
+            told = f"a record was refused: {error}"
+            if isinstance(error, BadData):
+                self._stop(Broken(f"{told}; {REFUSED_BY_THE_PROJECT}"))
+            else:
+                self._stop(LeaseLost(told))
         # guard: refused-record-unheard
         elif not write.result():
             self._stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
