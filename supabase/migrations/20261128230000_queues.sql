@@ -134,6 +134,18 @@ create table if not exists outlast.queue_doors (
 
 comment on table outlast.queue_doors is 'Held by whoever comes in where calls come in one at a time.';
 
+create table if not exists outlast.messages_aside (
+  queue text primary key,
+  message_id bigint not null,
+  read_count integer not null,
+  error text not null,
+  remedy text not null,
+  at timestamptz not null default clock_timestamp()
+);
+
+comment on table outlast.messages_aside is
+  'Of each Supabase Queue the message that was refused most often of late, and by what: the messages themselves stay in pgmq.';
+
 create index if not exists queue_starts_of_queue on outlast.queue_starts (queue, at);
 create index if not exists queue_starts_of_key on outlast.queue_starts (queue, key, at);
 
@@ -1727,7 +1739,7 @@ select outlast.take_rights(
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
     'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
     'is_of_rows', 'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
-  tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
+  tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'messages_aside', 'attached'],
   of_service => array[
     'start(character varying, text, text, text, integer, interval, jsonb)',
     'start(character varying, json, text, text, integer, interval, jsonb)',

@@ -427,6 +427,21 @@ MUTANTS = (
         "engine/test_messages_of_queues.py::test_what_is_refused_is_left_alone_ever_longer_and_told_of_once",
     ),
     Mutant(
+        "messages-aside-unknown-to-doctor",
+        "What is set aside is noted for `outlast doctor`",
+        "queues/test_set_aside.py::test_doctor_names_what_is_refused_and_its_remedy_mends_it",
+    ),
+    Mutant(
+        "last-refused-told-for-all",
+        "Of what is refused the one is noted that is refused again and again",
+        "queues/test_set_aside.py::test_what_is_refused_again_and_again_is_named_beside_what_was_refused_once",
+    ),
+    Mutant(
+        "mended-messages-found",
+        "What got through is found by `outlast doctor` no more",
+        "queues/test_set_aside.py::test_doctor_names_what_is_refused_and_its_remedy_mends_it",
+    ),
+    Mutant(
         "memory-refused-messages-taken",
         "What refuses to begin stays a message in the simulation",
         "queues/test_messages_alike.py::test_both_leave_a_refused_message_as_it_is[memory]",

@@ -77,6 +77,9 @@ class ClaimedWorkflow:
     """
 
 
+HELD_TOLD_AT = 3
+"""So often one met what somebody holds when that is told of."""
+
 ASIDE_MAX_S = 300
 """So long a message that is refused again and again is left alone. The first time it is a second."""
 
@@ -92,6 +95,11 @@ class SetAside:
     remedy: str
     held: bool = False
     """Whether it needs what somebody holds. Others have waited for that."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether anybody needs to know of it: what somebody holds for a moment is none."""
+        return not self.held or self.read_count >= HELD_TOLD_AT
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from psycopg.errors import InsufficientPrivilege, QueryCanceled, UndefinedColumn, UndefinedTable
+from psycopg.sql import Identifier
 
 from outlast.core.clock import Clock
 from outlast.store.connections import Database, as_unreachable
@@ -30,6 +34,8 @@ class Examined:
     tables: dict[str, Any] = field(default_factory=dict)
     work: dict[str, Any] = field(default_factory=dict)
     plans: dict[str, Any] = field(default_factory=dict)
+    aside: list[dict[str, Any]] = field(default_factory=list)
+    """Of Supabase Queues in which messages were refused: how many are hidden, and the noted one."""
 
 
 async def examine(database: Database) -> Examined:
@@ -61,6 +67,13 @@ async def examine(database: Database) -> Examined:
             return examined  # the rest can't be read
         examined.work = await found("work")
         examined.plans = await found("plans")
+        for noted in examined.plans["aside"]:
+            query = _SQL["aside"].format(table=Identifier("pgmq", f"q_{noted['queue']}".lower()))
+            # The queue may be gone, or this role may not read it: the instances say that themselves.
+            with suppress(InsufficientPrivilege, QueryCanceled, UndefinedColumn, UndefinedTable):
+                row = await (await connection.execute(query, noted)).fetchone()
+                assert row is not None
+                examined.aside.append({**noted, **row[0]})
         return examined
 
 

@@ -147,5 +147,26 @@ select json_build_object(
       where s.fault is not null or s.paused_at is not null or s.orphaned_at is not null
         or s.next_at < clock_timestamp() - interval '10 s'
       order by s.name limit 100
-    ) s)
+    ) s),
+  'aside', (
+    select coalesce(json_agg(json_build_object(
+      'queue', a.queue, 'message_id', a.message_id, 'error', a.error, 'remedy', a.remedy,
+      'recent', a.at > clock_timestamp() - interval '10 minutes') order by a.queue), '[]')
+    from (select * from outlast.messages_aside a order by a.at desc limit 20) a)
+) as found
+
+-- name: aside
+-- Of a Supabase Queue: what was read, and is hidden, or was until a moment ago. Whether what was noted is still there,
+-- and which one may be named.
+with hidden as (
+  select q.msg_id
+  from (
+    select q.msg_id, q.read_ct from {table} q where q.vt > clock_timestamp() - interval '10 s' limit 10000
+  ) q
+  where q.read_ct > 0
+)
+select json_build_object(
+  'count', (select count(*) from hidden),
+  'there', exists (select from {table} q where q.msg_id = %(message_id)s and q.read_ct > 0),
+  'any', (select min(h.msg_id) from hidden h)
 ) as found

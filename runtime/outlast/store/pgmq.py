@@ -142,6 +142,10 @@ async def _set_aside(connection: AsyncConn, queue: str, aside: SetAside) -> None
     pause_s = aside_s(aside.read_count)
     parameters = {"queue": queue, "message": aside.message_id, "pause": pause_s}
     await fetched(connection, _SQL["set_aside"], parameters)
+    # guard: messages-aside-unknown-to-doctor = False
+    if aside.is_news:
+        parameters |= {"read_count": aside.read_count, "error": aside.error, "remedy": aside.remedy}
+        await fetched(connection, _SQL["note_aside"], parameters)
 
 
 def _consumed(queue: str, rows: list[dict[str, Any]]) -> Consumed:

@@ -123,3 +123,15 @@ cross join lateral pgmq.read(%(queue)s, case when limited.lock_timeout is not nu
 
 -- name: set_aside
 select count(*) as messages from pgmq.set_vt(%(queue)s, %(message)s::bigint, %(pause)s::integer)
+
+-- name: note_aside
+-- For `outlast doctor`. What is refused still is so again within minutes: the last statement of its transaction, as all
+-- instances need this row.
+insert into outlast.messages_aside as a (queue, message_id, read_count, error, remedy)
+values (%(queue)s, %(message)s, %(read_count)s, left(%(error)s, 1000), %(remedy)s)
+on conflict (queue) do update
+set message_id = excluded.message_id, read_count = excluded.read_count, error = excluded.error, remedy = excluded.remedy,
+    at = excluded.at
+-- guard: last-refused-told-for-all
+where a.message_id = excluded.message_id or a.read_count <= excluded.read_count or a.at < now() - interval '10 minutes'
+returning a.message_id

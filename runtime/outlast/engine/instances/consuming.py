@@ -21,7 +21,6 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import Catalog, MessageQueueStore, MessageRefused, QueueUnusable
 from outlast.core.versions import row_version
-from outlast.engine.instances.setbacks import HELD_TOLD_AT
 from outlast.engine.lease import Lease
 
 LOOK_S = 0.5
@@ -241,7 +240,7 @@ class Consumer:
         """
         known = queue, aside.error
         # guard: each-refused-message-told = False
-        if known in self._told or (aside.held and aside.read_count < HELD_TOLD_AT):
+        if known in self._told or not aside.is_news:
             return
         self._observe(MessageSetAside(queue, aside.message_id, aside.error, aside.remedy))
         self._told[known] = None

@@ -9,11 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from outlast.core.background import RETRY
+from outlast.core.claims import HELD_TOLD_AT
 from outlast.core.clock import monotonic
 from outlast.core.ports import Locked
-
-HELD_TOLD_AT = 3
-"""So often one met what somebody holds when that is told of."""
 
 
 @dataclass(slots=True)

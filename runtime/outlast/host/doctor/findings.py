@@ -307,6 +307,13 @@ KINDS: tuple[Kind, ...] = (
         "declare it again, or cancel what waits there",
     ),
     Kind(
+        "message_refused",
+        "wrong",
+        "{count} messages of the queue pgmq:{queue} become no workflows ({example}): {error}",
+        "{cure}; then they are tried by themselves, within minutes; all at once: `{sql}`",
+        sql="select pgmq.set_vt('{queue}', msg_id, 0) from pgmq.\"{table}\" where read_ct > 0",
+    ),
+    Kind(
         "schedule_late",
         "wrong",
         "the schedule {schedule} is {late_s:.0f} s late",

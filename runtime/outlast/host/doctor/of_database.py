@@ -193,6 +193,7 @@ def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     yield from _check_set(found.plans["set"])
     for queue in found.plans["unserved"]:
         yield finding("queue_unknown", queue=queue)
+    yield from _check_aside(found.aside)
     for each in found.plans["schedules"]:
         values = {"schedule": each["name"], "fault": each["fault"], "late_s": each["late_s"]}
         if each["ended"]:
@@ -205,6 +206,23 @@ def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
             yield finding("schedule_paused", **values)
         elif (each["late_s"] or 0.0) > bounds.late_s:
             yield finding("schedule_late", **values)
+
+
+def _check_aside(queues: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Messages of Supabase Queues that become no workflows. What passed, or was deleted, is noted still."""
+    for each in queues:
+        # guard: mended-messages-found = True
+        if each["there"] or (each["recent"] and each["count"]):
+            yield finding(
+                "message_refused",
+                queue=each["queue"],
+                # None is hidden where no instance has tried them for long.
+                count=max(1, each["count"]),
+                example=each["message_id"] if each["there"] else each["any"],
+                error=redactor.redact(each["error"]),
+                cure=each["remedy"],
+                table=f"q_{each['queue']}".lower(),
+            )
 
 
 def _check_set(queues: list[dict[str, Any]]) -> Iterator[Finding]:
