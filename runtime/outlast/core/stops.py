@@ -85,8 +85,8 @@ class Diverged(Stopped):
 
 
 REFUSED_BY_THE_PROJECT = (
-    "where a constraint, a trigger or a rule of the project's own on Outlast's tables refuses it, mend that and "
-    "retry the workflow"
+    "where a constraint, a trigger or a rule of the project's own on Outlast's tables refuses it, mend that "
+    "and retry the workflow"
 )
 """The remedy where the database refuses what a workflow came to."""
 

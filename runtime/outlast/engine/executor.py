@@ -205,15 +205,13 @@ class Executor:
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
-            waited, planned = self._waits.begun, ending
+            waited = self._waits.begun
             if isinstance(ending, Hold):
                 await self._write_hold(execution, ending)
             elif isinstance(ending, Ending):
-                ending = await self._write_ending(execution, ending)
+                ending, cause = await self._write_ending(execution, ending, cause)
             elif isinstance(ending, Suspension):
-                ending = await self._write_suspension(execution, ending)
-            if isinstance(ending, Ending) and ending is not planned:
-                cause = str(from_json(ending.error or "{}").get("message"))
+                ending, cause = await self._write_suspension(execution, ending)
         finally:
             execution.task = None
             execution.release()
@@ -366,8 +364,10 @@ class Executor:
         elif held:
             self._services.observe(WorkflowHeld(execution.workflow_id, execution.function, hold.detail))
 
-    async def _write_ending(self, execution: Execution, ending: Ending) -> Ending | None:
-        """Make the end durable; None if it was refused."""
+    async def _write_ending(
+        self, execution: Execution, ending: Ending, cause: str | None
+    ) -> tuple[Ending | None, str | None]:
+        """Make the end durable, and say what of; None if it was refused."""
         journal = self._services.journal
         try:
             accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
@@ -375,10 +375,12 @@ class Executor:
             return await self._write_refusal(execution, error)
         if not accepted:
             execution.stopped = LeaseLost("its end was refused: it was cancelled or runs elsewhere")
-        # guard: refused-end-told = ending
-        return ending if accepted else None
+        # guard: refused-end-told = ending, cause
+        return ending if accepted else None, cause
 
-    async def _write_suspension(self, execution: Execution, suspension: Suspension) -> Ending | None:
+    async def _write_suspension(
+        self, execution: Execution, suspension: Suspension
+    ) -> tuple[Ending | None, str | None]:
         """Make it durable that the workflow waits; the end, if Postgres refuses to hold that."""
         journal = self._services.journal
         try:
@@ -387,9 +389,11 @@ class Executor:
         except BadData as error:
             return await self._write_refusal(execution, error)
         self._services.suspended(suspension.claimable_s)
-        return None
+        return None, None
 
-    async def _write_refusal(self, execution: Execution, refusal: BadData) -> Ending | None:
+    async def _write_refusal(
+        self, execution: Execution, refusal: BadData
+    ) -> tuple[Ending | None, str | None]:
         """End a workflow as ERROR whose last word Postgres refused to hold; None if it refuses this too.
 
         Then the row still says that it runs here, and the next beat gives back what doesn't.
@@ -399,11 +403,11 @@ class Executor:
         why = "it was cancelled or runs elsewhere"
         try:
             if await self._services.journal.write(execution.workflow_id, execution.epoch, (), ending):
-                return ending
+                return ending, message
         except BadData as error:
             why = str(error)
         execution.stopped = LeaseLost(f"its end was refused: {why}")
-        return None
+        return None, None
 
     def _watch_deadline(self, execution: Execution, claimed: ClaimedWorkflow) -> asyncio.TimerHandle | None:
         if claimed.deadline_s is None:
