@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from outlast import step, workflow
 from outlast.core.claims import ASIDE_MAX_S
 from outlast.core.observations import MessageSetAside
+from outlast.engine.instances.consuming import TRIES_A_SECOND
 from outlast.testing.pgmq import SupabaseQueue
 from outlast.testing.rows import RowRefused
 from tests.engine.harness import engine_on
@@ -70,7 +72,8 @@ async def test_what_is_refused_is_left_alone_ever_longer_and_told_of_once(databa
 
         async def noted(*args: Any) -> Any:
             consumed = await consume_front(*args)
-            pauses.append(round(table.messages[1].visible_at - database.database.now()))
+            if consumed.aside is not None:
+                pauses.append(round(table.messages[1].visible_at - database.database.now()))
             return consumed
 
         queues.consume_front = noted
@@ -87,3 +90,41 @@ async def test_what_is_refused_is_left_alone_ever_longer_and_told_of_once(databa
         await asyncio.sleep(ASIDE_MAX_S)
         await bench.until(lambda: not table.messages)
         assert await bench.result("pgmq:orders:1") == 0
+
+
+async def test_where_all_is_refused_tries_are_few_and_what_is_behind_has_its_turn(database: str) -> None:
+    if not isinstance(database, Memory):
+        pytest.skip("many minutes, in virtual time alone")
+    many, tries = 1000, Counter[str]()
+
+    @workflow(queue="pgmq:orders")
+    async def takes(number: int) -> int:
+        return number
+
+    table = database.database.message_queues["orders"] = SupabaseQueue()
+
+    class Refusing(dict[str, Any]):
+        def get(self, workflow_id: str, default: Any = None) -> Any:
+            tries[workflow_id] += workflow_id in self
+            return super().get(workflow_id, default)
+
+    refused = {f"pgmq:orders:{number}": RowRefused for number in range(1, many + 1)}
+    database.database.refusing = Refusing(refused)
+    for number in range(1, many + 2):
+        table.send(f'{{"number": {number}}}', database.database.date())
+    async with engine_on(database, takes) as bench:
+        await bench.until(lambda: f"pgmq:orders:{many + 1}" in database.database.workflows)
+        # One is tried by itself, and with others where the look begins.
+        assert max(tries.values()) <= 2
+        assert tries.total() < 1.2 * many
+        for _ in range(6):
+            tries.clear()
+            await asyncio.sleep(20.0)
+            # What is due at a look is tried together first.
+            assert 0 < tries.total() <= 20 * (TRIES_A_SECOND + 4)
+            good = table.send('{"number": 0}', database.database.date()).msg_id
+            await asyncio.sleep(2.0)
+            assert f"pgmq:orders:{good}" in database.database.workflows
+        database.database.refusing.clear()
+        await asyncio.sleep(ASIDE_MAX_S)
+        await bench.until(lambda: not table.messages)

@@ -427,6 +427,11 @@ MUTANTS = (
         "engine/test_messages_of_queues.py::test_what_is_refused_is_left_alone_ever_longer_and_told_of_once",
     ),
     Mutant(
+        "refused-messages-without-turns",
+        "Messages that are refused are tried again at a bounded rate",
+        "engine/test_messages_of_queues.py::test_where_all_is_refused_tries_are_few_and_what_is_behind_has_its_turn",
+    ),
+    Mutant(
         "messages-aside-unknown-to-doctor",
         "What is set aside is noted for `outlast doctor`",
         "queues/test_set_aside.py::test_doctor_names_what_is_refused_and_its_remedy_mends_it",

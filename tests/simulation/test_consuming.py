@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
     "kept": (SupabaseQueue, "delete", lambda *_: None, "and in its queue"),
     "early": (SupabaseQueue, "read", lambda self, now, *more: read(self, now + 5.0, *more), "was to be seen"),
     "goes on": (queue_verbs, "_pause", lambda *_: None, "goes on, and"),
-    "stopped": (Consumer, "_take_one_by_one", stops, "and there is room"),
+    "stopped": (Consumer, "_take_in_parts", stops, "and there is room"),
     "begins": (Database, "check_writable", lambda *_: None, "refuses to begin, and is there"),
     "unread": (Consumer, "_is_due", lambda *_: False, "and there is room"),
 }

@@ -112,10 +112,15 @@ class Consumed:
     aside: SetAside | None = None
 
 
-def aside_s(read_count: int) -> int:
-    """How long a message is set aside. It counts itself how often it was read, whoever reads it."""
+def aside_s(aside: SetAside, turn_s: float = 0.0) -> int:
+    """How long a message is set aside. It counts itself how often it was read, whoever reads it.
+
+    `turn_s`: before that it has no turn, unless it only needs what somebody holds.
+    """
     # guard: refused-messages-asked-ever-again = 1
-    return min(ASIDE_MAX_S, 1 << min(read_count - 1, 10))
+    pause_s = min(ASIDE_MAX_S, 1 << min(aside.read_count - 1, 10))
+    # guard: refused-messages-without-turns = pause_s
+    return max(pause_s, 0 if aside.held else int(turn_s))
 
 
 @dataclass(frozen=True, slots=True)

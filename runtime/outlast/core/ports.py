@@ -465,9 +465,17 @@ class MessageQueueStore(Protocol):
         """
 
     async def consume_front(
-        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+        self,
+        queue: str,
+        function: str,
+        version: str | None = None,
+        timeout_s: float | None = None,
+        turn_s: float = 0.0,
     ) -> Consumed:
-        """As `consume`, of the one in front. If it is refused it is set aside, in the same commit."""
+        """As `consume`, of the one in front. If it is refused it is set aside, in the same commit.
+
+        `turn_s`: see `aside_s`.
+        """
 
     async def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
         """Set the message in front aside, if there is one, for this reason. Raises as `consume`."""

@@ -65,7 +65,12 @@ class PostgresMessageQueues(MessageQueueStore):
         return _committed(_consumed(queue, rows))
 
     async def consume_front(
-        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+        self,
+        queue: str,
+        function: str,
+        version: str | None = None,
+        timeout_s: float | None = None,
+        turn_s: float = 0.0,
     ) -> Consumed:
         async def do(connection: AsyncConn) -> Consumed:
             async with connection.transaction():
@@ -83,7 +88,7 @@ class PostgresMessageQueues(MessageQueueStore):
                         raise
                     text, remedy = _told(error, queue)
                     aside = SetAside(*front, text, remedy, held=isinstance(error, HELD))
-                    await _set_aside(connection, queue, aside)
+                    await _set_aside(connection, queue, aside, turn_s)
                     return Consumed([], wait=False, aside=aside)
                 consumed = _consumed(queue, rows)
                 if not consumed.workflows:  # the queue is paused by now, or full: it stays in front
@@ -138,9 +143,8 @@ async def _front(connection: AsyncConn, queue: str) -> tuple[int, int] | None:
     return (rows[0]["msg_id"], rows[0]["read_ct"]) if rows else None
 
 
-async def _set_aside(connection: AsyncConn, queue: str, aside: SetAside) -> None:
-    pause_s = aside_s(aside.read_count)
-    parameters = {"queue": queue, "message": aside.message_id, "pause": pause_s}
+async def _set_aside(connection: AsyncConn, queue: str, aside: SetAside, turn_s: float = 0.0) -> None:
+    parameters = {"queue": queue, "message": aside.message_id, "pause": aside_s(aside, turn_s)}
     await fetched(connection, _SQL["set_aside"], parameters)
     # guard: messages-aside-unknown-to-doctor = False
     if aside.is_news:

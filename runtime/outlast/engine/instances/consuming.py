@@ -41,6 +41,9 @@ SHARE_FIRST = 16
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 
+TRIES_A_SECOND = 10.0
+"""So many messages of a queue that were refused have their turn again: others are taken meanwhile."""
+
 TOLD_MAX = 1_000
 """So many errors are known, so that each is told of once."""
 
@@ -55,6 +58,12 @@ class _Queue:
     """Of those that were taken last."""
     held_since: float | None = None
     """Since when there is no memory for another one like these."""
+    next_turn: float = 0.0
+    """When the next message that is refused has its turn again."""
+
+    def note_refusal(self) -> None:
+        """Another one was refused."""
+        self.next_turn = max(self.next_turn, monotonic()) + 1 / TRIES_A_SECOND
 
     def learn(self, messages: int, largest_bytes: int, took_s: float) -> None:
         """See how a look went."""
@@ -158,7 +167,7 @@ class Consumer:
         return _Taking(queue, function, row_version(declared, self._catalog.version(function)), timeout_s)
 
     async def _take_some(self, taking: _Taking, room: int) -> tuple[int, int]:
-        """Take messages, all at once, or one by one if that is refused.
+        """Take messages, all at once, or in parts if that is refused.
 
         How many are no more in front, and how large the largest workflow is.
         """
@@ -166,25 +175,37 @@ class Consumer:
             workflows = await self._take(taking, room)
         # guard: one-message-stops-its-queue
         except MessageRefused:
-            return await self._take_one_by_one(taking, room)
+            return await self._take_in_parts(taking, room)
         return len(workflows), max((each.load_bytes for each in workflows), default=0)
 
-    async def _take_one_by_one(self, taking: _Taking, room: int) -> tuple[int, int]:
-        """As `_take_some`. What is refused by itself is set aside; others go on."""
-        began, count, largest_bytes, aside = monotonic(), 0, 0, None
+    async def _take_in_parts(self, taking: _Taking, room: int) -> tuple[int, int]:
+        """As `_take_some`: the one in front, then twice as many each time, until that is refused.
+
+        What is refused by itself is set aside; others go on.
+        """
+        began, count, largest_bytes, part = monotonic(), 0, 0, 1
         while count < room and not self.loop.closing and monotonic() - began < LOOK_AIM_S:
-            try:
-                workflows = await self._take(taking, 1)
-            except MessageRefused:
-                workflows, aside = await self._take_front(taking)
-            if not workflows and aside is None:
+            taken = await self._take_part(taking, part)
+            if taken is None:
+                part = 1
+                continue
+            if not taken.workflows and taken.aside is None:
                 break
-            count += 1
-            largest_bytes = max([largest_bytes, *(each.load_bytes for each in workflows)])
-            if aside is not None and aside.held:
+            count += len(taken.workflows) or 1
+            largest_bytes = max([largest_bytes, *(each.load_bytes for each in taken.workflows)])
+            if taken.aside is not None and taken.aside.held:
                 break
-            aside = None
+            part = 1 if taken.aside is not None else min(2 * part, room - count)
         return count, largest_bytes
+
+    async def _take_part(self, taking: _Taking, part: int) -> Consumed | None:
+        """What became of so many messages; None if they are refused, and one of them may be the reason."""
+        if part == 1:
+            return await self._take_front(taking)
+        try:
+            return Consumed(await self._take(taking, part), wait=False)
+        except MessageRefused:
+            return None
 
     async def _take(self, taking: _Taking, room: int) -> list[ClaimedWorkflow]:
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
@@ -195,16 +216,19 @@ class Consumer:
             )
         return self._begin(taking, consumed, term)
 
-    async def _take_front(self, taking: _Taking) -> tuple[list[ClaimedWorkflow], SetAside | None]:
+    async def _take_front(self, taking: _Taking) -> Consumed:
         """What became of the message in front."""
-        term = self._lease.term
+        term, known = self._lease.term, self._known[taking.queue]
+        turn_s = known.next_turn - monotonic()
         async with asyncio.timeout(LONE_LOOK_LIMIT_S):
             consumed = await self._store.consume_front(
-                taking.queue, taking.function, taking.version, taking.timeout_s
+                taking.queue, taking.function, taking.version, taking.timeout_s, turn_s
             )
         if consumed.aside is not None:
+            known.note_refusal()
             self._tell_aside(taking.queue, consumed.aside)
-        return self._begin(taking, consumed, term), consumed.aside
+        self._begin(taking, consumed, term)
+        return consumed
 
     def _begin(self, taking: _Taking, consumed: Consumed, term: int) -> list[ClaimedWorkflow]:
         """Have what messages became run, or wait for its turn."""

@@ -58,21 +58,30 @@ class MessageQueueStatements:
         return table.read(now, HIDDEN_S, most)
 
     def consume_front(
-        self, queue: str, function: str, version: str | None = None, timeout_s: float | None = None
+        self,
+        queue: str,
+        function: str,
+        version: str | None = None,
+        timeout_s: float | None = None,
+        turn_s: float = 0.0,
     ) -> Consumed:
         """`front`, and `consume` of that one, or `set_aside`."""
         try:
             return self.consume(queue, function, 1, version, timeout_s)
         except MessageRefused as reason:
-            aside = self.set_front_aside(queue, str(reason), reason.remedy)
+            aside = self._set_front_aside(queue, str(reason), reason.remedy, turn_s)
             return Consumed([], wait=False, aside=aside)
 
     def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
         """`front` and `set_aside`."""
+        return self._set_front_aside(queue, error, remedy, 0.0)
+
+    def _set_front_aside(self, queue: str, error: str, remedy: str, turn_s: float) -> SetAside | None:
         now = self._db.now()
         for each in self._table(queue).read(now, HIDDEN_S, 1):
-            each.visible_at = now + aside_s(each.read_ct)
-            return SetAside(each.msg_id, each.read_ct, error, remedy)
+            aside = SetAside(each.msg_id, each.read_ct, error, remedy)
+            each.visible_at = now + aside_s(aside, turn_s)
+            return aside
         return None
 
     def _table(self, queue: str) -> SupabaseQueue:
