@@ -84,6 +84,37 @@ def browser(browse: Browse) -> Browser:
     return browse()
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/dashboard/nope", 404, "NOT_FOUND"),
+        ("/dashboard/queues/a/b/c?d=%00", 404, "NOT_FOUND"),
+        ("/dashboard/", 200, None),
+        ("/dashboard//", 404, "NOT_FOUND"),
+        (LOGOUT, 405, "METHOD_NOT_ALLOWED"),
+    ],
+)
+def test_an_address_of_no_page_is_a_page_that_leads_back(
+    browser: Browser, path: str, status: int, code: str | None
+) -> None:
+    if code is not None:
+        stranger = browser.get(path)
+        assert (stranger.status_code, stranger.headers["sb-error-code"]) == (status, code)
+        assert "<h1>This can't be done</h1>" in stranger.text
+        assert f'href="{LOGIN}' in stranger.text
+    browser.sign_in()
+    page = browser.get(path)
+    assert (page.status_code, page.headers.get("sb-error-code")) == (status, code)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert 'href="/dashboard/errors"' in page.text, "the rail is there"
+    assert code is None or '<a href="/dashboard">Go to the runs</a>' in page.text
+    assert ("allow" in page.headers) is (status == 405)
+    read = browser.get(path, accept="application/json")
+    if code is not None:
+        assert (read.headers["content-type"], read.json()["code"]) == ("application/json", code)
+
+
 def csrf(browser: Browser) -> str:
     """The token of a session, which its pages alone show."""
     from outlast.web.dashboard.sessions import csrf_of

@@ -19,7 +19,7 @@ from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
 from outlast.web.dashboard.api import Api
 from outlast.web.dashboard.gate import Gate
-from outlast.web.dashboard.views import dashboard_routes
+from outlast.web.dashboard.views import answer_dashboard, dashboard_routes
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
 from outlast.web.http.routes import Endpoint, Routes
@@ -90,8 +90,9 @@ def management_app(
     messages = [("POST", path, of_verbs.send) for path in SEND.paths]
     verbs = list(of_verbs.routes())
     pages: list[tuple[str, str, Endpoint]] = []
+    api = Api(lambda call: routes.answer(call), whole)
     if gate is not None:
-        pages = [*gate.routes(), *dashboard_routes(Api(lambda call: routes.answer(call), whole), gate)]
+        pages = [*gate.routes(), *dashboard_routes(api, gate)]
     routes = Routes(
         [
             ("GET", "/", home),
@@ -115,8 +116,12 @@ def management_app(
         ]
     )
 
+    answer: Endpoint = routes.answer
+    if gate is not None:
+        answer = partial(answer_dashboard, answer=routes.answer, api=api, gate=gate)
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
-        await call.answer(partial(routes.answer, call), send)
+        await call.answer(partial(answer, call), send)
 
     return app

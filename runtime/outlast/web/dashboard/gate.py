@@ -18,9 +18,9 @@ from outlast.web.dashboard.safety import DASHBOARD, Guarded, check_same_origin
 from outlast.web.dashboard.sessions import Sessions, cookies_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
 from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, here, sign_in_at, way_on, with_way
-from outlast.web.http.answers import Answer, json_answer, text_pairs
+from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call, Sendable
-from outlast.web.http.problems import Problem, ProblemError, expected_problem
+from outlast.web.http.problems import Problem, ProblemError, expected_problem, problem_headers
 from outlast.web.http.routes import Endpoint
 
 ViewEndpoint = Callable[..., Awaitable[Sendable]]
@@ -68,6 +68,17 @@ class Gate:
             return await self._answer(call, lambda: endpoint(call, *keys))
 
         return answer
+
+    async def refuse(self, call: Call, problem: Problem, show: ViewEndpoint) -> Sendable:
+        """Where nothing is to be let in to: `show` tells it who has signed in, a plain page others."""
+
+        async def made() -> Sendable:
+            viewer = await self._viewer(call)
+            if viewer is None:
+                raise ProblemError(problem)
+            return await show(call, viewer)
+
+        return await self._answer(call, made)
 
     async def _answer(self, call: Call, make: Callable[[], Awaitable[Sendable]]) -> Sendable:
         try:
@@ -187,7 +198,7 @@ class PlainPages:
             return problem.answer()
         values = {"problem": problem, "sign_in": sign_in_at(call)}
         page = self._pages.answer(call, "refused.html", problem.status, values)
-        page.headers += [(b"sb-error-code", problem.code.encode()), *text_pairs(problem.headers)]
+        page.headers += problem_headers(problem)
         return page
 
     def forward(self, call: Call) -> Answer:

@@ -19,10 +19,11 @@ from outlast.web.dashboard.asked import Asked, address_of, read_query
 from outlast.web.dashboard.gate import Gate
 from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.safety import DASHBOARD as DASHBOARD
+from outlast.web.dashboard.safety import is_dashboard
 from outlast.web.dashboard.static import STATIC
 from outlast.web.dashboard.viewers import Viewer
 from outlast.web.http.calls import Call, Sendable
-from outlast.web.http.problems import ProblemError, expected_problem
+from outlast.web.http.problems import Problem, ProblemError, expected_problem, problem_headers
 from outlast.web.http.routes import Endpoint, decode_part, not_found
 
 
@@ -81,6 +82,21 @@ def dashboard_routes(api: Api, gate: Gate) -> Iterator[tuple[str, str, Endpoint]
         yield view.method, DASHBOARD + view.path, gate.guarded(partial(_show, view, api, pages))
 
 
+async def answer_dashboard(call: Call, answer: Endpoint, api: Api, gate: Gate) -> Sendable:
+    """What `answer` makes of a call; below the dashboard a page says it too where nothing is served."""
+    try:
+        return await answer(call)
+    except ProblemError as error:
+        if not is_dashboard(call.path):
+            raise
+        refusal = View(call.method, "", partial(_refuse, error.problem))
+        return await gate.refuse(call, error.problem, partial(_show, refusal, api, gate.pages))
+
+
+async def _refuse(problem: Problem, asked: Asked) -> Sendable:
+    raise ProblemError(problem)
+
+
 async def _show(view: View, api: Api, pages: Pages, call: Call, viewer: Viewer, *raw: str) -> Sendable:
     """The view's answer. What can't be shown is a page that says why."""
     keys = tuple(key for key in map(decode_part, raw) if key is not None)
@@ -94,4 +110,6 @@ async def _show(view: View, api: Api, pages: Pages, call: Call, viewer: Viewer, 
         problem = expected_problem(error)
         if problem is None or not asks(call):
             raise
-        return asked.render("problem.html", problem.status, problem=problem)
+        page = asked.render("problem.html", problem.status, problem=problem)
+        page.headers += problem_headers(problem)
+        return page

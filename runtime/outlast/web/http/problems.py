@@ -19,7 +19,7 @@ from outlast.core.errors import (
     WorkflowEnded,
     WorkflowError,
 )
-from outlast.web.http.answers import Answer, json_answer, text_pairs
+from outlast.web.http.answers import Answer, Pairs, json_answer, text_pairs
 
 _CODES = {
     400: (
@@ -115,6 +115,11 @@ class ProblemError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+def problem_headers(problem: Problem) -> Pairs:
+    """The header fields of a page that tells a problem."""
+    return text_pairs([("sb-error-code", problem.code), *problem.headers])
 
 
 def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
