@@ -105,6 +105,57 @@ as $$
         now() + (w.deadline - coalesce(w.retried_at, w.created_at))) end))
 $$;
 
+create or replace function outlast.bound_rows(ids text[], given jsonb)
+returns jsonb
+language plpgsql
+as $$
+-- Each of these has to end by the time that is `given` for it.
+begin
+  update outlast.workflow_status w set deadline = (given ->> w.workflow_id)::timestamptz where w.workflow_id = any(ids);
+  return jsonb_build_array();
+end
+$$;
+
+create or replace function outlast.bound_anew(ids text[], formers timestamptz[])
+returns void
+language plpgsql
+as $$
+-- What these, which were retried, have started and lives had to end by when they did, and has to end by when they do now,
+-- generation after generation: it waits, for its turn say. What runs at this moment hears of it when it is claimed again. One
+-- that somebody holds, or whose row refuses it, has the time that it had.
+declare
+  times jsonb;
+begin
+  with recursive line (id, former, ends_by) as (
+    select p.workflow_id, r.former, p.deadline
+    from unnest(ids, formers) as r (id, former)
+    join outlast.workflow_status p on p.workflow_id = r.id
+    where p.deadline > r.former
+    union all
+    select c.workflow_id, l.former, c.ends_by
+    from line l cross join lateral (
+      -- Its own time, which was the later one, stays.
+      select c.workflow_id, least(l.ends_by, case when c.timeout_s is not null and c.queue is distinct from c.parent
+        then greatest(l.former, coalesce(c.retried_at, c.created_at) + make_interval(secs => c.timeout_s)) end) as ends_by
+      from outlast.workflow_status c
+      -- guard: children-keep-the-time-of-before = where false
+      where c.parent = l.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        -- Of the same time: what its instance has told in seconds was rounded.
+        and c.deadline between l.former - interval '1 ms' and l.former + interval '1 ms'
+      order by c.status offset 0) as c
+  )
+  select jsonb_object_agg(l.id, l.ends_by) into times from line l where l.id <> all(bound_anew.ids);
+  if times is not null then
+    -- guard: refusing-children-fail-their-parents-retry = perform outlast.bound_rows(array(
+    perform outlast.one_by_one('bound_rows', array(
+      select w.workflow_id from outlast.workflow_status w
+      where w.workflow_id = any(array(select jsonb_object_keys(times)))
+      for no key update skip locked
+    ), times);
+  end if;
+end
+$$;
+
 create or replace function outlast.ended_by_stop(w outlast.workflow_status)
 returns boolean
 language sql
@@ -293,7 +344,11 @@ as $$
 declare
   undoing text[];
   standing text[];
+  bounded text[];
+  formers timestamptz[];
 begin
+  select array_agg(w.workflow_id), array_agg(w.deadline) into bounded, formers
+  from outlast.workflow_status w where w.workflow_id = any(ids) and w.deadline is not null;
   select array_agg(o.workflow_id), array_agg(o.step_id) into undoing, standing
   from outlast.workflow_status w
   cross join lateral (select outlast.readable(w.error) as error offset 0) as e
@@ -397,6 +452,9 @@ begin
   from failed f join stays s on s.workflow_id = f.workflow_id left join went g on g.workflow_id = f.workflow_id
   where x.workflow_id = f.workflow_id
   returning x.workflow_id, x.status, x.generation, coalesce(to_json(g.step_ids[1:1000]), '[]');
+  if bounded is not null then
+    perform outlast.bound_anew(bounded, formers);
+  end if;
   -- What still stands, as the error names it, is undone again, for as long as the first time. If its body has called something
   -- since, perhaps because of that error, it goes that way again, and this comes after its end.
   update outlast.operation_outputs o
@@ -739,7 +797,7 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'deadline_anew', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
+    'note_act', 'workflow_stands', 'failed_steps', 'goes_on', 'deadline_anew', 'bound_rows', 'bound_anew', 'ended_by_stop', 'end_came_at', 'undoes_still', 'undone_steps',
     'is_batch', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on', 'retry_cancelled_children', 'retry_many', 'retry_child', 'map_at', 'reopen_map',
     'send_again'],
   tables => array['acts'],

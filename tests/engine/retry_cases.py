@@ -168,6 +168,11 @@ async def bounds() -> str:
     return await (await start(child, "x")).result()
 
 
+@workflow(timeout=BEGUN_BY_THEN_S)
+async def waits_its_turn() -> str:
+    return await (await start(queued, "c")).result()
+
+
 @workflow
 async def child(name: str) -> str:
     return await work(name) + await work(f"{name}2")
@@ -277,7 +282,7 @@ async def chooses() -> str:
 EVERY = (
     hears_several,
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
-    with_timeout, brief, bounds, child, parent, lets_go, child_with_a_saga, has_such_a_child,
+    with_timeout, brief, bounds, waits_its_turn, child, parent, lets_go, child_with_a_saga, has_such_a_child,
     many, twice, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
@@ -792,6 +797,18 @@ async def test_a_child_is_bounded_by_its_retried_parent(bench: Bench) -> None:
     of_parent, of_child = await deadline_of(bench, parent_id), await deadline_of(bench, child_id)
     assert of_parent > first
     assert of_child == pytest.approx(of_parent, abs=1e-4)
+
+
+async def test_a_child_that_still_waits_has_the_time_of_its_retried_parent(bench: Bench) -> None:
+    """It waits for its turn: its own end has not come, though its parent's time was over."""
+    gates["slow"] = asyncio.Event()
+    await bench.start(queued, "slow")
+    await bench.until(lambda: ran["slow"])
+    parent_id = await bench.start(waits_its_turn)
+    await fails(bench, parent_id, "workflow_timeout")
+    await retried(bench, parent_id)
+    gates["slow"].set()
+    assert await bench.result(parent_id) == "C"
 
 
 async def test_a_child_has_the_time_of_its_retried_parent_whose_row_tells_of_none(bench: Bench) -> None:

@@ -242,6 +242,23 @@ MUTANTS = (
         SQL + "test_a_child_is_retried_under_its_parents_fence",
     ),
     Mutant(
+        "children-keep-the-time-of-before",
+        "What still waits below has the time of what is retried",
+        SQL + "test_what_lives_below_has_the_time_of_what_is_retried",
+        POSTGRES + "test_a_child_that_still_waits_has_the_time_of_its_retried_parent",
+    ),
+    Mutant(
+        "memory-children-keep-the-time-of-before",
+        "In memory what still waits below has the time of what is retried",
+        "engine/test_retry.py::test_a_child_that_still_waits_has_the_time_of_its_retried_parent",
+    ),
+    Mutant(
+        "refusing-children-fail-their-parents-retry",
+        "A child whose row refuses a new time keeps nobody from being retried",
+        "store/test_refused_alike.py::"
+        "test_a_child_that_refuses_its_parents_new_time_keeps_it_from_no_retry[postgres]",
+    ),
+    Mutant(
         "childs-new-failure-forgotten",
         "A child that fails after its parent was retried fails that",
         SQL + "test_a_child_is_retried_under_its_parents_fence",

@@ -407,6 +407,18 @@ async def test_a_cancel_says_that_a_row_refuses_it(both: Both) -> None:
     assert await both.a.workflows.cancel("u", "me") == "CANCELLED"
 
 
+async def test_a_child_that_refuses_its_parents_new_time_keeps_it_from_no_retry(both: Both) -> None:
+    """It has the time that it had, and its parent goes on."""
+    times = {"deadline_s": 2e9, "timeout_s": 3e9}
+    for each, above in (("p", None), ("c", "p"), ("d", "p")):
+        assert (await both.a.journal.commit(Batch(1, [new(each, parent=above, **times)], []))).started == {
+            each
+        }
+    assert await write(both.a, end=Ending(Status.ERROR, error='{"code":"workflow_error"}'), of="p")
+    await both.refuse("c")
+    assert (await both.a.workflows.act(RETRY, "p", {}, "me"))["status"] == Status.ENQUEUED
+
+
 async def test_a_retry_says_that_what_was_cancelled_with_it_refuses(both: Both) -> None:
     await drawn_in(both, PAUSE)
     await both.a.workflows.cancel("u", "me")

@@ -164,6 +164,24 @@ def test_a_child_is_retried_under_its_parents_fence(connection: Connection[Any])
     assert not one(connection, retry, "c", 3, "me"), "it has failed since its parent was retried"
 
 
+def test_what_lives_below_has_the_time_of_what_is_retried(connection: Connection[Any]) -> None:
+    """What had to end when that did. What has an earlier time of its own, or is detached, keeps it."""
+    insert(connection, "p")
+    for each, above in (("same", "p"), ("below", "same"), ("earlier", "p"), ("detached", "p"), ("own", "p")):
+        insert(connection, each, parent=above, status="PENDING", error=None, ended=None)
+    connection.execute(
+        "update outlast.workflow_status set created_at = now() - interval '1 hour',"
+        " timeout_s = case workflow_id when 'p' then 3600 when 'own' then 5400 end,"
+        " detached = workflow_id = 'detached',"
+        " deadline = now() - case workflow_id when 'earlier' then interval '1 minute' else interval '0 s' end"
+    )
+    connection.execute("select outlast.retry_workflow('p')")
+    left = "select round(extract(epoch from deadline - now()) / 60) from outlast.workflow_status"
+    left += " where workflow_id = %s"
+    ids = ("p", "same", "below", "own", "earlier", "detached")
+    assert [int(one(connection, left, each)) for each in ids] == [60, 60, 60, 30, -1, 0]
+
+
 def test_a_map_is_opened_again_under_its_parents_fence(connection: Connection[Any]) -> None:
     family(connection)
     stands = {"total": 3, "started": 3, "tolerate": 0, "stopped": True, "dropped": 1}

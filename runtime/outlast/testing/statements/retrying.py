@@ -222,7 +222,10 @@ class Retrying:
             row.stop = None
             if any(each.kind == kinds.UNDO for each in self._db.steps_of(workflow_id).values()):
                 row.saga = "open"
-        row.new = row.new._replace(deadline_s=self._deadline_anew(row))
+        former_s, ends_by_s = row.new.deadline_s, self._deadline_anew(row)
+        row.new = row.new._replace(deadline_s=ends_by_s)
+        if former_s is not None and ends_by_s is not None and ends_by_s > former_s:
+            self._bound_anew(workflow_id, former_s, ends_by_s)
         if not self._db.records_of(workflow_id):
             row.new = row.new._replace(version=None)
         row.retried_at, row.last_place = now, max([row.last_place, *places]) + 1
@@ -251,6 +254,24 @@ class Retrying:
             ):
                 row.mail += 1
                 letter.number = row.mail
+
+    def _bound_anew(self, parent: str, former_s: float, ends_by_s: float) -> None:
+        """`outlast.bound_anew`."""
+        for child, row in self._db.workflows.items():
+            new = row.new
+            # guard: memory-children-keep-the-time-of-before
+            if (
+                new.parent == parent
+                and row.status in LIVE
+                and not new.detached
+                and new.deadline_s == former_s
+            ):
+                bounds = [ends_by_s]
+                if new.timeout_s is not None and new.queue != new.parent:
+                    bounds.append(max(former_s, (row.retried_at or row.created_at) + new.timeout_s))
+                if not self._db.refuses(child):
+                    row.new = new._replace(deadline_s=min(bounds))
+                self._bound_anew(child, former_s, min(bounds))
 
     def _deadline_anew(self, row: Workflow) -> float | None:
         """`outlast.deadline_anew`."""
