@@ -120,9 +120,10 @@ create or replace function outlast.bound_anew(ids text[], formers timestamptz[])
 returns void
 language plpgsql
 as $$
--- What these, which were retried, have started and lives had to end by when they did, and has to end by when they do now,
--- generation after generation: it waits, for its turn say. What runs at this moment hears of it when it is claimed again. One
--- that somebody holds, or whose row refuses it, has the time that it had.
+-- What these, which were retried, have started and lives has to end by when they do now, generation after generation: it had
+-- to end by when they did, and waits, for its turn say; or it was retried before them, or with them, and bounded by nobody.
+-- What runs at this moment hears of it when it is claimed again. One that somebody holds, or whose row refuses it, has the time
+-- that it had.
 declare
   times jsonb;
 begin
@@ -130,7 +131,7 @@ begin
     select p.workflow_id, r.former, p.deadline
     from unnest(ids, formers) as r (id, former)
     join outlast.workflow_status p on p.workflow_id = r.id
-    where p.deadline > r.former
+    where p.deadline is not null
     union all
     select c.workflow_id, l.former, c.ends_by
     from line l cross join lateral (
@@ -141,10 +142,15 @@ begin
       -- guard: children-keep-the-time-of-before = where false
       where c.parent = l.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
         -- Of the same time: what its instance has told in seconds was rounded.
-        and c.deadline between l.former - interval '1 ms' and l.former + interval '1 ms'
+        and (c.deadline between l.former - interval '1 ms' and l.former + interval '1 ms'
+          -- guard: retried-children-outlast-their-parents = )
+          or (c.deadline > l.ends_by) is not false)
       order by c.status offset 0) as c
   )
-  select jsonb_object_agg(l.id, l.ends_by) into times from line l where l.id <> all(bound_anew.ids);
+  select jsonb_object_agg(c.id, c.ends_by) into times
+  from (select l.id, min(l.ends_by) as ends_by from line l group by l.id) as c
+  join outlast.workflow_status w on w.workflow_id = c.id
+  where w.deadline is distinct from c.ends_by;
   if times is not null then
     -- guard: refusing-children-fail-their-parents-retry = perform outlast.bound_rows(array(
     perform outlast.one_by_one('bound_rows', array(

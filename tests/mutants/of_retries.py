@@ -248,6 +248,11 @@ MUTANTS = (
         POSTGRES + "test_a_child_that_still_waits_has_the_time_of_its_retried_parent",
     ),
     Mutant(
+        "retried-children-outlast-their-parents",
+        "A child that was retried before its parent, or with it, ends with that",
+        SQL + "test_a_child_that_was_retried_before_its_parent_ends_with_that",
+    ),
+    Mutant(
         "memory-children-keep-the-time-of-before",
         "In memory what still waits below has the time of what is retried",
         "engine/test_retry.py::test_a_child_that_still_waits_has_the_time_of_its_retried_parent",

@@ -182,6 +182,27 @@ def test_what_lives_below_has_the_time_of_what_is_retried(connection: Connection
     assert [int(one(connection, left, each)) for each in ids] == [60, 60, 60, 30, -1, 0]
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_child_that_was_retried_before_its_parent_ends_with_that(
+    connection: Connection[Any], at_once: bool
+) -> None:
+    """Or in the same statement, as by a bulk: while its parent had failed, only its own time bounded it."""
+    for each, above, timeout_s in (("p", None, 3600), ("c", "p", 36000), ("g", "c", None)):
+        insert(connection, each, parent=above)
+        connection.execute(
+            "update outlast.workflow_status set timeout_s = %s where workflow_id = %s", (timeout_s, each)
+        )
+    if at_once:
+        connection.execute("select outlast.retry_many(array['p', 'c', 'g'], null, 'me')")
+    else:
+        for each in "gcp":
+            connection.execute("select outlast.retry_workflow(%s)", (each,))
+    times = (
+        "select max(deadline) <= max(deadline) filter (where workflow_id = 'p') from outlast.workflow_status"
+    )
+    assert one(connection, times)
+
+
 def test_a_map_is_opened_again_under_its_parents_fence(connection: Connection[Any]) -> None:
     family(connection)
     stands = {"total": 3, "started": 3, "tolerate": 0, "stopped": True, "dropped": 1}

@@ -224,7 +224,7 @@ class Retrying:
                 row.saga = "open"
         former_s, ends_by_s = row.new.deadline_s, self._deadline_anew(row)
         row.new = row.new._replace(deadline_s=ends_by_s)
-        if former_s is not None and ends_by_s is not None and ends_by_s > former_s:
+        if former_s is not None and ends_by_s is not None:
             self._bound_anew(workflow_id, former_s, ends_by_s)
         if not self._db.records_of(workflow_id):
             row.new = row.new._replace(version=None)
@@ -259,13 +259,10 @@ class Retrying:
         """`outlast.bound_anew`."""
         for child, row in self._db.workflows.items():
             new = row.new
+            if new.parent != parent or row.status not in LIVE or new.detached:
+                continue
             # guard: memory-children-keep-the-time-of-before
-            if (
-                new.parent == parent
-                and row.status in LIVE
-                and not new.detached
-                and new.deadline_s == former_s
-            ):
+            if new.deadline_s in (None, former_s) or (new.deadline_s or 0.0) > ends_by_s:
                 bounds = [ends_by_s]
                 if new.timeout_s is not None and new.queue != new.parent:
                     bounds.append(max(former_s, (row.retried_at or row.created_at) + new.timeout_s))
