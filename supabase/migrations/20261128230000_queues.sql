@@ -1300,6 +1300,9 @@ create table if not exists outlast.attached (
 
 comment on table outlast.attached is 'Calls that have no workflow of their own: each has the result of its target.';
 
+alter table outlast.attached add column if not exists parent text;
+comment on column outlast.attached.parent is 'The workflow that made the call, and may read its result.';
+
 create index if not exists attached_of_target on outlast.attached (target);
 create or replace function outlast.key_of(input text, path text)
 returns text
@@ -1466,8 +1469,8 @@ begin
         'replaced by a newer call of its key in queue ' || q.name);
       target := null;
     elsif target is not null and o ->> 'on_busy' = 'attach' then
-      insert into outlast.attached (workflow_id, target, fingerprint, payload)
-      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
+      insert into outlast.attached (workflow_id, target, fingerprint, payload, parent)
+      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text), enqueue.parent);
       outcome := 'attached';
       return;
     elsif target is not null or exists (
@@ -1516,8 +1519,8 @@ begin
       select w.workflow_id, w.workflow_id, w.fingerprint, md5(w.input::jsonb::text)
       from outlast.workflow_status w where w.workflow_id = target
       on conflict do nothing;
-      insert into outlast.attached (workflow_id, target, fingerprint, payload)
-      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
+      insert into outlast.attached (workflow_id, target, fingerprint, payload, parent)
+      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text), enqueue.parent);
       -- The last call wins: it runs with the rights of whoever made that one.
       update outlast.workflow_status w
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,

@@ -368,7 +368,10 @@ begin
       using errcode = '55000', hint = 'delete those first: list workflows with parent=' || w.workflow_id;
   end if;
   -- Whoever may still read what it returned. What items returned their map's parent reads.
+  -- Nor what was attached to it by its queue the workflow that called that.
   reader := outlast.reader_among(family || w.parent || array(
+    -- guard: deleted-under-the-attached = select null::text where false) || array(
+    select a.parent from outlast.attached a where a.target = any(family) and a.parent is not null) || array(
     -- guard: items-deleted-under-the-living = select null::text where false), family);
     select m.parent from outlast.workflow_status m where m.workflow_id = w.parent and m.map is not null), family);
   -- guard: deleted-under-the-living = if false then

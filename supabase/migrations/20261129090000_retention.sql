@@ -82,6 +82,11 @@ as $$
       -- guard: removed-under-its-forks = and case when false
       and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
         then outlast.reader_among(array[w.workflow_id], array[w.workflow_id]) is null else true end
+      -- Nor has a live workflow whose call its queue attached to it.
+      and not exists (
+        select from outlast.attached a join outlast.workflow_status p on p.workflow_id = a.parent
+        -- guard: removed-under-the-attached = where false
+        where a.target = w.workflow_id and p.status in ('ENQUEUED', 'PENDING'))
       -- guard: batches-removed-before-their-members
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
     for update of w skip locked
@@ -294,6 +299,9 @@ as $$
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
       and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
         then outlast.reader_among(array[w.workflow_id], array[w.workflow_id]) is null else true end
+      and not exists (
+        select from outlast.attached a join outlast.workflow_status p on p.workflow_id = a.parent
+        where a.target = w.workflow_id and p.status in ('ENQUEUED', 'PENDING'))
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
       as goes
     from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k

@@ -38,7 +38,7 @@ from outlast import (
 )
 from outlast.core.callers import Caller
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import NotNow, Unacceptable
+from outlast.core.ports import NotNow, Place, Unacceptable
 from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.verbs import DELETE, FORK, PAUSE_QUEUE, RETRY
 from tests.engine.harness import Bench, engine_on
@@ -747,6 +747,45 @@ async def test_a_fork_with_another_input_is_not_under_the_key_of_the_first(datab
         forked = await bench.store.workflows.act(FORK, workflow_id, {}, "me")
         bench.engine.look()
         assert await bench.result(str(forked["fork"])) == "a"
+
+
+async def test_what_a_call_was_attached_to_is_kept_for_who_called(database: str) -> None:
+    """It asks for the result much later, say."""
+    gauge.gate.clear()
+    asks = asyncio.Event()
+
+    @step
+    async def later() -> None:
+        await asks.wait()
+
+    @workflow(queue=Queue("q", key="name", exclusive=True, on_busy="attach"))
+    async def job(name: str) -> str:
+        await work(name, "k")
+        return name
+
+    @workflow
+    async def calls() -> str:
+        handle = await start(job, "a")
+        await later()
+        return await handle.result()
+
+    async with bench_on(database, job, calls) as bench:
+        workflow_id = await started(bench, job, "a")
+        await bench.until(lambda: gauge.begun)
+        caller = await bench.start(calls)
+
+        async def attached() -> bool:
+            return bool(await bench.steps(caller))
+
+        await bench.until(attached)
+        gauge.gate.set()
+        assert await bench.result(workflow_id) == "a"
+        with pytest.raises(NotNow, match=f"{caller}.* is live"):
+            await bench.store.workflows.act(DELETE, workflow_id, {}, "me")
+        assert (await bench.store.retention.prune(1e-6, Place())).removed == 0
+        asks.set()
+        assert await bench.result(caller) == "a"
+        assert await bench.store.workflows.act(DELETE, workflow_id, {}, "me") == {"deleted": 1}
 
 
 async def test_a_list_of_another_length_is_a_failure_that_says_so(database: str) -> None:

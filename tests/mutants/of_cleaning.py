@@ -67,6 +67,21 @@ MUTANTS = (
         "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",
     ),
     Mutant(
+        "removed-under-the-attached",
+        "What a live workflow's call was attached to stays",
+        "engine/test_queues_on_postgres.py::test_what_a_call_was_attached_to_is_kept_for_who_called",
+    ),
+    Mutant(
+        "deleted-under-the-attached",
+        "What was attached to it by its queue is not deleted under who may read it",
+        "engine/test_queues_on_postgres.py::test_what_a_call_was_attached_to_is_kept_for_who_called",
+    ),
+    Mutant(
+        "memory-deleted-under-the-attached",
+        "In memory what was attached to it is not deleted under who may read it",
+        "engine/test_queues.py::test_what_a_call_was_attached_to_is_kept_for_who_called",
+    ),
+    Mutant(
         "batches-removed-before-their-members",
         "A batch stays until its members have their results",
         "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",

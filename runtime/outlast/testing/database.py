@@ -316,6 +316,10 @@ class Database:
             if row.owner is None:
                 row.claimable_at = self.now()
 
+    def attached_by(self, ids: Collection[str]) -> list[str]:
+        """The workflows whose calls were attached to these."""
+        return [call.parent for target, call in self.attached.values() if target in ids and call.parent]
+
     def reader_among(self, ids: Iterable[str], own: Collection[str]) -> str | None:
         """`outlast.reader_among`."""
         line, found = set(ids), set(ids)

@@ -84,7 +84,9 @@ class RetentionStatements:
             each.batch == workflow_id and each.status == Status.PENDING
             for each in self._db.workflows.values()
         )
-        return waited or untold or members
+        callers = map(self._db.workflows.get, self._db.attached_by([workflow_id]))
+        read = any(caller is not None and caller.status in LIVE for caller in callers)
+        return waited or untold or members or read
 
     def _is_held(self, workflow_id: str) -> bool:
         """By a transaction of its own, or by one that sends it a message."""

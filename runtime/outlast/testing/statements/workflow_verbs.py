@@ -294,6 +294,8 @@ class WorkflowVerbs:
             readers.add(parent.new.workflow_id)
             if parent.map is not None:
                 readers.add(str(parent.new.parent))
+        # guard: memory-deleted-under-the-attached
+        readers.update(self._db.attached_by(family))
         reader = self._db.reader_among(readers, family)
         if reader is None:
             return
