@@ -175,6 +175,14 @@ def test_into_copies_the_files_and_nothing_else(call: Runs, project: Path) -> No
     assert not (project / ".outlast").exists()
 
 
+def test_into_takes_a_copy_with_other_ends_of_lines_for_the_same(call: Runs, project: Path) -> None:
+    """Git writes them so on Windows."""
+    first = migrations()[0].path
+    (project / first.name).write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
+    ran = call("db", "migrate", "--into", ".", "--json")
+    assert json.loads(ran.out)["unchanged"] == [first.name]
+
+
 @pytest.mark.parametrize("other", ["same name", "same timestamp"])
 def test_into_never_overwrites(call: Runs, project: Path, other: str) -> None:
     first = migrations()[0]
@@ -182,5 +190,11 @@ def test_into_never_overwrites(call: Runs, project: Path, other: str) -> None:
     (project / name).write_text("-- mine")
     ran = call("db", "migrate", "--into", ".")
     assert ran.status == 1
-    assert f"{name} has the timestamp" in ran.err
+    if other == "same name":
+        assert f"not as this version of Outlast has it: {name}. " in ran.err
+        assert "Delete it and run this again" in ran.err
+        assert "supabase db reset" in ran.err
+    else:
+        assert f"{name} has the timestamp" in ran.err
+        assert "rename it" in ran.err
     assert [(each.name, each.read_text()) for each in project.iterdir()] == [(name, "-- mine")]

@@ -32,7 +32,7 @@ from outlast import (
     transaction,
     workflow,
 )
-from outlast.core.resources import RESOURCES, WORKFLOWS, Filter, Kind, path_of
+from outlast.core.resources import LOGS, RESOURCES, WORKFLOWS, Filter, Kind, path_of
 from outlast.testing import Answer, Outlast
 
 SECRET = "v1,whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvbmx5"  # of these tests alone
@@ -224,8 +224,10 @@ def test_every_listing_is_answered_with_each_of_its_filters(outlast: Outlast) ->
     failed = {asked: answer.status for asked, answer in answers.items() if answer.status != 200}
     assert set(failed.values()) == {501}
     assert {each.partition("?")[0] for each in failed if "error_group" not in each} == {
-        "/errors/v1", "/catalog/v1", "/instances/v1", "/held/v1",
+        "/errors/v1", "/catalog/v1", "/instances/v1", "/held/v1", path_of(LOGS.path, run.workflow_id),
     }  # fmt: skip
+    logs = answers[f"{path_of(LOGS.path, run.workflow_id)}?limit"].json()
+    assert (logs["code"], "caplog" in logs["detail"]) == ("not_in_tests", True)
     assert answers["/catalog/v1?limit"].json()["code"] == "not_in_tests"
     assert "outlast serve" in answers["/catalog/v1?limit"].json()["detail"]
 

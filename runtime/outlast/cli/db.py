@@ -193,19 +193,35 @@ def _copy(folder: Path, as_json: bool) -> None:
     from outlast.store.migrations import migrations
 
     wanted: dict[Path, bytes] = {}
+    edited: list[str] = []
     for migration in migrations():
         target = folder / migration.path.name
         others = [each for each in folder.glob(f"{migration.version}_*.sql") if each != target]
         text = migration.path.read_bytes()
-        if others or (target.exists() and target.read_bytes() != text):
+        if others:
             raise CommandFailed(
                 "migration_conflict",
-                f"{others[0] if others else target} has the timestamp of one of Outlast's migrations and is "
+                f"{others[0]} has the timestamp of one of Outlast's migrations and is "
                 "another file: rename it",
             )
+        if target.exists() and _lines(target.read_bytes()) != _lines(text):
+            edited.append(str(target))
         wanted[target] = text
+    if edited:
+        raise CommandFailed(
+            "migration_conflict",
+            f"not as this version of Outlast has it: {', '.join(edited)}. Who changed such a file puts it "
+            "back; a copy of before its release was changed by Outlast since. Delete it and run this again; "
+            "a database that the former file was applied to must be made anew (`supabase db reset`, "
+            "`outlast db reset`)",
+        )
     written = [target for target, text in wanted.items() if write_new(target, text)]
     print_written(written, [each for each in wanted if each not in written], as_json=as_json)
+
+
+def _lines(text: bytes) -> bytes:
+    """As git has them: on Windows a checkout may end lines otherwise."""
+    return text.replace(b"\r\n", b"\n")
 
 
 def _name(settings: Settings) -> str:

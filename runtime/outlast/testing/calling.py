@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import jwt
 
 from outlast.core.errors import UsageError
+from outlast.core.lines import Line
 from outlast.functions.catalog import Catalog
 from outlast.functions.routes import FunctionBroken, FunctionMissing
 from outlast.host.config_toml import known_variables, read_functions
@@ -25,6 +26,7 @@ from outlast.testing.catalog import GivenCatalog
 from outlast.testing.processes import Process
 from outlast.web.callers.signatures import BadSecret, plain_secrets, signature, standard_secrets
 from outlast.web.callers.webhooks import ID, SIGNATURE, TIMESTAMP
+from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -150,6 +152,7 @@ class Http:
                 process.observe,
                 clients=None,
                 schema_current=_current,
+                read_lines=_no_lines,
             )
             self._app = process, floor.app
         return self._app[1]
@@ -168,6 +171,12 @@ def token(claims: Mapping[str, Any], now_s: float) -> str:
 
 async def _current() -> bool:
     return True
+
+
+def _no_lines(_: str) -> Sequence[Line]:
+    """An empty answer would say that nothing was logged. Raises ProblemError (501)."""
+    detail = "the test kit keeps no lines of a workflow: pytest's `caplog` and `capsys` have them in a test"
+    raise ProblemError(Problem("not_in_tests", detail))
 
 
 def _scope(request: httpx.Request) -> dict[str, Any]:
