@@ -173,7 +173,13 @@ def test_what_no_address_can_end_with_is_refused(call: Runs, host: StandIn, comm
 def test_output_that_can_not_be_written_is_no_fault_of_ours(project: Path, host: StandIn) -> None:
     host.on("GET", "/workflows/v1", Reply(document={"workflows": [workflow("hello:1")]}))
     command = f"{shlex.quote(sys.executable)} -m outlast workflows list --url {host.url}"
-    for output, told in ((">/dev/full", "standard output can't be written"), (">&- --json", "")):
+    for output, told in (
+        (">/dev/full", "standard output can't be written"),
+        (">/dev/full --json", "standard output can't be written"),
+        (">&- --json", ""),
+        ("--status no 2>&-", ""),
+        ("--status no --json >/dev/full 2>/dev/full", ""),
+    ):
         done = subprocess.run(
             ["sh", "-c", f"{command} {output}"], cwd=project, capture_output=True, text=True, timeout=60,
             env=os.environ | {"SUPABASE_SECRET_KEY": SECRET},
@@ -181,6 +187,36 @@ def test_output_that_can_not_be_written_is_no_fault_of_ours(project: Path, host:
         assert told in done.stderr
         assert "Traceback" not in done.stderr
         assert "fault of outlast" not in done.stderr
+
+
+def test_an_argument_that_is_no_utf_8_is_refused(call: Runs, host: StandIn) -> None:
+    odd = os.fsdecode(b"a\xff")
+    for command in (
+        ("invoke", "hello", "--data", f'"{odd}"'),
+        ("invoke", f"hello/{odd}"),
+        ("workflows", "show", odd),
+        ("workflows", "list", "--function", odd),
+        ("queues", "show", odd),
+    ):
+        ran = call(*command, "--json")
+        assert (ran.status, json.loads(ran.out)["error"]["code"]) == (2, "usage"), ran.err
+        assert r"a\udcff" in ran.err
+        assert "is no text in UTF-8" in ran.err
+    assert host.seen == []
+
+
+def test_closed_standard_input_holds_nothing(project: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m outlast invoke hello --data - <&-"
+    done = subprocess.run(["sh", "-c", command], cwd=project, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "this is not JSON" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["xn--a", "a" * 64, "a..b"], ids=len)
+def test_a_url_whose_host_can_be_none_is_refused(call: Runs, name: str) -> None:
+    ran = call("workflows", "list", "--url", f"http://{name}")
+    assert ran.status == 2
+    assert "set an http or https URL" in ran.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

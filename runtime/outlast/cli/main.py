@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -80,6 +82,7 @@ def outlast() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
+    _open_closed_streams()
     args = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -90,8 +93,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line of it
-        return _report(error, _flags(args))
+        return _report(_undecoded(error, args) or error, _flags(args))
     return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Read nothing, and write nowhere, where a standard stream was closed at the start: Python has None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open
+
+
+def _undecoded(error: Exception, args: Sequence[str]) -> click.UsageError | None:
+    """What to report where an argument isn't UTF-8. A path may be so; what is sent or printed may not."""
+    if not isinstance(error, UnicodeEncodeError):
+        return None
+    wrong = [each for each in args if re.search("[\ud800-\udfff]", each)]
+    return click.UsageError(f"{wrong[0]!r} is no text in UTF-8") if wrong else None
 
 
 def _flags(args: Sequence[str]) -> frozenset[str]:
@@ -117,7 +135,7 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
         say("error", message)
         if "--json" in flags:
             print_json({"error": {"code": code, "message": message, **more}})
-    except BrokenPipeError:
+    except OSError:  # nobody reads it, or it can't be written: the status tells all that can be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 

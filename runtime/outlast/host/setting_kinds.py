@@ -70,6 +70,7 @@ def _http_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        str(parts.hostname).encode("idna").decode("idna")  # no label may be empty, longer than 63, or broken
     except ValueError:
         usable = False
     if not usable or re.search(r"[\s\x00-\x1f\x7f<>\"\\]", value):
