@@ -232,6 +232,35 @@ def test_every_listing_is_answered_with_each_of_its_filters(outlast: Outlast) ->
     assert "outlast serve" in answers["/catalog/v1?limit"].json()["detail"]
 
 
+def test_refusals_say_what_those_of_a_host_say(outlast: Outlast) -> None:
+    """With the remedy: whoever reads a failing test has nothing else."""
+    operator = outlast.as_key("secret")
+    run = operator.start(approval)
+    path = f"/workflows/v1/{run.workflow_id}"
+
+    def told(below: str, json: Any) -> str:
+        return str(operator.call(path + below, json=json, method="POST").json()["detail"])
+
+    assert told("/retry", {}).endswith("can be retried; it has not ended: cancel it first, or wait")
+    assert told("/rewind", {"to": "1"}).endswith("it has not ended: cancel it first, or wait")
+    assert operator.call(f"{path}/pause", json={}, method="POST").status == 200
+    assert "it is paused: resume it" in told("/retry", {})
+    _ = operator.call(f"{path}/cancel", json={}, method="POST")
+    _ = operator.finish(run)
+    assert told("/messages/t", 1) == (
+        f"the workflow {run.workflow_id} has ended as CANCELLED: it receives no more messages"
+    )
+    bulk = operator.call(
+        "/workflows/v1/bulk", json={"verb": "nope", "filter": {"function": "x"}}, method="POST"
+    )
+    assert bulk.json()["detail"].endswith(", settle, not 'nope'")
+
+
+def test_an_answer_to_head_has_no_body(outlast: Outlast) -> None:
+    for path in ("/healthz", "/nothing"):
+        assert outlast.call(path, method="HEAD").body == b""
+
+
 def _some(filter: Filter) -> str:
     """A value that a filter takes."""
     of_kind = {Kind.FLAG: "true", Kind.TIMESTAMP: "2026-01-01", Kind.STATUS: "ERROR", Kind.PAIR: "a:b"}

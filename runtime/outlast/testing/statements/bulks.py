@@ -40,7 +40,8 @@ class BulkStatements:
     def begin(self, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """`outlast.bulk`. Raises Unacceptable, NotNow."""
         if given["verb"] not in _VERBS:
-            raise Unacceptable(f"verb must be one of {', '.join(sorted(_VERBS))}", "verb")
+            of = ", ".join(sorted(_VERBS))
+            raise Unacceptable(f"verb must be one of {of}, not '{given['verb']:.100}'", "verb")
         asked = _filter(given["filter"])
         found = self._find(asked, None, COUNT_MAX)
         expect = given.get("expect")

@@ -55,13 +55,14 @@ class MessageStatements:
         for each in self._db.letters:
             if key is not None and (each.workflow_id, each.key) == (workflow_id, key):
                 if (each.topic, json.loads(each.body)) != (topic, json.loads(body)):
-                    raise KeyReused(key)
+                    raise KeyReused("this idempotency key was used with another message to the same workflow")
                 return each
         row = self._db.workflows.get(workflow_id)
         if row is None:
-            raise WorkflowNotFound(workflow_id)
+            raise WorkflowNotFound(f"there is no workflow {workflow_id}")
         if row.status not in LIVE:
-            raise WorkflowEnded(workflow_id)
+            text = f"the workflow {workflow_id} has ended as {row.status}: it receives no more messages"
+            raise WorkflowEnded(text)
         letter = Letter(
             len(self._db.letters) + 1, workflow_id, topic, body, key, visible=not late, sent_at=self._db.now()
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.holds import PAUSED
 from outlast.core.maps import NewMap
 from outlast.core.messages import message_in
 from outlast.core.names import BATCH, actor_of
@@ -127,18 +128,23 @@ class Retrying:
         if row.status not in FAILED:
             raise NotNow(
                 f"the workflow is {row.status}; only one that is ERROR, CANCELLED or EXHAUSTED can be "
-                f"{verb.past}"
+                f"{verb.past}; {_instead(row)}"
             )
         if workflow_id in self._db.bulks:
-            raise NotNow("this is a bulk")
+            raise NotNow("this is a bulk; what it has done stays done: begin another with the same filter")
         if row.map is not None:
-            raise NotNow("this is a map")
+            raise NotNow(f"this is a map; retry {row.new.parent}: it runs the failed items again")
         if is_batch(workflow_id, row):
-            raise NotNow("this is a batch, whose members have ended with it")
+            raise NotNow(
+                "this is a batch, whose members have ended with it; retry those: they come into another batch"
+            )
         of_map = self._db.workflows.get(row.new.parent or "")
         of_one = row.new.queue is not None and row.new.queue == row.new.parent
         if of_one and not _begins_more(of_map):
-            raise NotNow("this is an item of a map that is over, or has failed and begins nothing more")
+            raise NotNow(
+                "this is an item of a map that is over, or has failed and begins nothing more; retry the "
+                "workflow that the map belongs to: it runs the failed items again"
+            )
         # guard: memory-retried-while-children-undo
         self._check_undone_below(workflow_id, row)
 
@@ -335,3 +341,14 @@ def _begins_more(of_map: Workflow | None) -> bool:
         return False
     # guard: memory-items-of-failed-maps-retried = of_map.status is Status.PENDING
     return of_map.status is Status.PENDING and not of_map.map["stopped"]
+
+
+def _instead(row: Workflow) -> str:
+    """What can be done to one that has not failed."""
+    if row.status is Status.SUCCESS:
+        return "a success never changes: fork it"
+    if row.held is None:
+        return "it has not ended: cancel it first, or wait"
+    if json.loads(row.held)["reason"] == PAUSED:
+        return "it is paused: resume it, or cancel it first"
+    return "it is held: resume it to try again now, or cancel it first"

@@ -86,6 +86,7 @@ class WorkflowVerbs:
                     "why": given.get("why"),
                     "instance": row.owner,
                     "over": held,
+                    "running": None,
                 }
             )
             if row.owner is not None:
