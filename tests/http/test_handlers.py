@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -153,6 +155,45 @@ def test_an_upgrade_to_a_websocket_is_not_made(host: Served) -> None:
         )
         assert wire.answer().status == 501
     assert host.seen("websocket") == 0
+
+
+@pytest.mark.parametrize("asked", ["h2c", "websocket", "TLS/1.0, foo/2"])
+@pytest.mark.parametrize("framing", ["length", "chunks", "none", "nothing"])
+def test_a_wish_for_another_protocol_costs_no_body_and_no_later_request(
+    host: Served, asked: str, framing: str
+) -> None:
+    """Java's client sends `Upgrade: h2c` with each first request over plain HTTP, body and all."""
+    body = b'{"value":5} ' if framing in ("length", "chunks") else b""
+    head = {
+        "length": b"content-length: 12\r\n\r\n" + body,
+        "chunks": b"transfer-encoding: chunked\r\n\r\n5\r\n"
+        + body[:5]
+        + b"\r\n7\r\n"
+        + body[5:]
+        + b"\r\n0\r\n\r\n",
+        "none": b"content-length: 0\r\n\r\n",
+        "nothing": b"\r\n",
+    }[framing]
+    request = (
+        b"POST /functions/v1/inputs/anything HTTP/1.1\r\nhost: localhost\r\n"
+        b"connection: Upgrade, HTTP2-Settings\r\nhttp2-settings: AAMAAABkAAQAAP__\r\nupgrade: "
+        + asked.encode()
+        + b"\r\n"
+        + head
+    )
+    health = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    whole = request + request + health
+    for pieces in (
+        [whole],
+        [request, request, health],
+        [whole[at : at + 7] for at in range(0, len(whole), 7)],
+    ):
+        with host.connection() as wire:
+            for piece in pieces:
+                wire.send(piece)
+            for _ in range(2):
+                assert json.loads(wire.answer().body) == {"value": 5 if body else None}
+            assert json.loads(wire.answer().body) == {"status": "ok"}
 
 
 def test_a_client_that_leaves_is_no_fault_of_the_function(host: Served) -> None:

@@ -26,6 +26,11 @@ MUTANTS = (
         "http/test_requests.py::test_little_of_a_request_is_stored",
     ),
     Mutant(
+        "bodies-behind-upgrades",
+        "A request that asks for another protocol is read with its body",
+        "http/test_handlers.py::test_a_wish_for_another_protocol_costs_no_body_and_no_later_request",
+    ),
+    Mutant(
         "secret-headers-asked-for",
         "No workflow asks for credentials",
         "http/test_requests.py::test_no_workflow_may_ask_for_credentials",

@@ -13,12 +13,14 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import ClassVar
 
+import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from outlast.host.answering import AnsweringTransport
 from outlast.host.connections import Connections
+from outlast.host.upgrades import framing_of, parser_behind
 from outlast.web.http.cors import EVERYWHERE
 from outlast.web.http.problems import Problem
 from outlast.web.http.requests import PROBES
@@ -119,7 +121,7 @@ class Protocol(HttpToolsProtocol):
             self._end_patience()
         self.places.head_begins(self)
         self._head_bytes += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self._refused:
             return
         if self._reading_head and not self._head_bytes:
@@ -132,6 +134,20 @@ class Protocol(HttpToolsProtocol):
             detail = f"the header is larger than {HEAD_BYTES_MAX} bytes; send less"
             self._refuse(Problem("header_too_large", detail))
 
+    def _feed(self, data: bytes) -> None:
+        """What uvicorn does, and on past what it stops at."""
+        self._unset_keepalive_if_required()
+        while not self._refused:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self.send_400_response("")
+            except httptools.HttpParserUpgrade as upgrade:
+                self.parser, head = parser_behind(self, framing_of(self.headers))
+                data = head + data[upgrade.args[0] :]
+                continue
+            return
+
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
         super().on_headers_complete()
@@ -142,6 +158,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The parser's callback: the next request may follow."""
+        # guard: bodies-behind-upgrades
+        if self.parser.should_upgrade() and framing_of(self.headers):
+            return  # its body comes by the next parser
         self._reading_head = True
         self._head_bytes = 0
         super().on_message_complete()
