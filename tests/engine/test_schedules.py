@@ -13,9 +13,10 @@ import pytest
 
 from outlast import sleep, workflow
 from outlast.core.observations import ScheduleFailed
-from outlast.core.ports import Locked
+from outlast.core.ports import Locked, TookTooLong
 from outlast.core.schedules import Backfill, Order
 from outlast.core.verbs import BACKFILL_SCHEDULE, CREATE_SCHEDULE
+from outlast.engine.instances.setbacks import SLOW
 from outlast.testing.rows import RowRefused, Workflow
 from outlast.testing.statements.schedules import ScheduleStatements
 from tests.engine.harness import Bench, engine_on
@@ -67,9 +68,9 @@ async def tried_for(bench: Bench, seconds: float) -> list[str]:
     tick = store.tick
     tried: list[str] = []
 
-    async def noted(orders: Sequence[Order]) -> Any:
+    async def noted(orders: Sequence[Order], limit_s: float) -> Any:
         tried.extend(each.name for each in orders)
-        return await tick(orders)
+        return await tick(orders, limit_s)
 
     store.tick = noted
     await asyncio.sleep(seconds)
@@ -94,11 +95,11 @@ async def test_what_is_held_costs_others_one_wait_at_a_time(database: str) -> No
         tables, store = database.database, bench.store.schedules
         tick: Any = store.tick
 
-        async def held(orders: Sequence[Order]) -> Any:
+        async def held(orders: Sequence[Order], limit_s: float) -> Any:
             if any(each.name.startswith("held") and each.nominal for each in orders):
                 await asyncio.sleep(LOCK_S)
                 raise Locked("somebody holds it")
-            return await tick(orders)
+            return await tick(orders, limit_s)
 
         vars(store)["tick"] = held
         for name in ("good", *(f"held{number}" for number in range(10))):
@@ -112,6 +113,40 @@ async def test_what_is_held_costs_others_one_wait_at_a_time(database: str) -> No
         assert max(map(late_s, started)) < 2 * LOCK_S
         vars(store)["tick"] = tick
         await bench.until(lambda: len({each.split(":")[1] for each in tables.workflows}) == 11)
+
+
+async def test_a_schedule_whose_tick_is_slow_makes_no_other_miss_one(database: str) -> None:
+    """It is given up in time, and tried ever more seldom."""
+    if not isinstance(database, Memory):
+        pytest.skip("ten minutes, in virtual time alone")
+
+    @workflow
+    async def passes() -> None: ...
+
+    async with engine_on(database, passes) as bench:
+        tables, store, tries = database.database, bench.store.schedules, Counter[str]()
+        tick: Any = store.tick
+
+        async def slow(orders: Sequence[Order], limit_s: float) -> Any:
+            tries.update(each.name for each in orders if each.nominal)
+            if any(each.name == "slow" and each.nominal for each in orders):
+                await asyncio.sleep(limit_s)
+                raise TookTooLong("a trigger sleeps")
+            return await tick(orders, limit_s)
+
+        vars(store)["tick"] = slow
+        for name, catchup in (("good", "none"), ("slow", "last")):
+            given = {"name": name, "function": "passes", "overlap": "allow", "every": timedelta(seconds=1)}
+            ScheduleStatements(tables, "sql").act(CREATE_SCHEDULE, None, {**given, "catchup": catchup}, "ann")
+        await asyncio.sleep(10 * LONG_S)
+        assert [each for each in tables.ticks if each.schedule == "good"] == []
+        assert len([each for each in tables.workflows if ":good:" in each]) > 10 * LONG_S - 10
+        assert 5 < tries["slow"] < 15
+        told = [each for each in bench.observations if isinstance(each, ScheduleFailed)]
+        assert [(each.schedule, each.what) for each in told] == [("slow", "tick")]
+        vars(store)["tick"] = tick
+        await asyncio.sleep(SLOW.backoff_max_s)
+        assert [each for each in tables.workflows if ":slow:" in each]
 
 
 async def test_a_backfill_that_fails_stops_no_other_and_slows_no_tick(database: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from outlast import every, workflow
 from outlast.core.observations import LoopFailed, ScheduleFailed
+from outlast.core.retry import RetryPolicy
 from outlast.core.schedules import DueSchedule, Order, decide
-from outlast.engine.instances import ticking
+from outlast.engine.instances import setbacks, ticking
 from outlast.store import schedules as stored
 from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
@@ -93,6 +94,73 @@ async def test_a_schedule_whose_tick_fails_is_told_of_and_holds_up_no_other(data
             ]
 
         await bench.until(begins)
+
+
+SLOWLY = """
+create function outlast.slowly() returns trigger language plpgsql as $$
+begin perform pg_sleep(100); return new; end $$;
+create trigger slowly before insert on outlast.workflow_status for each row
+when (new.tick ->> 'schedule' = 'slow') execute function outlast.slowly()
+"""
+
+
+def told_slow(bench: Bench) -> list[tuple[str, str]]:
+    """What was told of what takes too long."""
+    return [
+        (each.schedule, each.what)
+        for each in bench.observations
+        if isinstance(each, ScheduleFailed) and "a trigger of yours" in each.error
+    ]
+
+
+async def test_a_schedule_whose_tick_is_slow_holds_up_no_other_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for it no longer than a bound, and ever more seldom."""
+    monkeypatch.setattr(ticking, "TICK_LIMIT_S", 0.5)
+    monkeypatch.setattr(ticking, "SLOW_LIMIT_S", 1.0)
+    monkeypatch.setattr(setbacks, "SLOW", RetryPolicy(backoff_s=1.0, backoff_max_s=4.0))
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(SLOWLY)
+        await bench.rows(GOOD)
+        await bench.rows("select outlast.schedule('slow', 'tidy', every => '1 second', overlap => 'allow')")
+        await bench.until(lambda: told_slow(bench))
+        for _ in range(3):
+            await ticks_on(bench)
+        assert told_slow(bench) == [("slow", "tick")]
+        await bench.rows("drop trigger slowly on outlast.workflow_status")
+
+        async def ticks() -> Any:
+            (row,) = await bench.rows("select started from outlast.schedules where name = 'slow'")
+            return row["started"] >= 2
+
+        await bench.until(ticks)
+        assert not [each for each in bench.observations if isinstance(each, LoopFailed)]
+
+
+async def test_a_backfill_that_is_slow_is_done_in_smaller_parts(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticking, "TICK_LIMIT_S", 0.5)
+    monkeypatch.setattr(setbacks, "SLOW", RetryPolicy(backoff_s=0.1, backoff_max_s=0.2))
+    async with engine_on(database, tidy) as bench:
+        await bench.rows(SLOWLY.replace("100", "0.05"))
+        await bench.rows(GOOD)
+        await bench.rows("select outlast.schedule('slow', 'tidy', every => '1 hour', overlap => 'allow')")
+        await bench.rows(
+            "select * from outlast.backfill_schedule('slow', now() - interval '40 hours', now())"
+        )
+
+        async def over() -> Any:
+            (row,) = await bench.rows("select backfill_until from outlast.schedules where name = 'slow'")
+            return row["backfill_until"] is None
+
+        await bench.until(over)
+        assert told_slow(bench) == [("slow", "backfill")]
+        (row,) = await bench.rows(
+            "select count(*)::int as n from outlast.workflow_status where tick ->> 'schedule' = 'slow'"
+        )
+        assert row["n"] == 40
 
 
 async def test_a_schedule_of_which_nothing_can_be_decided_holds_up_no_other(

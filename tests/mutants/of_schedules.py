@@ -6,6 +6,16 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "what-is-slow-tried-as-often",
+        "A schedule whose ticks take too long is tried ever more seldom, as others wait meanwhile",
+        "engine/test_schedules.py::test_a_schedule_whose_tick_is_slow_makes_no_other_miss_one",
+    ),
+    Mutant(
+        "ticks-without-end",
+        "A tick that takes too long is given up, and others go on",
+        "engine/test_schedules_on_postgres.py::test_a_schedule_whose_tick_is_slow_holds_up_no_other_for_long",
+    ),
+    Mutant(
         "no-pause-of-its-own",
         "A schedule whose ticks fail is tried ever more seldom",
         "engine/test_schedules.py::test_a_schedule_whose_tick_fails_slows_no_other",

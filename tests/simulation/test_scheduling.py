@@ -39,7 +39,7 @@ def test_there_is_something_to_see() -> None:
 def test_a_decision_by_an_older_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     tick = ScheduleStatements.tick
 
-    def by_any_row(statements: ScheduleStatements, orders: Sequence[Order]) -> list[Ticked]:
+    def by_any_row(statements: ScheduleStatements, orders: Sequence[Order], *_: float) -> list[Ticked]:
         rows = statements._db.schedules
         return tick(statements, [replace(each, revision=rows[each.name].revision) for each in orders])
 

@@ -147,7 +147,7 @@ class Ticking(Keeping, Scheduling):
         """What is not committed is not counted."""
         scenario, tick = self, ScheduleStatements.tick
 
-        def counted(statements: ScheduleStatements, orders: Sequence[Order]) -> list[Ticked]:
+        def counted(statements: ScheduleStatements, orders: Sequence[Order], *_: float) -> list[Ticked]:
             before = deepcopy((scenario.started, scenario._refused, scenario._entered))
             live = {each.name: statements._live(each.name) for each in orders}
             try:

@@ -484,24 +484,25 @@ class MessageQueueStore(Protocol):
 class ScheduleStore(Protocol):
     """Schedules. Nothing is held between a look and what is decided by it.
 
-    All methods raise Unreachable, and Locked where somebody holds what they need.
+    All methods raise Unreachable, Locked where somebody holds what they need, and TookTooLong, after
+    `limit_s` where that is given: nothing was done then.
     """
 
     async def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
         """What is to be done about schedules; for those that are `passed` by no tick is."""
 
-    async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
+    async def tick(self, orders: Sequence[Order], limit_s: float) -> list[Ticked]:
         """Do what was decided about schedules that are still as they were; nothing about others.
 
         A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: what
         was committed shows at the next look).
         """
 
-    async def mark_unusable(self, schedule: Unusable) -> None:
+    async def mark_unusable(self, schedule: Unusable, limit_s: float) -> None:
         """Say on a schedule why it can't tick."""
 
     async def backfill(
-        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None, limit_s: float
     ) -> int | None:
         """Start these ticks of the past, and note what is left; how many were started.
 

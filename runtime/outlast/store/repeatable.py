@@ -29,17 +29,26 @@ Row = TypeVar("Row")
 
 
 async def rows_of(
-    pool: Pool, statement: SQL | Composed, parameters: dict[str, Any], of: str | None = None
+    pool: Pool,
+    statement: SQL | Composed,
+    parameters: dict[str, Any],
+    of: str | None = None,
+    limit_s: float | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of `statement`, which waits LOCK_WAIT at most for what others hold.
 
-    `of` says whose row it needs, where many may ask for the same. Raises Unreachable, HeldUp, and the errors
-    of the statement itself.
+    `of` says whose row it needs, where many may ask for the same. After `limit_s` the server gives it up:
+    nothing was done. Raises Unreachable, HeldUp, and the errors of the statement itself.
     """
 
     async def do(connection: AsyncConn) -> list[dict[str, Any]]:
         async with limited_locks(connection):
-            return await fetched(connection, statement, parameters)
+            if limit_s is None:
+                return await fetched(connection, statement, parameters)
+            async with connection.transaction():
+                # guard: ticks-without-end
+                await connection.execute(_LIMIT, (f"{limit_s * 1000:.0f}ms",))
+                return await fetched(connection, statement, parameters)
 
     return await repeat(pool, do, of)
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from pydantic_core import from_json, to_json
 
 from outlast.core import faults
-from outlast.core.ports import Locked, ScheduleStore, Unreachable
+from outlast.core.ports import Locked, ScheduleStore, TookTooLong, Unreachable
 from outlast.core.schedules import (
     Backfill,
     Catchup,
@@ -34,6 +34,9 @@ from outlast.store.repeatable import rows_of
 
 _SQL = load("schedules.sql")
 DUE_MAX = 100
+LIMIT_S = 30.0
+"""So long may take what does nothing about single schedules."""
+
 UNREADABLE = (ValueError, OverflowError)
 """What a row raises that no instance can read: BadTimetable, and times that only Postgres has."""
 
@@ -63,17 +66,21 @@ class PostgresSchedules(ScheduleStore):
                 work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
         return work
 
-    async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
-        rows = await self._rows("tick", {"orders": orders_json(orders)})
+    async def tick(self, orders: Sequence[Order], limit_s: float = LIMIT_S) -> list[Ticked]:
+        rows = await self._rows("tick", {"orders": orders_json(orders)}, limit_s)
         if rows:
             faults.reach("tick.after_commit")
         return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]
 
-    async def mark_unusable(self, schedule: Unusable) -> None:
-        await self._rows("unusable", schedule._asdict())
+    async def mark_unusable(self, schedule: Unusable, limit_s: float = LIMIT_S) -> None:
+        await self._rows("unusable", schedule._asdict(), limit_s)
 
     async def backfill(
-        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+        self,
+        schedule: Backfill,
+        times: Sequence[datetime],
+        next_after: datetime | None,
+        limit_s: float = LIMIT_S,
     ) -> int | None:
         parameters = {
             "name": schedule.name,
@@ -81,7 +88,7 @@ class PostgresSchedules(ScheduleStore):
             "times": list(times),
             "next_after": next_after,
         }
-        (row,) = await self._rows("backfill", parameters)
+        (row,) = await self._rows("backfill", parameters, limit_s)
         started: int | None = row["started"]
         return started
 
@@ -98,13 +105,17 @@ class PostgresSchedules(ScheduleStore):
         rows = await self._rows("declare", given)
         return [(row["name"], row["change"]) for row in rows]
 
-    async def _rows(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    async def _rows(
+        self, name: str, parameters: dict[str, Any], limit_s: float = LIMIT_S
+    ) -> list[dict[str, Any]]:
         try:
-            return await rows_of(self._pool, _SQL[name], parameters)
+            return await rows_of(self._pool, _SQL[name], parameters, limit_s=limit_s)
         except Unreachable as error:
             # guard: locked-is-away
             if isinstance(error.__cause__, LockNotAvailable):
                 raise Locked(str(error)) from error
+            if isinstance(error.__cause__, QueryCanceled):
+                raise TookTooLong("it takes too long: see what a trigger of yours waits for") from error
             raise
 
 

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from outlast.core.background import RETRY
 from outlast.core.claims import HELD_TOLD_AT
 from outlast.core.clock import monotonic
-from outlast.core.ports import Locked
+from outlast.core.ports import Locked, TookTooLong
+from outlast.core.retry import RetryPolicy
+
+SLOW = RetryPolicy(backoff_s=10.0, backoff_max_s=300.0)
+"""How long to wait before the next try of what took too long: others wait while it is tried."""
 
 
 @dataclass(slots=True)
@@ -33,8 +37,10 @@ class Setbacks:
         """It has failed; without an error there was only nothing to do for this instance."""
         setback = self._known.setdefault(name, _Setback())
         setback.failures += 1
+        # guard: what-is-slow-tried-as-often = RETRY
+        pauses = SLOW if isinstance(error, TookTooLong) else RETRY
         # guard: no-pause-of-its-own = monotonic()
-        setback.until = monotonic() + RETRY.wait_s(setback.failures)
+        setback.until = monotonic() + pauses.wait_s(setback.failures)
         # What somebody holds for a moment nobody needs to know of.
         if error is None or (isinstance(error, Locked) and setback.failures < HELD_TOLD_AT):
             return

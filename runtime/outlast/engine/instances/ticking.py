@@ -20,7 +20,7 @@ from outlast.core.observations import (
     ScheduleTicked,
     ScheduleUnusable,
 )
-from outlast.core.ports import Catalog, ScheduleStore, Unreachable
+from outlast.core.ports import Catalog, ScheduleStore, TookTooLong, Unreachable
 from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, Unusable, decide, lag_of
 from outlast.engine.instances.looking import Looks
 from outlast.engine.instances.setbacks import Setbacks
@@ -28,6 +28,15 @@ from outlast.engine.options import DECLARE_S
 
 BACKFILL_BATCH = 50
 """Each is a subtransaction: of more than 64 Postgres keeps no count in memory."""
+
+TICK_LIMIT_S = 2.0
+"""So long may take what is done about schedules together, and about one by itself for the first time."""
+
+SLOW_LIMIT_S = 5.0
+"""So long may take what has failed, or was slow, and is tried after all others. With what it costs at first
+others are not so late that they are missed (LATE_S)."""
+
+SLOW_MAX = 1_000
 
 DECLARES = "declares"
 
@@ -55,6 +64,10 @@ class Ticker:
         self._declaring = Setbacks(lambda _, error: observe(LoopFailed("schedules", error)))
         self._turns: dict[str, int] = {}
         """Which backfill was at work last, which before it, and so on."""
+        self._batches: dict[str, int] = {}
+        """Of backfills that are slow, how many ticks are started at once."""
+        self._slow: dict[str, None] = {}
+        """Schedules whose ticks took too long: none shares its time with others."""
         self.declared: Sequence[Declared] | None = None
         """What this instance has made known."""
         self.looks = Looks("schedules", self._look, may_tick, observe, look_s)
@@ -80,6 +93,7 @@ class Ticker:
         names = [each.name for each in work.backfills]
         self._backfilling.keep(names)
         self._turns = {each: turn for each, turn in self._turns.items() if each in names}
+        self._batches = {each: size for each, size in self._batches.items() if each in names}
         again_s = (each.next_s() for each in (self._failing, self._backfilling, self._declaring))
         return min(*again_s, float("inf") if work.next_s is None else work.next_s)
 
@@ -109,7 +123,7 @@ class Ticker:
 
     async def _mark_unusable(self, unusable: Unusable) -> None:
         try:
-            await self._store.mark_unusable(unusable)
+            await self._store.mark_unusable(unusable, TICK_LIMIT_S)
         except Unreachable:
             raise
         # guard: one-unusable-schedule-stops-all
@@ -122,7 +136,7 @@ class Ticker:
     async def _tick_all(self, due: Sequence[DueSchedule], again: str | None) -> set[str]:
         """Do what is due, all at once, or each by itself if that fails; for which anything was done.
 
-        `again` has failed before, and is tried by itself, after all others.
+        `again` has failed before, and is tried by itself, after all others, as is what was slow.
         """
         orders: list[Order] = []
         lags_s: dict[str, float | None] = {}
@@ -135,13 +149,16 @@ class Ticker:
                 continue
             orders.append(order)
             lags_s[order.name] = lag_of(each, order)
-        last = [each for each in orders if each.name == again]
-        batches = [batch for batch in (last, [each for each in orders if each.name != again]) if batch]
+        apart = {again, *self._slow}
+        batches = [[each] for each in orders if each.name in apart]
+        batches += [batch] if (batch := [each for each in orders if each.name not in apart]) else []
         moved: set[str] = set()
         while batches:
-            batch = batches.pop()
+            batch, began = batches.pop(), monotonic()
             try:
-                ticked = await self._store.tick(batch)
+                ticked = await self._store.tick(
+                    batch, SLOW_LIMIT_S if batch[0].name in apart else TICK_LIMIT_S
+                )
             except Unreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - told of, or met again alone
@@ -150,7 +167,10 @@ class Ticker:
                     batches += [[each] for each in batch]
                 else:
                     self._failing.note(batch[0].name, error)
+                    self._note_pace(batch[0].name, slow=isinstance(error, TookTooLong))
                 continue
+            if batch[0].name in self._slow:
+                self._note_pace(batch[0].name, slow=monotonic() - began > TICK_LIMIT_S / 2)
             for order in batch:
                 self._failing.forget(order.name)
             for tick in ticked:
@@ -160,6 +180,13 @@ class Ticker:
                 self._started()
             moved.update(tick.schedule for tick in ticked)
         return moved
+
+    def _note_pace(self, name: str, *, slow: bool) -> None:
+        self._slow.pop(name, None)
+        if slow:
+            self._slow[name] = None
+        for each in list(self._slow)[:-SLOW_MAX]:
+            del self._slow[each]
 
     async def _backfill_one(self, backfills: Sequence[Backfill]) -> bool:
         """Start some ticks of the past, of the one whose turn it is; whether there may be more to do at once.
@@ -189,12 +216,21 @@ class Ticker:
     async def _backfill(self, backfill: Backfill) -> bool:
         """Start some ticks of the past; whether it is further than before."""
         times: list[datetime] = []
+        most, began = self._batches.get(backfill.name, BACKFILL_BATCH), monotonic()
         for each in backfill.timetable.times(backfill.after):
-            if each > backfill.until or len(times) == BACKFILL_BATCH:
+            if each > backfill.until or len(times) == most:
                 break
             times.append(each)
-        left = len(times) == BACKFILL_BATCH and times[-1] < backfill.until
-        started = await self._store.backfill(backfill, times, times[-1] if left else None)
+        left = len(times) == most and times[-1] < backfill.until
+        try:
+            started = await self._store.backfill(
+                backfill, times, times[-1] if left else None, TICK_LIMIT_S if most > 1 else SLOW_LIMIT_S
+            )
+        except TookTooLong:
+            self._batches[backfill.name] = max(1, most // 8)
+            raise
+        if monotonic() - began < TICK_LIMIT_S / 4:
+            self._batches[backfill.name] = min(BACKFILL_BATCH, 2 * most)
         if started:
             self._started()
         return started is not None

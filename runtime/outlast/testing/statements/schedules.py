@@ -96,7 +96,7 @@ class ScheduleStatements:
 
     # --- ticks --------------------------------------------------------------------------------------------
 
-    def tick(self, orders: Sequence[Order]) -> list[Ticked]:
+    def tick(self, orders: Sequence[Order], limit_s: float = 1.0) -> list[Ticked]:
         """`tick`: all of them, or none where a row refuses that."""
         with _all_or_nothing(self._db):
             return [
@@ -306,7 +306,7 @@ class ScheduleStatements:
 
     # --- what else changes schedules ----------------------------------------------------------------------
 
-    def mark_unusable(self, schedule: Unusable) -> None:
+    def mark_unusable(self, schedule: Unusable, limit_s: float = 1.0) -> None:
         """`unusable`."""
         row = self._db.schedules.get(schedule.name)
         if row is not None and row.revision == schedule.revision:
@@ -314,7 +314,11 @@ class ScheduleStatements:
             row.revision += 1
 
     def backfill(
-        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+        self,
+        schedule: Backfill,
+        times: Sequence[datetime],
+        next_after: datetime | None,
+        limit_s: float = 1.0,
     ) -> int | None:
         """`backfill`."""
         row = self._db.schedules.get(schedule.name)
