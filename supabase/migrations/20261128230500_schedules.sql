@@ -204,7 +204,7 @@ begin
   for o in
     select * from jsonb_to_recordset(orders) as r (
       name text, revision bigint, nominal timestamptz, late_s float8, missed timestamptz[], missed_count bigint,
-      next_nominal timestamptz, next_at timestamptz, upcoming timestamptz[])
+      next_nominal timestamptz, next_at timestamptz, upcoming timestamptz[], refusal text)
     order by name  -- in the same order everywhere
   loop
     select * into s from outlast.schedules t
@@ -248,7 +248,9 @@ begin
     refusal := null;
     if start_at is not null then
       id := 'schedule:' || s.name || ':' || to_char(start_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
-      refusal := case when s.overlap = 'cancel' then outlast.start_tick_in_place(s, id, start_at, running)
+      refusal := case
+        when o.refusal is not null then o.refusal
+        when s.overlap = 'cancel' then outlast.start_tick_in_place(s, id, start_at, running)
         else outlast.start_tick(s, id, start_at) end;
       if refusal is null then
         workflow_id := id;

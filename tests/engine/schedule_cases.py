@@ -17,7 +17,9 @@ import pytest
 from outlast import Queue, ScheduleNotFound, UsageError, context, every, receive, schedules, step, workflow
 from outlast.core.callers import Caller
 from outlast.core.clock import Clock
+from outlast.core.observations import ScheduleFailed
 from outlast.core.schedules import Schedule, tick_id
+from outlast.engine.instances import ticking
 from outlast.sdk.workflows import Workflow
 from outlast.testing.rows import RowRefused, ScheduleRow
 from tests.engine.harness import Bench, engine_on
@@ -251,6 +253,54 @@ async def test_missed_ticks_may_all_be_run(database: str) -> None:
         assert [each[3] for each in results] == [None, *[each[2] for each in results[:-1]]]
 
 
+async def refuse(bench: Bench, workflow_id: str) -> None:
+    """As a trigger of the project's does."""
+    if isinstance(bench.url, Memory):
+        bench.url.database.refusing[workflow_id] = RowRefused
+        return
+    await bench.rows(
+        f"""
+        create function outlast.never() returns trigger language plpgsql as $$
+        begin raise 'not this one'; end $$;
+        create trigger never before insert on outlast.workflow_status for each row
+        when (new.workflow_id = '{workflow_id}') execute function outlast.never()
+        """
+    )
+
+
+async def test_a_missed_tick_that_is_refused_for_good_is_skipped_for_those_after_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticking, "GIVEN_UP_AFTER_S", 2.0)
+    async with hourly(told(every(seconds=EACH_S, catchup="all", overlap="allow")), database) as bench:
+        next_at = (await schedule_row(bench, "job"))["nominal_at"]
+        bad = next_at - timedelta(seconds=4 * EACH_S)
+        await refuse(bench, tick_id("job", bad))
+        await age(bench, "job", 5 * EACH_S)
+        ids = await started(bench, "job", 4)
+        assert [nominal_of(each) for each in ids] == [
+            next_at - timedelta(seconds=EACH_S * n) for n in (5, 3, 2, 1)
+        ]
+        assert await noted(bench, "job", 5) == [("late", 1), ("skipped", 1), *[("late", 1)] * 3]
+        if not isinstance(bench.url, Memory):
+            (why,) = await bench.rows("select reason from outlast.ticks where outcome = 'skipped'")
+            assert why["reason"] == "it was tried again and again: not this one"
+
+
+async def test_missed_ticks_that_are_refused_for_a_moment_are_all_run(database: str) -> None:
+    async with hourly(told(every(seconds=EACH_S, catchup="all", overlap="allow")), database) as bench:
+        bad = (await schedule_row(bench, "job"))["nominal_at"] - timedelta(seconds=2 * EACH_S)
+        await refuse(bench, tick_id("job", bad))
+        await age(bench, "job", 3 * EACH_S)
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, ScheduleFailed)])
+        if isinstance(bench.url, Memory):
+            bench.url.database.refusing.clear()
+        else:
+            await bench.rows("drop trigger never on outlast.workflow_status")
+        assert len(await started(bench, "job", 3)) == 3
+        assert await noted(bench, "job", 3) == [("late", 1)] * 3
+
+
 async def test_very_many_missed_ticks_are_counted(database: str) -> None:
     async with hourly(told(every(seconds=EACH_S, catchup="none")), database) as bench:
         await age(bench, "job", 5000 * EACH_S)
@@ -460,14 +510,7 @@ async def test_a_tick_of_the_past_that_is_refused_stops_no_other(database: str) 
             row = bench.url.database.schedules["job"]
             row.backfill, row.revision = (after, until), row.revision + 1
         else:
-            await bench.rows(
-                f"""
-                create function outlast.never() returns trigger language plpgsql as $$
-                begin raise 'not this one'; end $$;
-                create trigger never before insert on outlast.workflow_status for each row
-                when (new.workflow_id = '{bad}') execute function outlast.never()
-                """
-            )
+            await refuse(bench, bad)
             await bench.rows("select * from outlast.backfill_schedule('job', %s, %s)", after, until)
         ids = await started(bench, "job", 2)
         assert [nominal_of(each) for each in ids] == [times[0], times[2]]

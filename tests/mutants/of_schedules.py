@@ -16,6 +16,11 @@ MUTANTS = (
         "engine/test_schedules_on_postgres.py::test_a_schedule_whose_tick_is_slow_holds_up_no_other_for_long",
     ),
     Mutant(
+        "ticks-wait-for-a-refused-one",
+        "A missed tick that is refused for good is skipped, and those after it run",
+        "engine/test_schedules.py::test_a_missed_tick_that_is_refused_for_good_is_skipped_for_those_after_it",
+    ),
+    Mutant(
         "no-pause-of-its-own",
         "A schedule whose ticks fail is tried ever more seldom",
         "engine/test_schedules.py::test_a_schedule_whose_tick_fails_slows_no_other",

@@ -125,6 +125,8 @@ class Order:
     next_at: datetime | None = None
     """When that is due; None if the schedule has ended."""
     upcoming: tuple[datetime, ...] = ()
+    refusal: str | None = None
+    """Why the tick is not run after all: it was tried for long."""
 
 
 def decide(schedule: DueSchedule) -> Order:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -20,8 +21,17 @@ from outlast.core.observations import (
     ScheduleTicked,
     ScheduleUnusable,
 )
-from outlast.core.ports import Catalog, ScheduleStore, TookTooLong, Unreachable
-from outlast.core.schedules import Backfill, Declared, DueSchedule, Order, Unusable, decide, lag_of
+from outlast.core.ports import Catalog, Locked, ScheduleStore, TookTooLong, Unreachable
+from outlast.core.schedules import (
+    Backfill,
+    Catchup,
+    Declared,
+    DueSchedule,
+    Order,
+    Unusable,
+    decide,
+    lag_of,
+)
 from outlast.engine.instances.looking import Looks
 from outlast.engine.instances.setbacks import Setbacks
 from outlast.engine.options import DECLARE_S
@@ -36,9 +46,22 @@ SLOW_LIMIT_S = 5.0
 """So long may take what has failed, or was slow, and is tried after all others. With what it costs at first
 others are not so late that they are missed (LATE_S)."""
 
-SLOW_MAX = 1_000
+KNOWN_MAX = 1_000
+"""Of so many schedules is known that they are slow, or refused."""
+
+GIVEN_UP_AFTER_S = 60.0
+"""So long a missed tick that must be run (`catchup="all"`) is tried before the next one has its turn."""
 
 DECLARES = "declares"
+
+
+@dataclass(slots=True)
+class _Refused:
+    """A tick that fails, and since when."""
+
+    nominal: datetime
+    since: float
+    error: str = ""
 
 
 class Ticker:
@@ -66,6 +89,7 @@ class Ticker:
         """Which backfill was at work last, which before it, and so on."""
         self._batches: dict[str, int] = {}
         """Of backfills that are slow, how many ticks are started at once."""
+        self._refused: dict[str, _Refused] = {}
         self._slow: dict[str, None] = {}
         """Schedules whose ticks took too long: none shares its time with others."""
         self.declared: Sequence[Declared] | None = None
@@ -142,7 +166,7 @@ class Ticker:
         lags_s: dict[str, float | None] = {}
         for each in due:
             try:
-                order = decide(each)
+                order = self._or_skipped(decide(each), each.policies.catchup)
             # guard: undecided-stops-all
             except Exception as error:  # noqa: BLE001 - told of, and tried again
                 self._failing.note(each.name, error)
@@ -168,11 +192,13 @@ class Ticker:
                 else:
                     self._failing.note(batch[0].name, error)
                     self._note_pace(batch[0].name, slow=isinstance(error, TookTooLong))
+                    self._note_refusal(batch[0], error)
                 continue
             if batch[0].name in self._slow:
                 self._note_pace(batch[0].name, slow=monotonic() - began > TICK_LIMIT_S / 2)
             for order in batch:
                 self._failing.forget(order.name)
+                self._refused.pop(order.name, None)
             for tick in ticked:
                 lag_s = lags_s.get(tick.schedule) if tick.outcome == "started" else None
                 self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id, lag_s))
@@ -185,8 +211,30 @@ class Ticker:
         self._slow.pop(name, None)
         if slow:
             self._slow[name] = None
-        for each in list(self._slow)[:-SLOW_MAX]:
+        for each in list(self._slow)[:-KNOWN_MAX]:
             del self._slow[each]
+
+    def _note_refusal(self, order: Order, error: Exception) -> None:
+        """Its tick has failed by itself. What somebody holds he will let go of some day."""
+        known = self._refused.pop(order.name, None)
+        if order.nominal is None or isinstance(error, Locked):
+            return
+        if known is None or known.nominal != order.nominal:
+            known = _Refused(order.nominal, monotonic())
+        known.error = str(error).partition("\n")[0] or type(error).__name__
+        self._refused[order.name] = known
+        for each in list(self._refused)[:-KNOWN_MAX]:
+            del self._refused[each]
+
+    def _or_skipped(self, order: Order, catchup: Catchup) -> Order:
+        """The order, or another one that skips its tick, which others wait for in vain."""
+        known = self._refused.get(order.name)
+        if known is None or known.nominal != order.nominal or order.late_s is None or catchup != Catchup.ALL:
+            return order
+        # guard: ticks-wait-for-a-refused-one = True
+        if monotonic() - known.since < GIVEN_UP_AFTER_S:
+            return order
+        return replace(order, refusal=f"it was tried again and again: {known.error}")
 
     async def _backfill_one(self, backfills: Sequence[Backfill]) -> bool:
         """Start some ticks of the past, of the one whose turn it is; whether there may be more to do at once.

@@ -126,7 +126,11 @@ class ScheduleStatements:
         started = refusal = None
         if start_at is not None:
             replaced = running if policies.overlap is Overlap.CANCEL else []
-            started, refusal = self._start_in_place(name, row, start_at, replaced)
+            started, refusal = (
+                self._start_in_place(name, row, start_at, replaced)
+                if order.refusal is None
+                else (None, order.refusal)
+            )
             if refusal is not None:
                 self._note(name, start_at, "skipped", 1)
             elif order.late_s is not None and before is None:
