@@ -34,8 +34,6 @@ from outlast.store.repeatable import rows_of
 
 _SQL = load("schedules.sql")
 DUE_MAX = 100
-LIMIT_S = 30.0
-"""So long may take what does nothing about single schedules."""
 
 UNREADABLE = (ValueError, OverflowError)
 """What a row raises that no instance can read: BadTimetable, and times that only Postgres has."""
@@ -66,13 +64,13 @@ class PostgresSchedules(ScheduleStore):
                 work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
         return work
 
-    async def tick(self, orders: Sequence[Order], limit_s: float = LIMIT_S) -> list[Ticked]:
+    async def tick(self, orders: Sequence[Order], limit_s: float | None = None) -> list[Ticked]:
         rows = await self._rows("tick", {"orders": orders_json(orders)}, limit_s)
         if rows:
             faults.reach("tick.after_commit")
         return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]
 
-    async def mark_unusable(self, schedule: Unusable, limit_s: float = LIMIT_S) -> None:
+    async def mark_unusable(self, schedule: Unusable, limit_s: float | None = None) -> None:
         await self._rows("unusable", schedule._asdict(), limit_s)
 
     async def backfill(
@@ -80,7 +78,7 @@ class PostgresSchedules(ScheduleStore):
         schedule: Backfill,
         times: Sequence[datetime],
         next_after: datetime | None,
-        limit_s: float = LIMIT_S,
+        limit_s: float | None = None,
     ) -> int | None:
         parameters = {
             "name": schedule.name,
@@ -106,7 +104,7 @@ class PostgresSchedules(ScheduleStore):
         return [(row["name"], row["change"]) for row in rows]
 
     async def _rows(
-        self, name: str, parameters: dict[str, Any], limit_s: float = LIMIT_S
+        self, name: str, parameters: dict[str, Any], limit_s: float | None = None
     ) -> list[dict[str, Any]]:
         try:
             return await rows_of(self._pool, _SQL[name], parameters, limit_s=limit_s)

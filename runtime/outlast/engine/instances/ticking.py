@@ -215,9 +215,9 @@ class Ticker:
             del self._slow[each]
 
     def _note_refusal(self, order: Order, error: Exception) -> None:
-        """Its tick has failed by itself. What somebody holds he will let go of some day."""
+        """Its tick has failed by itself. What somebody holds, or is slow, may be done some day."""
         known = self._refused.pop(order.name, None)
-        if order.nominal is None or isinstance(error, Locked):
+        if order.nominal is None or isinstance(error, Locked | TookTooLong):
             return
         if known is None or known.nominal != order.nominal:
             known = _Refused(order.nominal, monotonic())
