@@ -15,7 +15,7 @@ from outlast.engine.instances import setbacks, ticking
 from outlast.store import schedules as stored
 from tests.engine.harness import Bench, engine_on
 from tests.engine.schedule_cases import *  # noqa: F403
-from tests.engine.schedule_cases import planned, schedule_row
+from tests.engine.schedule_cases import EACH_S, age, hourly, noted, planned, schedule_row, started, told
 from tests.store.harness import under_way
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -136,6 +136,31 @@ async def test_a_schedule_whose_tick_is_slow_holds_up_no_other_for_long(
 
         await bench.until(ticks)
         assert not [each for each in bench.observations if isinstance(each, LoopFailed)]
+
+
+async def test_a_missed_tick_that_is_slow_for_long_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database may be slow for long; all missed ticks are to be run."""
+    monkeypatch.setattr(ticking, "TICK_LIMIT_S", 0.3)
+    monkeypatch.setattr(ticking, "SLOW_LIMIT_S", 0.3)
+    monkeypatch.setattr(ticking, "GIVEN_UP_AFTER_S", 0.5)
+    monkeypatch.setattr(setbacks, "SLOW", RetryPolicy(backoff_s=0.1, backoff_max_s=0.2))
+    job = every(seconds=EACH_S, catchup="all", overlap="allow")
+    async with hourly(told(job), database) as bench:
+        await bench.rows("create sequence outlast.tries")
+        await bench.rows(
+            SLOWLY.replace("perform", "perform nextval('outlast.tries'), ").replace("= 'slow'", "= 'job'")
+        )
+        await age(bench, "job", 3 * EACH_S)
+
+        async def tried() -> Any:
+            return (await bench.rows("select last_value >= 6 as often from outlast.tries"))[0]["often"]
+
+        await bench.until(tried)
+        await bench.rows("drop trigger slowly on outlast.workflow_status")
+        await started(bench, "job", 3)
+        assert await noted(bench, "job", 3) == [("late", 1)] * 3
 
 
 async def test_a_backfill_that_is_slow_is_done_in_smaller_parts(
