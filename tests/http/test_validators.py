@@ -85,6 +85,15 @@ def test_what_operators_give_is_checked_alike(mine: Served) -> None:
     check_told(mine, settled, "a validator of what say returns", "SystemExit")
 
 
+def test_a_fork_with_null_for_its_input_is_checked_like_any_other(mine: Served) -> None:
+    workflow_id = mine.call("validating", {"name": "ann"}, key=fresh_key()).headers["workflow-id"]
+    given = {"from": "start", "input": None}
+    one = mine.admin.post(f"/workflows/v1/{workflow_id}/fork", json=given)
+    bulk = {"verb": "fork", "arguments": given, "filter": {"function": "validating"}, "dry_run": True}
+    for answer in (one, mine.admin.post("/workflows/v1/bulk", json=bulk)):
+        check_problem(answer, 422, "invalid_input", more={"errors"})
+
+
 @RAISING
 def test_an_answer_whose_type_fails_to_read_it_is_an_answer_all_the_same(mine: Served, name: str) -> None:
     """Its work is done."""

@@ -65,17 +65,17 @@ async def check_one(
     verb: Verb, workflow_id: str, arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog
 ) -> None:
     """See that an input and what is settled fit a workflow's function. Raises InvalidInput."""
-    value, step = arguments.get("input"), arguments.get("step")
+    forks, step = "input" in arguments, arguments.get("step")  # null is an input, too
     settles = verb is SETTLE and "output" in arguments and isinstance(step, str)
-    if value is None and not settles:
+    if not forks and not settles:
         return
     state = (await store.states([workflow_id])).found.get(workflow_id)
     workflow = None if state is None else functions.workflow(state.function)
     if workflow is None:
         return
-    if value is not None:
+    if forks:
         # guard: forks-with-any-input
-        check_input(workflow, value)
+        check_input(workflow, arguments["input"])
     if settles:
         name = arguments.get("name") or await store.step_name(workflow_id, str(step)) or str(step)
         # guard: settled-with-any-output
@@ -87,7 +87,7 @@ async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functio
     verb, given = arguments.get("verb"), arguments.get("arguments")
     if not isinstance(given, Mapping):
         return
-    forks = verb == FORK.name and given.get("input") is not None
+    forks = verb == FORK.name and "input" in given
     step = given.get("step") if verb == SETTLE.name and "output" in given else None
     if not forks and not isinstance(step, str):
         return
