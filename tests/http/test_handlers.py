@@ -154,6 +154,9 @@ def test_an_upgrade_to_a_websocket_is_not_made(host: Served) -> None:
             b"sec-websocket-version: 13\r\n\r\n"
         )
         assert wire.answer().status == 501
+    with host.connection() as wire:
+        wire.send(b"GET /functions/v1/mounted/talk HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\r\n")
+        assert wire.answer().status == 404, "without `Connection: upgrade` it is a plain request"
     assert host.seen("websocket") == 0
 
 

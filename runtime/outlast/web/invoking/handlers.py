@@ -100,11 +100,17 @@ async def _call_handler(
         await call.answer(_always(answer), reply)
 
 
+def _is_handshake(call: Call) -> bool:
+    """Whether a WebSocket is asked for. Alone a field `Upgrade` asks for nothing (RFC 9110, section 7.8)."""
+    options = ",".join(call.header_values(b"connection")).lower().split(",")
+    return (call.header(b"upgrade") or "").lower() == "websocket" and "upgrade" in map(str.strip, options)
+
+
 async def serve_app(
     call: Call, admitted: Admitted, target: Target, app: ASGIApp, access: HostAccess, reply: Reply
 ) -> None:
     """Mount an ASGI application at its function's path, once it has started. Raises FunctionBroken."""
-    if (call.header(b"upgrade") or "").lower() == "websocket":
+    if _is_handshake(call):
         raise ProblemError(NO_WEBSOCKETS)
     function = target.function
     scope = {**call.scope, "root_path": call.scope.get("root_path", "") + f"/functions/v1/{function}"}
