@@ -69,8 +69,10 @@ $$;
 -- workflow twice, as it begins and as it ends.
 create index if not exists workflow_status_newest on outlast.workflow_status (created_at, workflow_id, version, (parent is null));
 drop index if exists outlast.workflow_status_created;
+-- Of what lives, in words that statements for single workflows don't have: before statistics know of any row, this would be
+-- taken for their ids.
 create index if not exists workflow_status_live on outlast.workflow_status (created_at, workflow_id)
-  where status in ('ENQUEUED', 'PENDING');
+  where completed_at is null;
 create index if not exists workflow_status_failed on outlast.workflow_status (created_at, workflow_id)
   where status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
 create index if not exists workflow_status_function on outlast.workflow_status (function, created_at, workflow_id);
@@ -164,6 +166,7 @@ begin
       and (find_workflows.prefix is null or w.workflow_id ^@ find_workflows.prefix)
       and (find_workflows.version is null or w.version = find_workflows.version)
       and (find_workflows.status is null or w.status = any(find_workflows.status))
+      and (not coalesce(find_workflows.status <@ array['ENQUEUED', 'PENDING'], false) or w.completed_at is null)
       and (find_workflows.queue is null or w.queue = find_workflows.queue)
       and (find_workflows.parent is null or w.parent = find_workflows.parent)
       and (find_workflows.has_parent is null

@@ -144,7 +144,7 @@ def test_while_a_large_body_is_read_others_are_served(host: Served) -> None:
 
 def test_a_large_body_whose_reading_stops_gets_an_answer(host: Served) -> None:
     answer = host.refused("heavy/slow", {"key": "stop", "padding": "x" * 70_000})
-    check_problem(answer, 500, "internal_error", retryable=True)
+    check_problem(answer, 500, "function_error")
 
 
 # --- one body ---------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
 from (
   (
     select x.workflow_id from outlast.workflow_status x
-    where x.status in ('ENQUEUED', 'PENDING') and x.map is null and x.batch is null and x.function <> 'outlast.bulk'
+    where x.status in ('ENQUEUED', 'PENDING') and x.completed_at is null
+      and x.map is null and x.batch is null and x.function <> 'outlast.bulk'
     order by x.created_at limit %(most)s::bigint
   ) union all (
     select y.workflow_id
