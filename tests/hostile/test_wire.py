@@ -102,8 +102,8 @@ def answers_in(data: bytes, methods: list[str], ended: bool) -> list[Answer]:
         elif not head_only and answer.status not in (204, 304):
             length = answer.header("content-length")
             size = int(length) if length is not None else len(data)
-            if not data and len(found) < len(methods) and methods[len(found)] == "?":
-                size = 0  # what was broken may have been a HEAD
+            if not data and len(found) < len(methods) and methods[len(found)] in ("?", "HEAD"):
+                size = 0  # what was broken may have been a HEAD, and was read as one or not
             assert length is not None or ended, "a body without an end"
             assert len(data) >= size, f"{len(data)} of {size} bytes"
             answer.body, data = data[:size], data[size:]
