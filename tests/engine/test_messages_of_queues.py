@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from outlast import step, workflow
-from outlast.core.claims import ASIDE_MAX_S
+from outlast.core.claims import ASIDE_MAX_S, Consumed, SetAside, aside_s
 from outlast.core.observations import MessageSetAside
-from outlast.engine.instances.consuming import TRIES_A_SECOND
-from outlast.testing.pgmq import SupabaseQueue
+from outlast.core.ports import MessageRefused
+from outlast.engine.instances.consuming import LOOK_LIMIT_S, TRIES_A_SECOND
+from outlast.testing.pgmq import QueuedMessage, SupabaseQueue
 from outlast.testing.rows import RowRefused
-from tests.engine.harness import engine_on
+from tests.engine.harness import Bench, engine_on
 from tests.engine.memory import Memory
 
 LATE_S = 9.0
 """Later than two beats, and sooner than a look is given up."""
+
+LOCK_S = 0.3
+"""So long the store waits for a lock."""
 
 
 async def test_what_was_given_back_before_its_answer_came_is_not_run(database: str) -> None:
@@ -128,3 +133,124 @@ async def test_where_all_is_refused_tries_are_few_and_what_is_behind_has_its_tur
         database.database.refusing.clear()
         await asyncio.sleep(ASIDE_MAX_S)
         await bench.until(lambda: not table.messages)
+
+
+def slow_down(bench: Bench, queue: str, takes_s: Callable[[], float]) -> None:
+    """Let each look at this queue take so long, as where a trigger waits for something outside."""
+    queues: Any = bench.store.message_queues
+
+    def slowly(consume: Callable[..., Any]) -> Callable[..., Any]:
+        async def consume_slowly(name: str, *args: Any) -> Any:
+            if name == queue:
+                await asyncio.sleep(takes_s())
+            return await consume(name, *args)
+
+        return consume_slowly
+
+    queues.consume, queues.consume_front = slowly(queues.consume), slowly(queues.consume_front)
+
+
+async def test_a_slow_queue_rarely_keeps_others_waiting(database: str) -> None:
+    if not isinstance(database, Memory):
+        pytest.skip("ten minutes, in virtual time alone")
+    waited_s: list[float] = []
+
+    @workflow(queue="pgmq:orders")
+    async def takes(sent_s: float) -> None:
+        waited_s.append(asyncio.get_running_loop().time() - sent_s)
+
+    @workflow(queue="pgmq:slow")
+    async def takes_slowly(number: int) -> int:
+        return number
+
+    memory = database.database
+    slow, orders = (memory.message_queues.setdefault(each, SupabaseQueue()) for each in ("slow", "orders"))
+    async with engine_on(database, takes, takes_slowly) as bench:
+        slow_down(bench, "slow", lambda: 30.0)
+        for number in range(20):
+            slow.send(f'{{"number": {number}}}', memory.date())
+        for _ in range(600):
+            orders.send(f'{{"sent_s": {memory.now()}}}', memory.date())
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(200.0)
+        assert (len(waited_s), len(slow.messages)) == (600, 0)
+        assert max(waited_s) < LOOK_LIMIT_S + 1.0
+        assert sum(each > 1.0 for each in waited_s) < 60  # one in ten, and ever fewer
+        for number in range(20):
+            assert await bench.result(f"pgmq:slow:{number + 1}") == number
+
+
+async def test_looks_beside_each_other_take_no_more_than_there_is_room_for(database: str) -> None:
+    if not isinstance(database, Memory):
+        pytest.skip("a queue that is slow, in virtual time alone")
+    go = asyncio.Event()
+
+    @step
+    async def holds() -> None:
+        await go.wait()
+
+    @workflow(queue="pgmq:orders")
+    async def takes(number: int) -> None:
+        await holds()
+
+    @workflow(queue="pgmq:slow")
+    async def takes_slowly(number: int) -> None:
+        await holds()
+
+    memory = database.database
+    tables = [memory.message_queues.setdefault(each, SupabaseQueue()) for each in ("slow", "orders")]
+    seconds = iter([LOOK_LIMIT_S + 1.0])
+    async with engine_on(database, takes, takes_slowly, workflows_max=16, claim_batch=4) as bench:
+        slow_down(bench, "slow", lambda: next(seconds, 2.0))
+        tables[0].send('{"number": 0}', memory.date())
+        await bench.until(lambda: not tables[0].messages)
+        for table in tables:
+            for number in range(30):
+                table.send(f'{{"number": {number}}}', memory.date())
+        await asyncio.sleep(60.0)
+        assert len(bench.live) == 12
+        go.set()
+        await asyncio.sleep(200.0)
+        assert not any(each.messages for each in tables)
+
+
+async def test_messages_that_need_a_lock_are_tried_without_others_waiting(database: str) -> None:
+    """Each takes as long as the store waits for a lock. A good one is behind twenty of them."""
+    if not isinstance(database, Memory):
+        pytest.skip("locks that are waited for, in virtual time alone")
+    locked, memory = 20, database.database
+
+    @workflow(queue="pgmq:orders")
+    async def takes(number: int) -> int:
+        return number
+
+    table = memory.message_queues["orders"] = SupabaseQueue()
+    async with engine_on(database, takes) as bench:
+        queues: Any = bench.store.message_queues
+        consume = queues.consume
+
+        def front() -> QueuedMessage | None:
+            return next((each for each in table.messages.values() if each.visible_at <= memory.now()), None)
+
+        async def refuse_locked(*args: Any) -> Any:
+            if (message := front()) is not None and message.msg_id <= locked:
+                await asyncio.sleep(LOCK_S)
+                raise MessageRefused("lock timeout", "see who holds it")
+            return await consume(*args)
+
+        async def set_locked_aside(*args: Any) -> Any:
+            (message,) = table.read(memory.now(), 0.0, 1) or [None]
+            if message is None or message.msg_id > locked:
+                return await consume(args[0], args[1], 1, *args[2:4])
+            await asyncio.sleep(LOCK_S)
+            aside = SetAside(message.msg_id, message.read_ct, "lock timeout", "see who holds it", held=True)
+            message.visible_at = memory.now() + aside_s(aside)
+            return Consumed([], wait=False, aside=aside)
+
+        queues.consume, queues.consume_front = refuse_locked, set_locked_aside
+        for number in range(locked + 1):
+            table.send(f'{{"number": {number}}}', memory.date())
+        # They come back meanwhile, and are in front again. With a pause after each it takes a minute.
+        await asyncio.sleep(45.0)
+        assert f"pgmq:orders:{locked + 1}" in memory.workflows
+        assert await bench.result(f"pgmq:orders:{locked + 1}") == locked

@@ -407,6 +407,21 @@ MUTANTS = (
         "queues/test_consume.py::test_a_message_that_takes_too_long_stops_no_other",
     ),
     Mutant(
+        "slow-queues-looked-at-with-others",
+        "A slow Supabase Queue rarely keeps the others waiting",
+        "engine/test_messages_of_queues.py::test_a_slow_queue_rarely_keeps_others_waiting",
+    ),
+    Mutant(
+        "looks-beside-each-other-overfill",
+        "Looks at several Supabase Queues at once take no more messages than there is room for",
+        "engine/test_messages_of_queues.py::test_looks_beside_each_other_take_no_more_than_there_is_room_for",
+    ),
+    Mutant(
+        "locked-messages-tried-one-a-look",
+        "Messages that need a lock are tried one after the other where no other queue waits",
+        "engine/test_messages_of_queues.py::test_messages_that_need_a_lock_are_tried_without_others_waiting",
+    ),
+    Mutant(
         "states-taken-for-locks",
         "What a trigger calls may refuse its row for the state of something else, and stops no other",
         "store/test_one_by_one.py::test_what_a_trigger_calls_may_refuse_for_its_state",

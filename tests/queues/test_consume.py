@@ -486,6 +486,27 @@ async def test_a_message_that_takes_too_long_stops_no_other(
         assert (await result(bench, f"pgmq:orders:{slow}"))[0] == "slow"
 
 
+async def test_a_message_is_set_aside_though_somebody_holds_what_the_doctor_reads(
+    queue_database: str,
+) -> None:
+    async with engine_on(queue_database) as bench:
+        await bench.rows(REFUSING.format("P0001"))
+        await send(bench, '{"sku": "bad"}')
+    with psycopg.connect(queue_database) as holder:
+        holder.execute("lock outlast.messages_aside in access exclusive mode")
+        async with engine_on(queue_database, orders) as bench:
+            await bench.until(lambda: set_aside(bench))
+            good = await send(bench, '{"sku": "w"}')
+            assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
+            holder.rollback()
+
+            async def noted() -> bool:
+                return bool(await bench.rows("select 1 from outlast.messages_aside"))
+
+            await bench.until(noted)
+            assert not [each for each in bench.observations if isinstance(each, QueueRefused)]
+
+
 async def test_a_queue_of_two_workflows_is_consumed_by_none(queue_database: str) -> None:
     @workflow(queue="pgmq:orders")
     async def another(sku: str) -> str:

@@ -216,7 +216,7 @@ class Engine:
             self._delivery.loop,
             self._events.loop,
             self._limits.loop,
-            self._consumer.loop,
+            *self._consumer.loops,
             self._ticker.loop,
             self._bulks.looks.loop,
             self._cleaner.loop,
@@ -241,7 +241,7 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        loops = self._consumer.loop, self._ticker.loop, self._bulks.looks.loop, self._cleaner.loop
+        loops = *self._consumer.loops, self._ticker.loop, self._bulks.looks.loop, self._cleaner.loop
         await asyncio.gather(*(each.close(LAST_ROUND_S) for each in loops))
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)

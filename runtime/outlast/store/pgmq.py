@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from psycopg import DatabaseError, Rollback, errors
@@ -149,7 +150,10 @@ async def _set_aside(connection: AsyncConn, queue: str, aside: SetAside, turn_s:
     # guard: messages-aside-unknown-to-doctor = False
     if aside.is_news:
         parameters |= {"read_count": aside.read_count, "error": aside.error, "remedy": aside.remedy}
-        await fetched(connection, _SQL["note_aside"], parameters)
+        # Another message of the queue, or its next try, is noted where somebody holds the note's row.
+        with suppress(*HELD):
+            async with connection.transaction():
+                await fetched(connection, _SQL["note_aside"], parameters)
 
 
 def _consumed(queue: str, rows: list[dict[str, Any]]) -> Consumed:

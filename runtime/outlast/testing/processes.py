@@ -136,7 +136,7 @@ class Process:
         finally:
             asyncio.events._set_running_loop(None)
         # There is nothing to watch or to consume, again and again for days.
-        without = (self.engine._journal.watching, self.engine._consumer.loop)
+        without = (self.engine._journal.watching, *self.engine._consumer.loops)
         self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
         executor._operations = executor._operations._replace(begin=operations.begin)

@@ -21,14 +21,15 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import Catalog, MessageQueueStore, MessageRefused, QueueUnusable
 from outlast.core.versions import row_version
+from outlast.engine.instances.setbacks import SLOW
 from outlast.engine.lease import Lease
 
 LOOK_S = 0.5
-LOOK_LIMIT_S = 10.0
-"""So long a look at one queue may take, whatever it is that holds it up. On locks the store waits less."""
+LOOK_LIMIT_S = 5.0
+"""The longest look at a queue. The other queues wait meanwhile. For locks the store waits less."""
 
 LONE_LOOK_LIMIT_S = 60.0
-"""The same for a single message: it can't be made less, and Postgres takes seconds for a large one."""
+"""The longest look for a single message of a slow queue. Postgres may take seconds for a large one."""
 
 LOOK_AIM_S = 2.0
 """A look that takes longer takes fewer messages the next time."""
@@ -60,6 +61,22 @@ class _Queue:
     """Since when there is no memory for another one like these."""
     next_turn: float = 0.0
     """When the next message that is refused has its turn again."""
+    slow_until: float = 0.0
+    """Until then it is looked at apart from the others."""
+    slow_looks: int = 0
+    """How often it has kept the others waiting lately."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is looked at apart from the others now."""
+        return monotonic() < self.slow_until
+
+    def note_slow(self) -> None:
+        """It has kept the others waiting, which must become rare."""
+        now = monotonic()
+        self.slow_looks = 1 if now - self.slow_until > SLOW.backoff_max_s else self.slow_looks + 1
+        # guard: slow-queues-looked-at-with-others = now
+        self.slow_until = now + SLOW.wait_s(self.slow_looks)
 
     def note_refusal(self) -> None:
         """Another one was refused."""
@@ -83,12 +100,19 @@ class _Taking:
     function: str
     version: str | None
     timeout_s: float | None
+    slow: bool
+
+    def limit_s(self, messages: int) -> float:
+        """How long taking so many messages may take."""
+        return LONE_LOOK_LIMIT_S if self.slow and messages == 1 else LOOK_LIMIT_S
 
 
 class Consumer:
-    """A background loop over all queues that workflows of the catalog consume. Without any it asks nothing.
+    """Background loops over all queues that workflows of the catalog consume. Without any they ask nothing.
 
-    What a round that is given up has taken runs, or will be found without an owner.
+    One loop looks at all queues but those that have been slow lately, which another one looks at: so slow
+    queues wait only for each other. If a look is given up after its commit, its workflows are found without
+    an owner, and released.
     """
 
     def __init__(
@@ -117,54 +141,77 @@ class Consumer:
         self._known: dict[str, _Queue] = {}
         self._told: dict[tuple[str, str], None] = {}
         """For which errors messages of a queue were set aside."""
-        self.loop = Loop("queues", self._look_at_all, observe)
+        self._under_way: dict[str, tuple[int, int]] = {}
+        """Queues that are being looked at: for how many messages there, and how many bytes these may take."""
+        self._loop = Loop("queues", self._look_at_others, observe)
+        self._slow_loop = Loop("slow queues", self._look_at_slow, observe)
+        self.loops = (self._loop, self._slow_loop)
 
-    async def _look_at_all(self) -> float:
+    async def _look_at_others(self) -> float:
+        return await self._look_at_all(slow=False)
+
+    async def _look_at_slow(self) -> float | None:
+        pause_s = await self._look_at_all(slow=True)
+        return pause_s if any(each.is_slow for each in self._known.values()) else None
+
+    async def _look_at_all(self, *, slow: bool) -> float:
+        """Look at the slow queues, or at all others; in how many seconds to look again."""
         queues = dict(self._catalog.message_queues())
         self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
         more = False
         # In any order: the first may leave no room to those after it.
         for queue, functions in random.sample(list(queues.items()), len(queues)):
-            if self._is_due(queue):
-                more = await self._look(queue, functions) or more
+            known = self._known.setdefault(queue, _Queue())
+            if known.is_slow == slow and queue not in self._under_way and self._is_due(queue):
+                more = await self._look(queue, functions, known, slow=slow) or more
         return 0.0 if more else LOOK_S * random.uniform(0.8, 1.0)
 
     def _is_due(self, queue: str) -> bool:
         return queue not in self._refused or monotonic() >= self._refused[queue][2]
 
-    async def _look(self, queue: str, functions: Sequence[str]) -> bool:
+    async def _look(self, queue: str, functions: Sequence[str], known: _Queue, *, slow: bool) -> bool:
         """Take what there is room for; whether there may be more at once."""
-        known = self._known.setdefault(queue, _Queue())
         room = self._room_for(known)
-        if room <= 0 or self.loop.closing:
+        if room <= 0 or self._loop.closing:
             return False
         if len(functions) > 1:
             both = " and ".join(sorted(functions))
             remedy = "a message starts one workflow: let one of them name the queue"
             self._refuse(queue, f"{both} both consume it", remedy)
             return False
-        taking, began = self._taking(queue, *functions), monotonic()
+        taking, began = self._taking(queue, *functions, slow=slow), monotonic()
+        self._under_way[queue] = room, room * known.largest_bytes
         try:
             count, largest_bytes = await self._take_some(taking, room)
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
         except TimeoutError:
-            if room > 1:  # they may be large: one by one they get through
-                known.share = 1
-                return True
-            # guard: one-slow-message-stops-its-queue = False
-            return await self._set_front_aside(queue)
+            if slow and room == 1:
+                # guard: one-slow-message-stops-its-queue = False
+                return await self._set_front_aside(queue)
+            known.share = 1  # they may be large: one by one they get through
+            if not slow:
+                self._part(known)
+            return slow
+        finally:
+            del self._under_way[queue]
         known.learn(count, largest_bytes, monotonic() - began)
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
         return count == room
 
-    def _taking(self, queue: str, function: str) -> _Taking:
+    def _part(self, known: _Queue) -> None:
+        """Let the other queues wait for this one no more."""
+        known.note_slow()
+        self._slow_loop.wake()
+
+    def _taking(self, queue: str, function: str, *, slow: bool) -> _Taking:
         definition = self._catalog.workflow(function)
         timeout_s = None if definition is None else definition.timeout_s
         declared = None if definition is None else definition.version
-        return _Taking(queue, function, row_version(declared, self._catalog.version(function)), timeout_s)
+        version = row_version(declared, self._catalog.version(function))
+        return _Taking(queue, function, version, timeout_s, slow)
 
     async def _take_some(self, taking: _Taking, room: int) -> tuple[int, int]:
         """Take messages, all at once, or in parts if that is refused.
@@ -184,7 +231,7 @@ class Consumer:
         What is refused by itself is set aside; others go on.
         """
         began, count, largest_bytes, part = monotonic(), 0, 0, 1
-        while count < room and not self.loop.closing and monotonic() - began < LOOK_AIM_S:
+        while count < room and not self._loop.closing and monotonic() - began < LOOK_AIM_S:
             taken = await self._take_part(taking, part)
             if taken is None:
                 part = 1
@@ -193,7 +240,10 @@ class Consumer:
                 break
             count += len(taken.workflows) or 1
             largest_bytes = max([largest_bytes, *(each.load_bytes for each in taken.workflows)])
-            if taken.aside is not None and taken.aside.held:
+            # Waiting for a lock takes time. Only a slow queue keeps no other waiting.
+            # guard: locked-messages-tried-one-a-look = taken.aside is not None and taken.aside.held
+            if taken.aside is not None and taken.aside.held and not taking.slow:
+                self._part(self._known[taking.queue])
                 break
             part = 1 if taken.aside is not None else min(2 * part, room - count)
         return count, largest_bytes
@@ -210,7 +260,7 @@ class Consumer:
     async def _take(self, taking: _Taking, room: int) -> list[ClaimedWorkflow]:
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term = self._lease.term
-        async with asyncio.timeout(LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S):
+        async with asyncio.timeout(taking.limit_s(room)):
             consumed = await self._store.consume(
                 taking.queue, taking.function, room, taking.version, taking.timeout_s
             )
@@ -220,7 +270,7 @@ class Consumer:
         """What became of the message in front."""
         term, known = self._lease.term, self._known[taking.queue]
         turn_s = known.next_turn - monotonic()
-        async with asyncio.timeout(LONE_LOOK_LIMIT_S):
+        async with asyncio.timeout(taking.limit_s(1)):
             consumed = await self._store.consume_front(
                 taking.queue, taking.function, taking.version, taking.timeout_s, turn_s
             )
@@ -273,8 +323,11 @@ class Consumer:
 
     def _room_for(self, known: _Queue) -> int:
         """How many messages there is room and memory for, if they are like the last ones."""
-        room, each = min(self._room(), known.share), known.largest_bytes
-        used = self._used(each)
+        # guard: looks-beside-each-other-overfill = []
+        others = list(self._under_way.values())
+        room = min(self._room() - sum(messages for messages, _ in others), known.share)
+        each = known.largest_bytes
+        used = self._used(each) + sum(size for _, size in others)
         # guard: messages-without-budget = True
         if self._budget.fits(used, each):
             known.held_since = None
