@@ -58,7 +58,7 @@ class Holding(Protocol):
     """Holds workflows whose code doesn't fit their records."""
 
     async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
-        """Whether it is held. False: an instance has other code for it. None: this instance doesn't own it."""
+        """Whether it is held. False: an instance has other code for it. None: it isn't this instance's."""
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
         """See HoldStore."""
