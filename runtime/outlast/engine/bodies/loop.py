@@ -42,7 +42,7 @@ class BodyHost(Protocol):
         """The body cancelled `timer`."""
 
     def intruded(self, error: UsageError) -> None:
-        """Code outside the body, such as a step, woke one of its tasks. Raises the error there, ends the body."""
+        """Code outside the body, such as a step, woke a task of it. Raises the error there; ends the body."""
 
     def refused(self, error: UsageError) -> None:
         """The body, or a thread of it, asked for something that is refused. Raises the error in the body."""
@@ -258,7 +258,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
                     try:
                         handle._context.run(handle._callback, *handle._args)
                     # guard: sys-exit-ends-the-host
-                    except BaseException as error:  # noqa: BLE001 - asyncio gave a task's exception to that task
+                    except BaseException as error:  # noqa: BLE001 - asyncio gave the exception to its task
                         message = f"Exception in callback {handle._callback!r}"
                         driver.report({"message": message, "exception": error, "handle": handle})
             return not ready
