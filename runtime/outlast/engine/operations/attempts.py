@@ -61,7 +61,7 @@ class Attempts:
         timeout_s: float | None = None,
         what: str = "",
     ) -> None:
-        """`what`: the kind of a user function. It can then see its attempt, and its error lists all attempts."""
+        """`what`: the kind of a user function. It can see its attempt then, and its error lists them all."""
         self._execution = execution
         self._call = call
         self._context = call.context
@@ -76,7 +76,7 @@ class Attempts:
         self._execution.recording.when_durable(self._call, self._attempt)
 
     def begin_now(self) -> None:
-        """Make the first attempt at once. Only for reads: they have no effects that a crash could contradict."""
+        """Make the first attempt at once. Only for reads: they have no effects outside that could be lost."""
         self._attempt()
 
     def _attempt(self) -> None:
