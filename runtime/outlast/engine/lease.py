@@ -11,7 +11,7 @@ MARGIN = 0.1
 
 
 class Lease:
-    """The time until this instance must renew. It counts from when a renewal was sent, never from its answer.
+    """The lease of this instance. Trust counts from when a renewal was sent, never from when it was answered.
 
     `term` counts the periods of trust without a gap. In a gap, others may have taken over all workflows that
     were owned before. This instance must then ask which it still owns.
