@@ -134,7 +134,7 @@ class Membership:
         self._doubtful = False
         """Whether others may have begun to recover this instance's workflows."""
         self._came_back = False
-        """Whether the lease was renewed since its session was lost: then others see this instance as alive."""
+        """Whether the lease was renewed since its session was lost, so that others see this instance live."""
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
         self._orphans: dict[str, tuple[int, float]] = {}
