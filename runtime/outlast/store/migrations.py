@@ -53,7 +53,7 @@ class Migration:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is one of Outlast's own. The folder of a checkout may hold a project's migrations too."""
+        """Whether it is one of Outlast's own. A checkout's folder may hold a project's migrations too."""
         return _BOOKED.format(self.version) in self.text()
 
 
