@@ -13,7 +13,7 @@ _NO_CONTEXT = contextvars.Context()
 
 
 class Patience:
-    """Gives up waits that last too long: their futures then return None.
+    """Gives up waits that last too long: their futures' results are then None.
 
     Waits of equal length end in the order in which they began. So they share one timer: a timer for each
     would cost more than most waits last.
@@ -57,7 +57,7 @@ class Patience:
 
 
 async def settled(future: asyncio.Future[Any], patience: Patience, timeout_s: float) -> bool:
-    """Wait until `future` is done, at most `timeout_s`. Whether it is. Cancellation doesn't cancel `future`.
+    """Wait until `future` is done, at most `timeout_s`. Returns whether it is. Never cancels `future`.
 
     Does the same as `asyncio.wait` for one future, or `timeout` around `shield`, in a fifth of the time.
     Every start uses it.

@@ -95,7 +95,7 @@ class Executor:
     def suspects_wait(self) -> bool:
         """Whether another suspect may run: all that run make progress, or wait, perhaps for another suspect.
 
-        A suspect whose row refuses its writes also counts as waiting: that may take for ever.
+        A suspect whose row refuses its writes counts as waiting, too: its writes may be refused for ever.
         """
         is_aside = self._services.journal.is_aside
         # guard: unwritten-suspect-keeps-others-out = [self.live[each] for each in self.suspects]
@@ -394,7 +394,7 @@ class Executor:
     async def _write_refusal(
         self, execution: Execution, refusal: BadData
     ) -> tuple[Ending | None, str | None]:
-        """Postgres refused to store how a workflow went on: end it as ERROR. None if that is refused too.
+        """End a workflow as ERROR whose last write Postgres refused. Returns None if it refuses this too.
 
         Then the row still says that it runs here, and the next beat gives it back.
         """

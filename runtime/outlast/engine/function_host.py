@@ -396,7 +396,7 @@ class FunctionHost(ExecutionHost):
         return message_id
 
     async def answer(self, link: Link, body: str, request: str) -> bool:
-        """Send the answer of a `request` to a callback. False if the callback takes no more answers.
+        """Send the answer of a `request` to a callback. Returns False if the callback takes no more answers.
 
         Raises WorkflowNotFound, WorkflowEnded, KeyReused (the same request with another answer),
         NotSerializable, DatabaseUnavailable.

@@ -85,7 +85,7 @@ class Starts:
         arguments: dict[str, Any] | None,
         token: CallerToken | None = None,
     ) -> WorkflowState | None:
-        """Insert a workflow and run it. None once its row is durable; the existing state if its id is taken.
+        """Insert a workflow and run it. Returns None once its row is durable, or the row that has its id.
 
         `token` is the caller's, kept while the workflow is in memory. Raises ShuttingDown, Overloaded or
         DatabaseUnavailable before a row exists; the last one also if it is unknown whether it exists. Raises
@@ -187,7 +187,7 @@ class Starts:
             raise Overloaded("this instance has no memory left for an input of this size now")
 
     async def _enter(self, new: NewWorkflow) -> bool:
-        """Let a workflow in by its queue's door. False if it already exists or was attached to another one.
+        """Let a workflow in by its queue's door. Returns False if it exists or was attached to another one.
 
         Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError, and Overloaded if another
         transaction holds the door. Then nothing was written.

@@ -188,7 +188,7 @@ class Database:
         limits: Mapping[str, str],
         began: float,
     ) -> bool:
-        """Make settings if this is known or proves to be a session. Whether it is surely direct."""
+        """Make settings if this is known or proves to be a session. Returns whether it is surely direct."""
         settings = {**_SESSION_SETTINGS, **limits}
         parameters = {
             "pid": connection.pgconn.backend_pid,

@@ -10,7 +10,7 @@ _SQL = load("supabase.sql")
 
 
 async def play_supabase(database: Database) -> bool:
-    """Create what is missing, before any migration names it. Whether anything was missing.
+    """Create what is missing, before any migration names it. Returns whether anything was missing.
 
     Never used for a database that was given: there Supabase does this. Raises Unreachable.
     """

@@ -96,7 +96,7 @@ class PostgresTransactions(TransactionStore):
         return record if committed else None
 
     async def _insert(self, connection: AsyncConn, record: StepRecord, fence: Fence, mark: str) -> bool:
-        """Write the record as the transaction's last statement. False if it was refused."""
+        """Write the record as the transaction's last statement. Returns False if it was refused."""
         now = monotonic()
         parameters = {
             **record._asdict(),

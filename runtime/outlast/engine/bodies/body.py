@@ -1,4 +1,4 @@
-"""What bodies on a loop and bodies in a thread have in common: they get their state from the execution."""
+"""The common base of bodies on a loop and bodies in a thread: it gets the state from the execution."""
 
 from __future__ import annotations
 

@@ -35,10 +35,11 @@ class OpenGenerators:
         self._alive[self._begun] = generator
 
     def drop(self, generator: Any, *, in_the_body: bool) -> bool:
-        """Nothing refers to this generator any more. Whether to close it now: the body let go of it here.
+        """Nothing refers to this generator any more. Returns whether to close it now.
 
-        If the garbage collector or another thread drops it, the place is uncertain and differs on replay.
-        Then it is kept, and closed when the body ends.
+        It is closed now if the body itself let go of it: a replay does the same. If the garbage collector or
+        another thread drops it, the place is uncertain and differs on replay. Then it is kept, and closed at
+        the end of the body.
         """
         number = self._numbers.pop(id(generator), 0)
         self._alive.pop(number, None)

@@ -233,7 +233,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         return task
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool = True) -> bool:
-        """Run what is ready. Whether nothing is left.
+        """Run what is ready. Returns whether nothing is left.
 
         At rest it calls `next_completion`, and goes on if that handed over another. It stops CALLBACKS_MAX
         callbacks after the last completion. If the body isn't waited for, it calls `next_completion` first.
@@ -283,7 +283,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
                 task.cancel()
 
     def cancel_all(self) -> bool:
-        """Cancel all tasks, and close the async generators that were left open. Whether there were any."""
+        """Cancel all tasks, and close the async generators left open. Returns whether there were any."""
         self._begun = False
         left = self.tasks
         for task in left:

@@ -16,7 +16,7 @@ class Driven(Protocol):
         """Whether the body has returned or raised."""
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool | None:
-        """Let the body run. Whether it is at rest; None if it will call or end by itself.
+        """Let the body run. Returns whether it is at rest; None if it will call or end by itself.
 
         At rest the body calls `next_completion`, which hands over another completion and says whether it did.
         If the body isn't waited for, it calls `next_completion` at once.

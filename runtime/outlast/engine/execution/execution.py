@@ -147,7 +147,7 @@ class Execution:
         self.sagas: dict[OpenSaga, None] = {}
         """The sagas that the body is in, in order."""
         self.stood: list[CompensationFailed] = []
-        """Failed compensations that the body could no longer be told of."""
+        """Failed compensations that could no longer be reported to the body."""
         self.again: dict[CompensationFailed, StandingSaga] = {}
         """Failed compensations to try again when the body has ended, because the workflow was retried."""
         self.left_running: set[ThreadFuture[Any]] = set()
@@ -393,7 +393,7 @@ class Execution:
             operation.note.append(step_id)
 
     def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool, unheard: bool) -> None:
-        """See Body. `unheard`: the body has ended, so it can't be told of the error."""
+        """See Body. `unheard`: the body has ended, so the error can't be reported to it."""
         if again:
             self.again[error] = saga
         # guard: stands-in-silence
@@ -444,7 +444,7 @@ class Execution:
         return answer
 
     def give_up(self, call: PendingCall) -> bool:
-        """The body no longer wants a call. Whether the call is given up at once.
+        """The body no longer wants a call. Returns whether the call is given up at once.
 
         A transaction isn't: it may be committing. The body receives its outcome in order.
         """
@@ -502,7 +502,7 @@ class Execution:
             self.check_over()
 
     def _go_on(self, body: Driven) -> bool | None:
-        """Let the body run as long as it can. Whether it needs another turn soon; None if it has ended."""
+        """Let the body run as long as it can. Returns whether it needs another turn; None if it has ended."""
         self._pace.begin_turn()
         at_rest = body.run(self._hand_over_next, self._pace.waited_for)
         if body.over:
@@ -557,7 +557,7 @@ class Execution:
         self.schedule()
 
     def _hand_over_next(self) -> bool:
-        """Hand over the next completion. False if there is none, or if other workflows' turn has come."""
+        """Hand over the next completion. Returns False if there is none, or if others must have a turn."""
         body = self._body
         if self.stopped is not None or body is None or body.over:
             return False

@@ -112,7 +112,7 @@ class Recording:
 
     @property
     def progressed(self) -> bool:
-        """Whether the last write is durable. A workflow that makes progress doesn't kill every process."""
+        """Whether the last write is durable. A workflow that progresses doesn't kill all its processes."""
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 

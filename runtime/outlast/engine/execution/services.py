@@ -147,5 +147,5 @@ class Services:
     watch_bodies: bool = False
     clients: MakeClients | None = None
     seals: Seals = NO_SEALS
-    """Seal the callback links of workflows."""
+    """The seals for workflows' callback links."""
     tracing: Tracing | None = None

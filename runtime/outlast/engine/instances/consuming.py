@@ -133,7 +133,7 @@ class Consumer:
         return queue not in self._refused or monotonic() >= self._refused[queue][2]
 
     async def _look(self, queue: str, functions: Sequence[str]) -> bool:
-        """Take messages as far as there is room. Whether there may be more at once."""
+        """Take messages as far as there is room. Returns whether there may be more at once."""
         known = self._known.setdefault(queue, _Queue())
         room = self._room_for(known)
         if room <= 0 or self.loop.closing:
@@ -244,7 +244,7 @@ class Consumer:
         return workflows
 
     async def _set_front_aside(self, queue: str) -> bool:
-        """Taking one message takes too long, because of it or in general. Whether others go on."""
+        """Taking one message takes too long, because of it or in general. Returns whether others go on."""
         error = f"it didn't answer within {LONE_LOOK_LIMIT_S:g} s"
         remedy = f"see in pg_stat_activity what holds up pgmq.q_{queue}"
         try:

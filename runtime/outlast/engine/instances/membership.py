@@ -66,7 +66,7 @@ LOOKS_APART_S, LOOK_ONCE_MORE_S = 0.02, 0.05
 """After news of work: how soon after the last claim to look, and how soon after that once more."""
 
 ORPHANS_KEPT_S = 2 * LONE_LOOK_LIMIT_S
-"""Longer than any look at the messages of a queue: until its end, what it has taken must stay known here."""
+"""Longer than any look at the messages of a queue. Until then orphans are remembered, for late answers."""
 
 CLOCK_SLACK_S = 0.005
 """The database's clock may be this much behind the time that this process derives from it."""
@@ -370,11 +370,11 @@ class Membership:
             await self._store.release(twice)
 
     async def _claim(self) -> bool:
-        """Claim and load. Whether there may be more at once. Without room the next claim waits."""
+        """Claim and load. Returns whether there may be more at once. Without room the next claim waits."""
         allowance = self._pace.allowance
         self._claimed_at = monotonic()
         if self._told_due:
-            # News of work is debounced: a commit just after the news sent none of its own.
+            # Another commit may have come just after the news, without news of its own.
             self._told_due = False
             self._claim_by(self._claimed_at + LOOK_ONCE_MORE_S)
         taken = self._taken()
@@ -538,7 +538,7 @@ class Membership:
             raise
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
-        """Make a batch of lost instances' workflows claimable. Whether there were any."""
+        """Make a batch of lost instances' workflows claimable. Returns whether there were any."""
         dead = self._suspicions.look(lost)
         if not dead:
             return False

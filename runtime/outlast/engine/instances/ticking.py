@@ -237,7 +237,7 @@ class Ticker:
         return replace(order, refusal=f"it was tried again and again: {known.error}")
 
     async def _backfill_one(self, backfills: Sequence[Backfill]) -> bool:
-        """Start some past ticks of the backfill whose turn it is. Whether there may be more to do at once.
+        """Start some past ticks of the backfill whose turn it is. Returns whether more may be done at once.
 
         Only one backfill at a time, so that no tick that is due now is late.
         """
@@ -262,7 +262,7 @@ class Ticker:
         return len(ready) > 1
 
     async def _backfill(self, backfill: Backfill) -> bool:
-        """Start some past ticks. Whether the backfill made progress."""
+        """Start some past ticks. Returns whether the backfill made progress."""
         times: list[datetime] = []
         most, began = self._batches.get(backfill.name, BACKFILL_BATCH), monotonic()
         for each in backfill.timetable.times(backfill.after):

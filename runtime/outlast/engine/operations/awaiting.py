@@ -63,7 +63,7 @@ def wait_for(
 
 @contextmanager
 def awaiting(execution: Execution, call: PendingCall) -> Iterator[None]:
-    """Within this block the call waits: it has looked, and what it waits for wasn't there."""
+    """The call waits within this block: it has looked, and did not find what it waits for."""
     with execution.calls.awaiting(call.step_id):
         execution.schedule()  # the workflow may leave the memory now
         yield

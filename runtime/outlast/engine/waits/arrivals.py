@@ -17,7 +17,7 @@ class Arrival:
             _settle(waiter, told=True)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for an arrival, at most `timeout_s`. Whether it came; another waiter may have taken it."""
+        """Wait for an arrival, at most `timeout_s`. Returns whether it came. Another waiter may take it."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         timer = loop.call_later(timeout_s, lambda: _settle(waiter, told=False))
