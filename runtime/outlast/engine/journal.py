@@ -30,10 +30,10 @@ from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRe
 
 HALVED_MIN = 4
 HALVED_AT = 1.5
-"""When at least HALVED_MIN entries wait after a rest, they are committed in two parts: if this process has
-worked since the last commit for HALVED_AT times as long as the quickest commit takes. Otherwise all entries,
-and all of their next round, would be either in this process or in the database. If the database is far away,
-one more commit costs more than this saves."""
+"""At least HALVED_MIN entries that wait after a rest are committed in two parts, if this process has worked
+since the last commit for HALVED_AT times as long as the quickest commit takes. Otherwise process and database
+would take turns, also in the next rounds. If the database is far away, one more commit costs more than this
+saves."""
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000

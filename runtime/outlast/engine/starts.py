@@ -85,7 +85,7 @@ class Starts:
         arguments: dict[str, Any] | None,
         token: CallerToken | None = None,
     ) -> WorkflowState | None:
-        """Insert a workflow and run it. Returns None once its row is durable, or the row that has its id.
+        """Insert a workflow and run it. Returns None once it is durable, or the state of the row with its id.
 
         `token` is the caller's, kept while the workflow is in memory. Raises ShuttingDown, Overloaded or
         DatabaseUnavailable before a row exists; the last one also if it is unknown whether it exists. Raises

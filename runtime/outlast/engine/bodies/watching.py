@@ -46,7 +46,7 @@ _MODULES = {"Random": "random", "SystemRandom": "random.SystemRandom()", "posix"
 class watched:  # noqa: N801 - named as a verb; no generator: one can't pass on everything that a body raises
     """While this context is entered, report to `found` each clock or random read in this thread.
 
-    Gives a function that begins to watch. With `at_once` the context begins by itself.
+    Gives a function that begins to watch. With `at_once` watching has begun already.
     """
 
     def __init__(self, found: Found, *, at_once: bool = True) -> None:

@@ -99,7 +99,7 @@ class Execution:
     leave_timer: asyncio.TimerHandle | None = None
     """The timer of the next check whether the workflow can leave the memory."""
     at_rest_since = 0.0
-    """When the body came to rest, by the host loop's clock. Only set where it may leave."""
+    """When the body came to rest, by the host loop's clock. Only set if it may leave."""
     draining = False
     last_timed: str | None = None
     """The last call handed to the body that can time out."""

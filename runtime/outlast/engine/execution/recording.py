@@ -112,7 +112,7 @@ class Recording:
 
     @property
     def progressed(self) -> bool:
-        """Whether the last write is durable. A workflow that progresses doesn't kill all its processes."""
+        """Whether the last write is durable: a suspect that progresses doesn't always kill its process."""
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
@@ -127,7 +127,7 @@ class Recording:
         self._begins.clear()
         self._stop = self._advance = _nothing
 
-    # --- what calls came to -------------------------------------------------------------------------------
+    # --- results of calls ---------------------------------------------------------------------------------
 
     def complete(
         self,

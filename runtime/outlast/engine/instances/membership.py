@@ -84,7 +84,7 @@ class Pace:
 
     @property
     def claims_below(self) -> int:
-        """A full instance claims again when fewer than this many workflows run, so that several have room."""
+        """A full instance claims again once at most this many workflows run, so that several have room."""
         return self.workflows_max - min(self.claim_batch, -(-self.workflows_max // 4))
 
 
