@@ -1,1 +1,1 @@
-"""Running functions: workers, steps, retries, recovery."""
+"""The engine: runs workflows, their steps, retries and recovery."""

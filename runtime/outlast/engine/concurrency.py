@@ -1,4 +1,4 @@
-"""Waiting for a future that others wait for too, and running a function in a thread."""
+"""Shared waits with a timeout, and functions run in threads."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 _NO_CONTEXT = contextvars.Context()
-"""What goes on later is nobody's who waits now."""
+"""Later callbacks must not run in the context of the caller that waits now."""
 
 
 class Patience:
-    """Gives up waits that last too long: then their futures come to None.
+    """Gives up waits that last too long: their futures' results are then None.
 
-    Waits of one length are over in the order in which they began. So all of them share a timer: one for each
-    would cost more than most of them last.
+    Waits of equal length end in the order in which they began. So they share one timer: a timer for each
+    would cost more than most waits last.
     """
 
     def __init__(self) -> None:
         self._until: dict[float, dict[asyncio.Future[Any], float]] = {}
-        """By length: until when, in the order in which they began."""
+        """By length of the wait: each waiter with its end, in the order in which they began."""
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
     def begin(self, waiter: asyncio.Future[Any], length_s: float) -> None:
-        """Give `waiter` up after so long, unless its wait has ended."""
+        """Give `waiter` up after `length_s`, unless its wait ends before."""
         loop = waiter.get_loop()
         waits = self._until.get(length_s)
         if waits is None:
@@ -34,7 +34,7 @@ class Patience:
         waits[waiter] = loop.time() + length_s
 
     def end(self, waiter: asyncio.Future[Any], length_s: float) -> None:
-        """Its wait has ended. The last one takes the timer along."""
+        """The wait has ended. If it was the last of its length, cancel the timer."""
         waits = self._until.get(length_s)
         if waits is not None and waits.pop(waiter, None) is not None and not waits:
             del self._until[length_s]
@@ -57,10 +57,10 @@ class Patience:
 
 
 async def settled(future: asyncio.Future[Any], patience: Patience, timeout_s: float) -> bool:
-    """Wait until `future` is done, `timeout_s` at most; whether it is. A cancelled wait leaves it alone.
+    """Wait until `future` is done, at most `timeout_s`. Returns whether it is. Never cancels `future`.
 
-    As `asyncio.wait` for one future, or `timeout` around `shield`, at a fifth of their price: it is in the
-    way of every start.
+    Does the same as `asyncio.wait` for one future, or `timeout` around `shield`, in a fifth of the time.
+    Every start uses it.
     """
     if future.done():
         return True
@@ -82,7 +82,7 @@ async def settled(future: asyncio.Future[Any], patience: Patience, timeout_s: fl
 
 
 async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`fn` in a thread of `pool`, with this task's context variables."""
+    """Run `fn` in a thread of `pool`, with this task's context variables."""
     own = contextvars.copy_context()
 
     def run() -> Any:

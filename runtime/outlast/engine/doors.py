@@ -1,4 +1,4 @@
-"""Doors of queues, which calls pass one by one: those of one instance that wait at a door enter together."""
+"""Doors of queues with rules for entering: calls of one instance that wait at a door enter together."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from outlast.core.records import Entered, NewWorkflow
 
 TOGETHER_MAX = 100
 TOGETHER_BYTES_MAX = 1_000_000
-"""So many enter in one commit, of so many bytes in memory: who comes next waits for all of them."""
+"""At most so many calls, of so many bytes, enter in one commit. Later calls wait for that commit."""
 
 
 class Doors:
-    """In a commit for each of them a few hundred a second would enter: each waits for the one before."""
+    """Groups the calls at each door. With a commit for each call only a few hundred a second could enter."""
 
     def __init__(self, queues: QueueStore, wait_s: float) -> None:
-        """A commit that takes longer than `wait_s` is given up: whether it was made is unknown."""
+        """A commit that takes longer than `wait_s` is given up. It is then unknown whether it was done."""
         self._queues = queues
         self._wait_s = wait_s
         self._waiting: dict[str, list[_Caller]] = {}
-        """By queue, in the order in which they came."""
+        """The waiting calls by queue, in the order in which they came."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def enter(self, new: NewWorkflow) -> Entered:
-        """How the door lets it in. Raises as QueueStore.enqueue; who is cancelled may have entered."""
+        """The outcome at the door. Raises as QueueStore.enqueue. A cancelled call may have entered."""
         assert new.queue is not None
         caller = _Caller(new, asyncio.get_running_loop().create_future())
         if (waiting := self._waiting.get(new.queue)) is not None:
             waiting.append(caller)
         else:
             self._waiting[new.queue] = [caller]
-            # It goes on when the call that began it is given up: it is nobody's.
+            # The task serves all waiting calls, so it must outlive the call that began it.
             task = asyncio.create_task(self._let_in(new.queue), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await caller.entered
 
     async def close(self) -> None:
-        """Give up who still waits."""
+        """Give up the calls that still wait."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -56,7 +56,7 @@ class Doors:
                 try:
                     await self._enter(together)
                 except Unreachable as error:
-                    # Who came before this was known would find the same, each after the same wait.
+                    # Calls that came in the meantime would fail in the same way, each after the same wait.
                     # guard: each-waits-at-a-held-door = together
                     gone = [*together, *waiting]
                     del waiting[: len(gone) - len(together)]
@@ -66,7 +66,7 @@ class Doors:
             _refuse([*together, *waiting], Unreachable("this instance shuts down"))
 
     async def _enter(self, callers: list[_Caller]) -> None:
-        """All of them, or each by itself where one of them is refused. Raises Unreachable."""
+        """Let all of them in together, or each alone if one is refused. Raises Unreachable."""
         try:
             # guard: doors-waited-for-without-end
             async with asyncio.timeout(self._wait_s):
@@ -75,7 +75,7 @@ class Doors:
             raise Unreachable(f"it took longer than {self._wait_s:g} s") from None
         except Unreachable:
             raise
-        except Exception as error:  # noqa: BLE001 - it is that of the call which meets it alone
+        except Exception as error:  # noqa: BLE001 - the call that causes it meets it again alone
             # guard: one-call-refuses-all = True
             if len(callers) == 1:
                 _refuse(callers, error)
@@ -95,7 +95,7 @@ class _Caller:
 
 
 def _next_of(waiting: list[_Caller]) -> list[_Caller]:
-    """Take the first ones. No workflow is in them twice: the second call finds what the first one left."""
+    """Take the first calls, but no workflow twice: its second call must see the first one's row."""
     ids: set[str] = set()
     size = taken = 0
     for each in waiting[:TOGETHER_MAX]:

@@ -1,4 +1,4 @@
-"""How a workflow ends: what its function returned, or raised, as what the row says."""
+"""How a workflow ends: the row's values for what its function returned or raised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from outlast.sdk.http import HTTPException, Response
 
 
 class InputRefused(Exception):
-    """The recorded input is none for the function: SQL can't tell, and a file may have changed."""
+    """The recorded input isn't valid for the function. SQL can't check it, and the file may have changed."""
 
     def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
@@ -37,16 +37,16 @@ class InputRefused(Exception):
 
     @property
     def document(self) -> dict[str, Any]:
-        """What the row says of it."""
+        """The row's error document."""
         return {"code": InvalidInput.code, "message": str(self), "errors": self.errors}
 
 
 def success(execution: Execution, result: Any) -> Ending:
-    """The end that a result is. Raises NotSerializable, and UsageError for a call that was not awaited."""
-    kind = type(result)  # asking an abstract class takes longer
+    """The end for a result. Raises NotSerializable, and UsageError for a call that was not awaited."""
+    kind = type(result)  # a check against an abstract class takes longer
     # guard: calls-for-results
     if kind is CoroutineType or Call in kind.__mro__:
-        told = repr(result)  # the log tells of it, with file and line
+        told = repr(result)  # the log reports it with file and line
         if kind is CoroutineType:
             result.close()
             told = f"<{result.__qualname__}(…), to be awaited>"
@@ -61,11 +61,11 @@ def success(execution: Execution, result: Any) -> Ending:
 
 
 def batch_success(execution: Execution, results: Any, count: int, *, single: bool) -> Ending:
-    """The end that the results of `count` inputs are, besides those that were refused.
+    """The end for the results of `count` inputs, together with the inputs that were refused.
 
-    Of a `single` one, which is in no batch, it is its result.
+    For a `single` workflow, which is in no batch, it is the end for its one result.
 
-    Raises UsageError for a list of another length, and NotSerializable.
+    Raises NotSerializable, and UsageError for a list of another length.
     """
     # guard: batch-of-another-length without 2
     if not isinstance(results, list) or len(results) != count:
@@ -87,14 +87,14 @@ def batch_success(execution: Execution, results: Any, count: int, *, single: boo
 
 
 def refusal_of(error: InvalidInput | InvalidJson) -> InputRefused:
-    """What a recorded input comes to that doesn't fit."""
+    """The refusal of a recorded input that isn't valid."""
     return InputRefused(str(error), error.errors if isinstance(error, InvalidInput) else ())
 
 
 def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending, str | None]:
-    """The end that an exception is. An HTTPException is an answer, and none of the log's business.
+    """The end for an exception, and the text for the log: None for an HTTPException, which is an answer.
 
-    It says which records it comes from (see core.origins).
+    The end names the records that the exception comes from (see core.origins).
     """
     if isinstance(error, InputRefused):
         return Ending(Status.ERROR, error=error_text(error.document)), str(error)
@@ -116,7 +116,7 @@ def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending
             return Ending(Status.ERROR, error=text), None
     record = encode_failure(error)
     told: dict[str, Any]
-    # A child's is that child's: what stands is undone by a retry of it.
+    # A child's failed compensation belongs to the child: a retry of the child undoes it.
     # guard: childs-standing-taken-over = isinstance(error, CompensationFailed)
     if isinstance(error, CompensationFailed) and not comes_from_record(error):
         told = {"code": error.code, "message": "a saga could not be undone as a whole"}
@@ -128,7 +128,7 @@ def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending
 
 
 def error_text(document: dict[str, Any]) -> str:
-    """JSON of the `error` column, which SQL can read. The failure is embedded as the object it is."""
+    """The JSON of the `error` column, which SQL reads. The failure is embedded as an object."""
     embedded = document.pop("failure", None)
     if isinstance(detail := document.get("detail"), str):
         document["detail"] = clean_text(detail)

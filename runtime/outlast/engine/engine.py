@@ -1,4 +1,4 @@
-"""The engine of one instance: its parts, how they start and stop, and what the web asks of it."""
+"""The engine of one instance: its parts, how they start and stop, and what the web layer calls."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ from outlast.engine.waits.messages import Delivery
 from outlast.sdk.context import MakeClients
 
 LOOK_TICKS = 8
-"""So seldom schedules are looked at, where nobody tells of a change and none is due."""
+"""Schedules are read every so many ticks if no change is reported and none is due."""
 
 
 class Engine:
-    """Starts, runs, recovers and hands over workflows. Must be made on the event loop it runs on."""
+    """Starts, runs, recovers and hands over workflows. Must be created on the event loop it runs on."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Engine:
     ) -> None:
         self.clock = Clock()
         self.observe = observe
-        """Takes what is to be told in the log."""
+        """Receives the observations, for logs, metrics and traces."""
         self.instance_id = instance_id
         self._options = options
         self.entrance = Entrance()
@@ -222,12 +222,12 @@ class Engine:
             self._cleaner.loop,
             self._holder.loop,
         )
-        """All that goes on in the background."""
+        """All background loops."""
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Join the other instances and begin to recover. Raises Unreachable; then it may be tried again."""
+        """Join the other instances and begin to recover. Raises Unreachable; it may then be called again."""
         self.entrance.join()
         patches.install()
         await self._membership.join()
@@ -236,7 +236,7 @@ class Engine:
         self.entrance.open()
 
     async def close(self) -> None:
-        """Let running steps end within `drain_s`, give the rest back, leave."""
+        """Let running steps end within `drain_s`, give the other workflows back, and leave."""
         self.entrance.stopping = True
         began = asyncio.get_running_loop().time()
         self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
@@ -263,7 +263,7 @@ class Engine:
                 async with asyncio.timeout(STOP_GRACE_S + 1.0):
                     await self._executor.idle()
             except TimeoutError:
-                pass  # its lease is ended below, which gives them back too
+                pass  # the end of the lease below gives them back too
         self._waits.fail_all(gone)
         await self._holder.close()
         await self._delivery.loop.close()
@@ -283,14 +283,14 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """Workflows in the memory of this instance."""
+        """The number of workflows in the memory of this instance."""
         return len(self._executor.live) + len(self.starts.under_way) + self._membership.loading
 
     def _room(self) -> int:
         """How many workflows may be taken from a queue now.
 
-        Some places are left: a long queue would take each one that becomes free, and what wakes, is recovered
-        or called would wait for its end.
+        Some places stay free. Otherwise a long queue would take every free place, and workflows that wake,
+        are recovered or are called would wait for the end of a queued one.
         """
         if self.entrance.stopping or self._journal.full or self._journal.away or not self._lease.trusted:
             return 0
@@ -305,17 +305,17 @@ class Engine:
 
     @property
     def journal_stalled(self) -> bool:
-        """Whether something waits to be written and nothing is, for long."""
+        """Whether entries have been waiting for long and nothing is written."""
         return self._journal.stalled
 
     @property
     def held(self) -> Mapping[str, int]:
-        """How many workflows of the whole database are held, by reason, as of some seconds ago."""
+        """How many workflows in the whole database are held, by reason. A few seconds old."""
         return self._holder.counts
 
     @property
     def database_away(self) -> bool:
-        """Whether the last commit failed for want of a connection."""
+        """Whether the last commit failed because there was no connection."""
         return self._journal.away
 
     # --- for callers ---------------------------------------------------------------------------------------
@@ -323,9 +323,9 @@ class Engine:
     async def wait(
         self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
     ) -> WorkflowState | None:
-        """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown.
+        """The state of the workflow once it has ended; None after `timeout_s`. Raises ShuttingDown.
 
-        With `or_held` also how it stands as soon as it is held.
+        With `or_held` also its state as soon as it is held.
         """
         self.entrance.check()
         if self.entrance.stopping and not self.runs_here(workflow_id):
@@ -335,11 +335,10 @@ class Engine:
     async def cancel(
         self, workflow_id: str, by: str = "this instance", why: str | None = None, mode: str = UNDO
     ) -> Status | None:
-        """Cancel a live workflow; None if it isn't live. Raises DatabaseUnavailable.
+        """Cancel a live workflow. Records who does this (`by`), and why. Raises DatabaseUnavailable.
 
-        It is noted who does it (`by`), and why.
-
-        CANCELLED, or PENDING for one that undoes first what its sagas have done. In the mode KILL none does.
+        Returns None if it isn't live, CANCELLED, or PENDING if it first undoes what its sagas have done. In
+        the mode KILL it undoes nothing.
         """
         with reaching():
             status = await self._workflows.cancel(workflow_id, by, why, mode)
@@ -351,26 +350,26 @@ class Engine:
         elif status is not None and execution is not None:
             execution.stop(CancelledHere("the workflow was cancelled"))
         if status is Status.CANCELLED:
-            self._membership.look_at_owned()  # what it has started is cancelled too
+            self._membership.look_at_owned()  # its children are cancelled too
             self._delivery.untold()
         return status
 
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
     ) -> Mapping[str, Any]:
-        """Do a verb to a workflow; what its function in the database returns. See WorkflowStore.act.
+        """Do a verb to a workflow. Returns what the verb's database function returns. See WorkflowStore.act.
 
-        Raises InvalidInput for a fork's input that its function doesn't take, and for an output that is
-        settled and doesn't fit its step.
+        Raises InvalidInput for a fork's input that isn't valid for its function, and for a settled output
+        that isn't valid for its step.
         """
         await check_one(verb, workflow_id, arguments, self._workflows, self._catalog)
         row = await self._workflows.act(verb, workflow_id, arguments, by)
-        # What it has changed may run here, or is to run here no more.
+        # A workflow that it changed may now run here, or must no longer run here.
         self.look()
         return row
 
     async def act_on_many(self, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        """Do a verb to all workflows of a filter: see WorkflowStore.act, and `act` for what is refused."""
+        """Do a verb to all workflows of a filter. See WorkflowStore.act, and `act` for the errors."""
         # guard: bulks-of-what-does-not-fit
         await check_many(arguments, self._workflows, self._catalog)
         row = await self._workflows.act(BULK, None, arguments, by)
@@ -378,25 +377,25 @@ class Engine:
         return row
 
     def look(self) -> None:
-        """Something was done to workflows, queues or schedules: see at once what may run here now."""
+        """Workflows, queues or schedules were changed: check at once what may run here now."""
         self._due()
         self._queued(self.clock.now_s())
 
     def runs_here(self, workflow_id: str) -> bool:
-        """Whether it is in the memory of this instance."""
+        """Whether the workflow is in the memory of this instance."""
         return workflow_id in self._executor.live or workflow_id in self.starts.under_way
 
     def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
-        """The steps of a workflow that run at this moment; None if it doesn't run here."""
+        """The steps of a workflow that run now; None if the workflow doesn't run here."""
         execution = self._executor.live.get(workflow_id)
         return None if execution is None else execution.running_steps()
 
     def _queued(self, at_s: float) -> None:
-        """Something waits in a queue, or has left its place there: see what may begin."""
+        """A workflow waits in a queue, or left its place there: check at `at_s` what may begin."""
         self._membership.decide_soon(at_s)
 
     def _told(self) -> None:
-        """Somebody says that there may be work: it may be a schedule's, or a bulk."""
+        """The database reported that there may be work. It may be for a schedule or a bulk."""
         self._ticker.looks.look_soon()
         self._bulks.looks.look_soon()
 
@@ -405,7 +404,7 @@ class Engine:
         self.look()
 
     def _suspended(self, wake_at_s: float | None) -> None:
-        """A workflow left the memory: be there when it wakes."""
+        """A workflow left the memory: claim again at the time when it wakes."""
         if wake_at_s is not None:
             self._membership.claim_soon(wake_at_s)
 

@@ -1,4 +1,4 @@
-"""Who may enter the engine: calls on its own loop, from when the database was reached until it shuts down."""
+"""The check at the engine's entrance: only its own loop, and only once the database was reached."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from outlast.core.ports import HeldUp, Unreachable
 
 
 class Entrance:
-    """The engine's. It is closed at first."""
+    """The engine's entrance. Closed at first."""
 
     loop: asyncio.AbstractEventLoop
     thread: int
-    """In which the loop runs."""
+    """The thread that the loop runs in."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -24,31 +24,31 @@ class Entrance:
         self._opened = False
 
     def join(self) -> None:
-        """This is the loop, and its thread."""
+        """Take the current loop and thread as the engine's."""
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
 
     def open(self) -> None:
-        """The database was reached."""
+        """The database was reached: let calls in."""
         self._opened = True
 
     def check(self) -> None:
-        """Raises DatabaseUnavailable before it is open, and UsageError on another loop."""
+        """Raises DatabaseUnavailable before the database was reached, and UsageError on another loop."""
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
         # guard: other-loops-enter
         if threading.get_ident() != self.thread:
-            # A future of a loop that is closed when it is settled would take the journal along.
+            # If a future's loop is closed when it is settled, the error would stop the journal.
             raise UsageError("the engine is entered on its own loop alone: see sdk.calls.on_host")
 
     def is_here(self) -> bool:
-        """Whether this is the thread that the loop runs in."""
+        """Whether this is the loop's thread."""
         return threading.get_ident() == self.thread
 
 
 @contextmanager
 def reaching(unknown: str = "") -> Iterator[None]:
-    """What is done within needs the database. Raises DatabaseUnavailable; Overloaded for HeldUp."""
+    """Within this block, raises DatabaseUnavailable for Unreachable, and Overloaded for HeldUp."""
     try:
         yield
     except HeldUp as error:

@@ -1,4 +1,4 @@
-"""The one door into execution: fresh, woken, recovered and handed-over workflows all live here."""
+"""The one door into execution: fresh, woken, recovered and handed-over workflows all run here."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ from outlast.sdk.requests import Request
 from outlast.sdk.running import Line, enter_host, enter_line
 
 FREES_BYTES = 64 * 1024
-"""Who took so much memory may have kept others waiting."""
+"""A workflow that used this much memory may have kept others waiting for it."""
 SHOWN_AFTER_S = 2.0
 SHOWN_MAX = 1_000
-"""Of the steps that other instances are told of."""
+"""So many running steps are shown to other instances."""
 
 _NO_CODE = compile("", "", "exec")
 TIMER_MAX_S = 30 * 24 * 3600.0
@@ -78,7 +78,7 @@ class Executor:
         body_threads: ThreadPoolExecutor,
         version_of: Callable[[str], str | None],
     ) -> None:
-        """`version_of` tells the version of a function's code, as it is served now."""
+        """`version_of` gives the version of a function's code as it is served now."""
         self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
@@ -93,9 +93,9 @@ class Executor:
 
     @property
     def suspects_wait(self) -> bool:
-        """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps.
+        """Whether another suspect may run: all that run make progress, or wait, perhaps for another suspect.
 
-        Or for a row that refuses what they have come to: that may take for ever.
+        A suspect whose row refuses its writes counts as waiting, too: its writes may be refused for ever.
         """
         is_aside = self._services.journal.is_aside
         # guard: unwritten-suspect-keeps-others-out = [self.live[each] for each in self.suspects]
@@ -104,14 +104,14 @@ class Executor:
         return all(each.recording.progressed or each.calls.pause for each in running)
 
     def ask_again(self, workflow_id: str) -> None:
-        """If it runs here its steps that wait for places under limits ask for them now."""
+        """If the workflow runs here, its steps that wait for places under limits ask for them now."""
         if (execution := self.live.get(workflow_id)) is not None:
             for call in list(execution.calls.values()):
                 if call.ask_again is not None:
                     call.ask_again()
 
     def awaiting_here(self) -> AbstractContextManager[None]:
-        """The step that runs here, if one does, waits for another workflow's end in this."""
+        """Within this block the step that runs here, if any, waits for another workflow's end."""
         here = known_context()
         execution = None if here is None else self.live.get(here.workflow_id)
         if here is None or here.step_id is None or execution is None:
@@ -119,7 +119,7 @@ class Executor:
         return execution.calls.awaiting(here.step_id)
 
     def taken(self) -> Taken:
-        """What the workflows here take; who waits for others frees nothing before they run."""
+        """The memory of the workflows here. Those that wait for others free nothing before these run."""
         active = waiting = 0
         for each in self.live.values():
             if each.calls.only_wait:
@@ -138,10 +138,10 @@ class Executor:
         suspect: bool = False,
         unserved: bool = False,
     ) -> None:
-        """Run a workflow that this instance has claimed, in that term of its lease.
+        """Run a workflow that this instance has claimed, in this term of its lease.
 
-        `arguments`: its validated input, if known. `unserved`: it is of a version that isn't served here, and
-        `definition` of another one.
+        `arguments`: its validated input, if known. `unserved`: its version isn't served here, and
+        `definition` is of another version.
         """
         _give_deadline(claimed, definition)
         execution = Execution(claimed, definition, self._services, term, self._operations)
@@ -158,14 +158,14 @@ class Executor:
         if suspect:
             self.suspects.add(claimed.workflow_id)
         self._idle.clear()
-        # A context of its own: nothing of who started it may be seen by the workflow, or by its children.
+        # A new context: the workflow and its children must see nothing of the caller that started it.
         execution.task = execution.host.create_task(
             self._live(execution, claimed, arguments), context=self._outside.copy()
         )
 
     @cached_property
     def _outside(self) -> contextvars.Context:
-        """Where nothing is known but the host."""
+        """A context in which only the host is set."""
         outside = contextvars.Context()
         outside.run(enter_host, self._services.host)
         return outside
@@ -176,7 +176,7 @@ class Executor:
             self._services.observe(WorkflowResumed(claimed.workflow_id, stay))
 
     def when_at_most(self, count: int, call: Callable[[], None]) -> None:
-        """Call `call` once, as soon as no more than `count` workflows run here. The last such wish counts."""
+        """Call `call` once, when at most `count` workflows run here. Only the last request counts."""
         self._awaited = (count, call)
         self._check_awaited()
 
@@ -186,7 +186,7 @@ class Executor:
             call()
 
     def long_running(self) -> list[RunningStep]:
-        """The steps that run here for longer than a moment, the oldest first: at most SHOWN_MAX."""
+        """The steps that have run here for over SHOWN_AFTER_S, the oldest first: at most SHOWN_MAX."""
         since_s = self._services.clock.now_s() - SHOWN_AFTER_S
         running = [
             step for each in self.live.values() for step in each.running_steps() if step.began_s <= since_s
@@ -194,13 +194,13 @@ class Executor:
         return sorted(running, key=lambda step: step.began_s)[:SHOWN_MAX]
 
     async def idle(self) -> None:
-        """Wait until nothing runs here."""
+        """Wait until no workflow runs here."""
         await self._idle.wait()
 
     async def _live(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> None:
-        """A workflow's life on this instance: run the body, write how it ended, tell who waits."""
+        """A workflow's life on this instance: run the body, write how it ended, wake those who wait."""
         began, waited = monotonic(), 0
         deadline = self._watch_deadline(execution, claimed)
         try:
@@ -221,11 +221,11 @@ class Executor:
                 del self.live[execution.workflow_id]
                 if execution.workflow_id in self.suspects:
                     self.suspects.remove(execution.workflow_id)
-                    self._services.suspended(self._services.clock.now_s())  # the next one's turn
+                    self._services.suspended(self._services.clock.now_s())  # the next suspect's turn
             if claimed.queue is not None:
                 self._services.left_queue()
             if execution.load_bytes > FREES_BYTES:
-                self._services.suspended(self._services.clock.now_s())  # there is memory for another
+                self._services.suspended(self._services.clock.now_s())  # there is memory for another workflow
             if not self.live:
                 self._idle.set()
             self._check_awaited()
@@ -240,7 +240,7 @@ class Executor:
     async def _run_body(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> tuple[Ending | Suspension | Hold | None, str | None]:
-        """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
+        """The body's outcome: the workflow's end, a suspension or a hold; None if others decide."""
         try:
             await settle_version(execution, claimed)
             keywords = self._enter(execution, claimed, arguments)
@@ -253,15 +253,15 @@ class Executor:
             if (reason := execution.reason() or execution.undoing) is not None:
                 raise reason  # the body caught it
             if execution.stood:
-                raise execution.stood[0]  # it left that running
+                raise execution.stood[0]  # it left that task running
             if not execution.definition.batches:
                 return success(execution, result), None
             single = not claimed.workflow_id.endswith(BATCH)
             return batch_success(execution, result, count, single=single), None
-        except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
+        except BaseException as error:  # noqa: BLE001 - any exception of a body must end only this workflow
             try:
                 return self._end_of(execution, claimed, error)
-            except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
+            except Exception as refusal:  # noqa: BLE001 - without an end it would run for ever
                 told = f"a {type(error).__name__} can't be recorded: {described(refusal)}"
                 return failure(RuntimeError(told))
             finally:
@@ -271,7 +271,7 @@ class Executor:
     def _end_of(
         self, execution: Execution, claimed: ClaimedWorkflow, error: BaseException
     ) -> tuple[Ending | Suspension | Hold | None, str | None]:
-        """The same of a body that raised `error`."""
+        """The same for a body that raised `error`."""
         stopped = execution.reason()
         if isinstance(error, Stopped) and error.code is not None:
             stopped = error
@@ -284,13 +284,13 @@ class Executor:
     def _enter(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Set this task's context variables; the body's keyword arguments."""
+        """Set this task's context variables. Returns the body's keyword arguments."""
         inputs = execution.definition.inputs
         enter_environment(execution.definition.environment)
         if arguments is None:
             try:
                 arguments, execution.refused = _bind(claimed, execution.definition)
-            except Exception as error:  # a validator of the user's may raise anything
+            except Exception as error:  # a user's validator may raise anything
                 # guard: inputs-that-cant-be-read-fail = isinstance(error, InputRefused)
                 if claimed.history.records:
                     why = (
@@ -350,14 +350,14 @@ class Executor:
         return None, None
 
     def _hold_of(self, execution: Execution, diverged: Diverged) -> Hold:
-        """Its code doesn't fit its records: it is for other code."""
+        """The hold of a workflow whose records don't fit this code: other code must run it."""
         execution.stopped = diverged
         since = datetime.fromtimestamp(self._services.clock.now_s(), UTC).isoformat(timespec="seconds")
         body = getattr(inspect.unwrap(execution.definition.fn), "__code__", _NO_CODE).co_names
         return Hold(detail_of(diverged, execution.version, since, execution.began, body))
 
     async def _write_hold(self, execution: Execution, hold: Hold) -> None:
-        """Give it back for other code, and tell of it if there is none."""
+        """Give the workflow back for other code. Report it if no instance has such code."""
         held = await self._services.holds.hold(execution.workflow_id, execution.epoch, hold)
         if held is None:
             execution.stopped = LeaseLost("its hold was refused: it was cancelled or runs elsewhere")
@@ -367,7 +367,7 @@ class Executor:
     async def _write_ending(
         self, execution: Execution, ending: Ending, cause: str | None
     ) -> tuple[Ending | None, str | None]:
-        """Make the end durable, and say what of; None if it was refused."""
+        """Make the end durable. Returns the end and its cause; None if it was refused."""
         journal = self._services.journal
         try:
             accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
@@ -381,7 +381,7 @@ class Executor:
     async def _write_suspension(
         self, execution: Execution, suspension: Suspension
     ) -> tuple[Ending | None, str | None]:
-        """Make it durable that the workflow waits; the end, if Postgres refuses to hold that."""
+        """Make the suspension durable. Returns the end if Postgres refuses to store the suspension."""
         journal = self._services.journal
         try:
             records = [*execution.recording.take_attached(), *execution.unsaved]
@@ -394,9 +394,9 @@ class Executor:
     async def _write_refusal(
         self, execution: Execution, refusal: BadData
     ) -> tuple[Ending | None, str | None]:
-        """End a workflow as ERROR whose last word Postgres refused to hold; None if it refuses this too.
+        """End a workflow as ERROR whose last write Postgres refused. Returns None if it refuses this too.
 
-        Then the row still says that it runs here, and the next beat gives back what doesn't.
+        Then the row still says that it runs here, and the next beat gives it back.
         """
         message = f"how the workflow went on can't be recorded: {refusal}; {REFUSED_BY_THE_PROJECT}"
         ending = Ending(Status.ERROR, error=error_text({"code": "not_recordable", "message": message}))
@@ -419,7 +419,7 @@ class Executor:
             execution.ask_to_stop(reason)
             return None
         if left_s > TIMER_MAX_S:
-            return None  # loops refuse timers of many years; a suspension or a deploy comes before
+            return None  # loops refuse such long timers; a suspension or a deploy comes before
         return asyncio.get_running_loop().call_later(left_s, execution.ask_to_stop, reason)
 
     def _tell(
@@ -483,7 +483,7 @@ class Executor:
 
 
 def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None, BaseException]:
-    """What a body ends with that has ended by itself, or undone: its stop, unless something still stands."""
+    """The end of a body that ended by itself, or after undoing: its stop, unless something isn't undone."""
     error = _as_it_would_have(execution, error)
     failed = {id(each): each for each in [*_compensations_in(error), *execution.stood]}
     stood = list(failed.values())
@@ -497,7 +497,7 @@ def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None,
 
 
 def _as_it_would_have(execution: Execution, error: BaseException) -> BaseException:
-    """What the body had raised without what stood at first: that is undone by now, or stands as said anew."""
+    """The error without those failed compensations that were undone by now, or failed again."""
     if not execution.again:
         return error
     if isinstance(error, BaseExceptionGroup):
@@ -507,13 +507,13 @@ def _as_it_would_have(execution: Execution, error: BaseException) -> BaseExcepti
         return error
     cause = saga.left_by
     if isinstance(cause, asyncio.CancelledError):
-        cause = TimeoutError("it was left by a timeout, or cancelled")  # nothing else tells of it
+        cause = TimeoutError("it was left by a timeout, or cancelled")  # it has no other text
     mark_undone(cause, saga.undone)
     return cause
 
 
 def _compensations_in(error: BaseException) -> list[CompensationFailed]:
-    """It, or those in its groups."""
+    """The error itself, or those in its groups, that aren't from a record."""
     if isinstance(error, BaseExceptionGroup):
         return [found for each in error.exceptions for found in _compensations_in(each)]
     own = isinstance(error, CompensationFailed) and not comes_from_record(error)
@@ -531,11 +531,13 @@ def _all_of(stood: list[CompensationFailed]) -> CompensationFailed:
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
-    """Its own timeout, where its row doesn't have that.
+    """Set the deadline from the function's own timeout, if the row doesn't have it.
 
-    Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then, or
-    from the end of its delay.
-    That of an item counts from when it begins: it waits for others. Its row says by when its map has to end.
+    A start by SQL knows neither the file's version nor its timeout. The timeout counts from the start,
+    or from the end of its delay.
+
+    The timeout of a map's item counts from when the item begins, because it waits for others. Its row has the
+    deadline of its map.
     """
     if definition.timeout_s is None:
         return
@@ -545,7 +547,7 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
         ends_by_s = born.get("goes_on_s", claimed.began_s or claimed.created_s) + definition.timeout_s
         claimed.deadline_s = min(ends_by_s, claimed.deadline_s or ends_by_s)
         return
-    # A fork with records of such a one keeps its version.
+    # A fork with records of a workflow that was started by SQL has the version of that.
     by_sql = (
         claimed.version is None or claimed.retried_s is not None or definition.version is not None
         or "id" in born
@@ -558,7 +560,7 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
 def _bind(
     claimed: ClaimedWorkflow, definition: WorkflowDefinition
 ) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
-    """The arguments that the recorded input is; of a batch, what of it is none. Raises InputRefused."""
+    """The arguments in the recorded input; of a batch, also its invalid inputs. Raises InputRefused."""
     inputs, text = definition.inputs, claimed.input or "{}"
     if inputs.request_parameters and claimed.request is None:
         raise InputRefused(f"{claimed.function} takes a Request: it can be called over HTTP only")
@@ -567,10 +569,10 @@ def _bind(
     try:
         if not definition.batches:
             return inputs.bind_json(text), {}
-        # One that is in no batch came by another queue, or from before there were any.
+        # A workflow that isn't in a batch came by another queue, or was started before there were batches.
         arguments, refused = inputs.bind_batch(text if claimed.workflow_id.endswith(BATCH) else f"[{text}]")
         if refused and not any(arguments.values()):
-            raise refused[1]  # there is nothing to run for
+            raise refused[1]  # no valid input is left to run
     except (InvalidInput, InvalidJson) as error:
         raise refusal_of(error) from error
     return arguments, refused

@@ -1,4 +1,4 @@
-"""What functions reach of the engine: handlers, ASGI apps and steps, and workflows that start others."""
+"""What functions can use of the engine: handlers, ASGI apps, steps, and workflows that start others."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ from outlast.sdk.queues import Queue
 from outlast.sdk.running import NextEvent
 
 ENCODED_AT_ONCE = 100
-"""So many inputs are made before others have a turn."""
+"""So many inputs are encoded before others on the loop have a turn."""
 
 
 class FunctionHost(ExecutionHost):
-    """It is `sdk.running.Host` for functions, and starts the children of executions."""
+    """Is `sdk.running.Host` for functions, and starts the children of executions."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class FunctionHost(ExecutionHost):
         cancel: Callable[[str, str, str | None, str], Coroutine[Any, Any, object]],
         act: Callable[[Verb, str, Mapping[str, Any], str], Coroutine[Any, Any, Mapping[str, Any]]],
     ) -> None:
-        """`changed` is called when something was done to a schedule."""
+        """`changed` is called after a verb was done to a schedule."""
         self._entrance = entrance
         self._starts = starts
         self._wait = wait
@@ -135,7 +135,7 @@ class FunctionHost(ExecutionHost):
         return state.workflow_id
 
     def _is_of(self, workflow: WorkflowDefinition, state: WorkflowState) -> bool:
-        """Whether it runs that function. A renamed one is served under its former name, too."""
+        """Whether the workflow runs this function, which is also served under its former names."""
         own = self._name_served(workflow)
         return state.function == own or self._catalog.workflow(state.function) is workflow
 
@@ -233,7 +233,7 @@ class FunctionHost(ExecutionHost):
         )
         try:
             result_of(state, globals_of(workflow.fn))
-        except Exception as error:  # noqa: BLE001 - it is what the item raised
+        except Exception as error:  # noqa: BLE001 - this is the item's exception
             return error
         raise AssertionError(end)
 
@@ -258,7 +258,7 @@ class FunctionHost(ExecutionHost):
         placement: Placement,
         key: str | None = None,
     ) -> NewWorkflow:
-        """The row of a workflow that a function starts, and which other one it belongs to."""
+        """The row of a workflow that a function starts. `of` is the workflow that it belongs to."""
         function, (caller, _) = self._name_served(workflow), current_caller()
         return new_workflow(
             workflow_id,
@@ -277,14 +277,14 @@ class FunctionHost(ExecutionHost):
         )
 
     def _name_served(self, workflow: WorkflowDefinition) -> str:
-        """The name under which it is served. Raises UsageError."""
+        """The name under which the workflow is served. Raises UsageError."""
         function = self._catalog.name_of(workflow)
         if function is None:
             raise UsageError(_why_not_served(workflow.fn))
         return function
 
     async def _declare(self, queue: Queue | None) -> None:
-        """Make known a queue that only a start names."""
+        """Declare a queue that only this start names."""
         if queue is None or not queue.options:
             return
         if all(each.name != queue.name for each in self._catalog.queues()):
@@ -314,7 +314,7 @@ class FunctionHost(ExecutionHost):
         return next_event
 
     async def _ended_state(self, workflow_id: str) -> WorkflowState | None:
-        """How it has ended; None if it has not. Raises WorkflowNotFound."""
+        """The state of a workflow that has ended; None if it hasn't. Raises WorkflowNotFound."""
         if self._runs_here(workflow_id):
             return None
         state = await self._starts.look(workflow_id)
@@ -369,7 +369,7 @@ class FunctionHost(ExecutionHost):
             except NotNow as error:
                 raise WrongState(str(error)) from None
             except Unacceptable as error:
-                # It is the one of the call's place: nobody gives another.
+                # This key was made from the call's place: users can't give one here.
                 raise (KeyReused if error.argument == KEY else UsageError)(f"{verb.name}: {error}") from None
 
     async def attributes(self, workflow_id: str) -> str | None:
@@ -379,7 +379,7 @@ class FunctionHost(ExecutionHost):
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         self._entrance.check()
-        # With a key of its own a call whose answer is lost is made again.
+        # Without a key of the caller it gets its own, so that a send whose answer is lost can be repeated.
         key = key or f"call-{secrets.token_hex(16)}"
         with reaching("whether the message was sent is unknown: "):
             message_id = await self._messages.send(workflow_id, body, topic, key)
@@ -396,7 +396,7 @@ class FunctionHost(ExecutionHost):
         return message_id
 
     async def answer(self, link: Link, body: str, request: str) -> bool:
-        """Send the answer of a `request` to a callback; False if it takes no more of them.
+        """Send the answer of a `request` to a callback. Returns False if the callback takes no more answers.
 
         Raises WorkflowNotFound, WorkflowEnded, KeyReused (the same request with another answer),
         NotSerializable, DatabaseUnavailable.
@@ -470,7 +470,7 @@ class FunctionHost(ExecutionHost):
 
 
 def _why_not_served(fn: Callable[..., Any]) -> str:
-    """Why a workflow that isn't in the catalog isn't, and what to write."""
+    """Why a workflow isn't in the catalog, and the remedy."""
     around, _, name = fn.__qualname__.rpartition(".")
     if not around:
         return f"the workflow {name!r} is not served: it must be in a file under functions/"
@@ -482,7 +482,7 @@ def _why_not_served(fn: Callable[..., Any]) -> str:
 
 
 def _check_itself(verb: Verb, workflow_id: str, by: str) -> None:
-    """Some verbs a workflow can't do to itself: it would do so again, without end. Raises UsageError."""
+    """Refuse verbs that a workflow would do to itself again and again, without end. Raises UsageError."""
     # guard: pauses-itself
     if verb is PAUSE and by == actor_of(workflow_id):
         raise UsageError(

@@ -1,9 +1,9 @@
 """Group commit: all writes of all workflows of this instance, in order, in few commits.
 
-A batch is what queued up while the last commit was on its way: no timer, no added delay. Where this process
-and the database take turns at one large batch, it goes out in two, so that both can work at once. Whoever
-writes gets a future that the commit settles. Batches go out one after the other, so what is durable of a
-workflow is always a prefix of what it wrote.
+A batch is what queued up while the last commit was on its way: no timer, no added delay. If this process and
+the database take turns at one large batch, it is sent in two parts, so that both can work at once. Each write
+returns a future that its commit settles. Batches are committed one after the other, so the durable records of
+a workflow are always a prefix of what it wrote.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRe
 
 HALVED_MIN = 4
 HALVED_AT = 1.5
-"""So many entries that come together after a rest are committed in two, if this process has worked since the
-last commit so many times as long as the smallest one takes. Else all of them, and all of their next round,
-would be here or there at once. Where the database is far away, a commit more costs more than that brings."""
+"""At least HALVED_MIN entries that wait after a rest are committed in two parts, if this process has worked
+since the last commit for HALVED_AT times as long as the quickest commit takes. Otherwise process and database
+would take turns, also in the next rounds. If the database is far away, one more commit costs more than this
+saves."""
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
 CONFLICT_PAUSE_S = 0.01
 CONFLICTS_MAX = 20
-"""After so many in a row it is no chance: one of the batch meets a conflict each time."""
+"""So many conflicts in a row aren't chance: one entry of the batch conflicts each time."""
 
 ASIDE_MIN_S, ASIDE_MAX_S = 0.1, 10.0
-"""So soon, and later ever more seldom, one is tried again that couldn't be written alone."""
+"""The delay before an entry that can't be written alone is tried again. It grows between these bounds."""
 
 WATCH_S = 1.0
 STALLED_LOOKS = 5
-"""After so many looks at a journal that has something to write and writes nothing it counts as stalled."""
+"""The journal counts as stalled after so many looks at which entries waited and none had been written."""
 
 
 class _Start:
@@ -74,7 +75,7 @@ class _Write(FencedWrite):
         self.rows = 1
         self.size = 0
         self.begun: set[str] = set()
-        """Step ids of waits that are not over."""
+        """Step ids of waits that aren't over."""
 
     def settle(self, written: dict[str, float | None]) -> None:
         self.settled.set_result(self.workflow_id in written)
@@ -84,7 +85,7 @@ _Entry = _Start | _Write
 
 
 class _Part:
-    """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
+    """A batch to write, or what is left of one of which the database refused a part."""
 
     __slots__ = ("batch", "conflicts", "due_at", "entries", "held", "in_doubt", "nonce", "pause_s")
 
@@ -92,13 +93,13 @@ class _Part:
         self.entries = entries
         self.nonce = nonce
         self.in_doubt = False
-        """Whether an earlier try may have been committed with its answer lost."""
+        """Whether an earlier try may have been committed although its answer was lost."""
         self.due_at = self.pause_s = 0.0
-        """Of one that is aside, or was: when it is tried again, and how long that is after the last try."""
+        """If it is aside, or was: when it is tried again, and how long that is after the last try."""
         self.conflicts = 0
-        """In a row, so far."""
+        """How many conflicts it had in a row."""
         self.held = False
-        """Whether somebody held a row that it needs: then others can be written."""
+        """Whether another transaction held a row that it needs. Then other entries can be written."""
         starts: list[NewWorkflow] = []
         writes: list[_Write] = []
         for entry in entries:
@@ -109,46 +110,46 @@ class _Part:
         self.batch = Batch(nonce, starts, writes)
 
     def halves(self) -> list[_Part]:
-        """Both halves, which are committed one after the other."""
+        """Both halves, to be committed one after the other."""
         half = len(self.entries) // 2
         return [self.of(self.entries[:half]), self.of(self.entries[half:])]
 
     def of(self, entries: list[_Entry]) -> _Part:
-        """Some of its entries, which may be committed already if it may."""
+        """A part with some of its entries. It is in doubt if this one is."""
         part = _Part(entries, self.nonce)
         part.in_doubt = self.in_doubt
         return part
 
 
 class Journal:
-    """The one writer of engine rows. `start` and `write` must be called on its event loop."""
+    """The only writer of engine rows. Call `start` and `write` on its event loop."""
 
     def __init__(
         self, store: JournalStore, observe: Observer, due: Callable[[], None], *, depth_max: int = 20_000
     ) -> None:
-        """`due` is told that a commit made workflows claimable."""
-        self._loop = asyncio.get_running_loop()  # a body's may be running when something is written
+        """`due` is called when a commit has made workflows claimable."""
+        self._loop = asyncio.get_running_loop()  # a body's loop may be running when something is written
         self._store = store
         self._observe = observe
         self._due = due
         self._entries: dict[str, _Entry] = {}
         self._on_their_way: list[_Part] = []
         self._in_flight = 0
-        """How many entries these hold."""
+        """How many entries the parts on their way have."""
         self._aside: dict[str, _Part] = {}
-        """What can't be written, by workflow: that may be its own fault, or that of all.
+        """Parts that can't be written, by workflow. The fault may be their own, or one that all have.
 
-        Nothing more is taken of these, so that what is durable stays a prefix.
+        Nothing more of these workflows is written, so that what is durable stays a prefix.
         """
         self._aside_next = False
-        """Whose turn it is: both those that are aside and what is new go on."""
+        """Whether it is the turn of a part that is aside. These and new entries take turns."""
         self._told = ""
         self._rested = False
         """Whether nothing waited when the last commit was answered."""
         self._quickest_s = float("inf")
-        """What a small commit takes. It rises with each one that takes longer: databases get slower too."""
+        """How long a quick commit takes. Slower commits raise it a little each: databases get slower too."""
         self._worked_s = 0.0
-        """What this thread had worked when the last commit was answered (core.clock.worked)."""
+        """This thread's working time when the last commit was answered (core.clock.worked)."""
         self._depth_max = depth_max
         self._nonces = count(secrets.randbits(62))
         self._drained = asyncio.Event()
@@ -157,17 +158,17 @@ class Journal:
         self.watching = Loop("journal watch", self._watch, observe)
         self._moved_at = monotonic()
         self._moves = self._moves_seen = self._looks = 0
-        """Entries that were settled; how many the last look saw; looks since that changed."""
+        """Entries settled so far; their number at the last look; looks since it last changed."""
         self._stalled_since: float | None = None
 
     @property
     def stalled(self) -> bool:
-        """Whether something waits to be written and nothing is, for long, whatever the cause."""
+        """Whether entries have been waiting for long and none is written, for any reason."""
         return self._stalled_since is not None
 
     @property
     def away(self) -> bool:
-        """Whether the last commit failed, as it does for want of a connection."""
+        """Whether the last commit failed, for example because there was no connection."""
         return self.writing.failing
 
     @property
@@ -176,11 +177,11 @@ class Journal:
         return len(self._entries) + self._in_flight + len(self._aside) >= self._depth_max
 
     def is_aside(self, workflow_id: str) -> bool:
-        """Whether what this workflow writes can't be written for now."""
+        """Whether this workflow's entries can't be written for now."""
         return workflow_id in self._aside
 
     async def close(self, timeout_s: float) -> None:
-        """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
+        """Write what waits, for `timeout_s` at most, and stop. What is left was never acknowledged."""
         self._try_all_again()
         self.writing.wake()
         try:
@@ -192,9 +193,9 @@ class Journal:
         await self.watching.close()
 
     def start(self, new: NewWorkflow) -> asyncio.Future[float | None]:
-        """Insert a workflow; settles to when that was, in Unix seconds, or to None if its id is taken.
+        """Insert a workflow. Settles to its creation time in Unix seconds, or to None if its id is taken.
 
-        Two starts of one id mustn't wait.
+        While a start waits, there must be no second one with its id.
         """
         settled: asyncio.Future[float | None] = self._loop.create_future()
         self._add(new.workflow_id, _Start(new, settled))
@@ -207,19 +208,19 @@ class Journal:
         steps: Sequence[StepRecord] = (),
         end: Ending | Suspension | None = None,
     ) -> asyncio.Future[bool]:
-        """Record steps or the end of a workflow; settles to False if the fence refused, or raises BadData.
+        """Record steps or the end of a workflow. Settles to False if the fence refused, or raises BadData.
 
-        What one workflow writes while a commit is on its way goes into the next one together.
+        All that one workflow writes while a commit is on its way goes into the next commit together.
         """
         write = self._entries.get(workflow_id)
         # guard: last-word-of-the-old
         if isinstance(write, _Write) and write.epoch > epoch:
-            return self._refuse_write()  # the last word of an execution whose workflow was claimed again
+            return self._refuse_write()  # the last write of an execution whose workflow was claimed again
         if not isinstance(write, _Write) or write.epoch != epoch or write.end is not None:
             write = _Write(workflow_id, epoch, self._loop.create_future())
             self._add(workflow_id, write)
         for step in steps:
-            if step.step_id in write.begun:  # it may end before the record of its begin was written
+            if step.step_id in write.begun:  # it may end before the record that it waits was written
                 write.begun.remove(step.step_id)
                 write.steps = [each for each in write.steps if each.step_id != step.step_id]
             if step.completion_order is None:
@@ -239,7 +240,7 @@ class Journal:
 
     def _add(self, workflow_id: str, entry: _Entry) -> None:
         if workflow_id in self._entries:
-            # A new claim of a workflow whose old execution still had something to write: that is refused.
+            # The workflow was claimed again while its old execution had an entry here: that entry is refused.
             self._settle(self._entries.pop(workflow_id), {})
         if not self._entries or self._aside:
             self._drained.clear()
@@ -279,10 +280,10 @@ class Journal:
         return None
 
     async def _failed(self, part: _Part, error: Exception) -> float | None:
-        """After how long it, or what it is divided into, is tried again; None if it is out of the way.
+        """After how long the part, or its parts, are tried again; None if it needs no more tries here.
 
-        Whose fault it is shows when each is alone: one row's bad data must not fail a stranger, and for what
-        may be the fault of all nobody's work is given up.
+        A part is divided until its entries are alone, which shows whose fault it is. One row's bad data must
+        not fail other workflows. If the fault may be everyone's, no entry is given up.
         """
         if isinstance(error, Conflicted):
             part.conflicts += not isinstance(error, TableHeld)
@@ -310,7 +311,7 @@ class Journal:
         return part
 
     def _part_in_turn(self) -> _Part | None:
-        """Of what is aside and what is new, one after the other."""
+        """The next part: parts that are aside and new entries take turns."""
         self._aside_next = not self._aside_next
         if self._aside_next:
             return self._due_part() or self._new_part()
@@ -328,12 +329,12 @@ class Journal:
         return min(self._aside.values(), key=attrgetter("due_at"))
 
     def _try_all_again(self) -> None:
-        """What kept one aside may have kept all."""
+        """Try all parts that are aside now: what kept one from being written may have kept all."""
         for part in self._aside.values():
             part.due_at = 0.0
 
     def _put_aside(self, part: _Part, error: Exception) -> None:
-        """It is tried again, alone; the others go on."""
+        """Put a part aside: it is tried again alone, and the others go on."""
         workflow_id, anew = part.entries[0].workflow_id, not part.pause_s
         self._aside[workflow_id] = part
         part.pause_s = min(ASIDE_MAX_S, max(ASIDE_MIN_S, 2 * part.pause_s))
@@ -347,9 +348,9 @@ class Journal:
             self._observe(LoopFailed("journal", told))
 
     def _divide(self, part: _Part, error: Exception) -> list[_Part]:
-        """What is tried instead of a part that failed: its halves, or the rest if it is known what is held.
+        """The parts to try instead of a failed one: its halves, or the rest if the held rows are known.
 
-        What is held is put aside at once: found one by one, each would cost all others a wait for its lock.
+        Entries with held rows are put aside at once. Found one by one, each would make all others wait.
         """
         # guard: held-found-one-by-one = ()
         held_ids = error.workflow_ids if isinstance(error, Locked) else ()
@@ -363,7 +364,7 @@ class Journal:
         return [part.of(rest)] if rest else []
 
     async def _commit(self, part: _Part) -> dict[str, float | None]:
-        """One try: the workflows whose rows were written, and of starts when that was."""
+        """One try. Returns the workflows whose rows were written; for starts with their creation time."""
         batch = part.batch
         committed = await self._store.commit(batch)
         if committed.woken:
@@ -375,8 +376,8 @@ class Journal:
         return written
 
     async def _watch(self) -> float:
-        """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
-        # One that is refused alone says nothing of the others.
+        """Check whether entries are written. It counts looks, not time: a frozen process hasn't waited."""
+        # One refused entry says nothing about the others.
         # guard: refused-to-all-unseen = False
         refused = sum(not part.held for part in self._aside.values()) > 1
         waits = self._in_flight or refused or any(each not in self._aside for each in self._entries)
@@ -390,7 +391,7 @@ class Journal:
         # guard: stalled-journal-unseen
         if self._looks == STALLED_LOOKS:
             self._stalled_since = self._moved_at
-            if not self.away:  # that was told
+            if not self.away:  # that was reported already
                 self._observe(JournalStalled(monotonic() - self._moved_at))
         return WATCH_S
 
@@ -424,16 +425,16 @@ class Journal:
             if not entry.settled.done():
                 entry.settle(written)
         # guard: waiter-ends-the-journal
-        except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
+        except Exception as error:  # noqa: BLE001 - one waiter's error must not stop all others
             self._observe(LoopFailed("journal", repr(error)))
 
     async def _refuse(self, part: _Part, error: BadData) -> None:
         (entry,) = part.entries
         # guard: refused-though-written
         if part.in_doubt and entry.workflow_id in (written := await self._store.confirm(part.batch)):
-            self._settle(entry, written)  # by an earlier try
+            self._settle(entry, written)  # an earlier try wrote it
             return
         self._moves += 1
         if not entry.settled.done():
             entry.settled.set_exception(error)
-            entry.settled.exception()  # nobody may be waiting any more: that is no error of its own
+            entry.settled.exception()  # nobody may be waiting any more: that is no error

@@ -1,4 +1,4 @@
-"""How long this instance may believe that its workflows are its own."""
+"""How long this instance may trust that it still owns its workflows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 from outlast.core.clock import monotonic
 
 MARGIN = 0.1
-"""Part of the lease that is given up, for clocks that tick at different speeds."""
+"""The part of the lease that isn't used, because clocks tick at different speeds."""
 
 
 class Lease:
-    """Trust runs from the moment a renewal was sent, never from its answer.
+    """The lease of this instance. Trust counts from when a renewal was sent, never from when it was answered.
 
-    `term` counts times of trust without a gap. In a gap others may have taken over whatever was owned
-    before: it must be asked for again.
+    `term` counts the periods of trust without a gap. In a gap, others may have taken over all workflows that
+    were owned before. This instance must then ask which it still owns.
     """
 
     def __init__(self, ttl_s: float) -> None:
@@ -25,16 +25,16 @@ class Lease:
 
     @property
     def trusted(self) -> bool:
-        """Whether no other instance can have taken over for want of the lease."""
+        """Whether the lease is surely valid, so that no other instance can have taken over."""
         return monotonic() < self._trusted_until
 
     def covers(self, term: int) -> bool:
-        """Whether what was owned in that term still is, as far as leases decide."""
+        """Whether workflows owned in `term` still are, as far as the lease decides."""
         # guard: gap-forgotten = self.trusted
         return term == self.term and monotonic() < self._trusted_until
 
     def renewed(self, sent_at: float) -> None:
-        """A renewal that was sent at `sent_at` (monotonic) has been confirmed."""
+        """A renewal that was sent at `sent_at` (monotonic) was confirmed."""
         if not self.trusted:
             self.term += 1
         # guard: no-margin = sent_at + self.ttl_s
@@ -42,7 +42,7 @@ class Lease:
         self._renewed.set()
 
     def end(self) -> None:
-        """Trust it no more: it is about to be given up."""
+        """Stop trusting the lease: it is about to be given up."""
         self._trusted_until = 0.0
 
     async def renewal(self) -> None:

@@ -1,4 +1,4 @@
-"""The row of a workflow that this instance starts: for a request, a handler, a step or a parent."""
+"""The row of a workflow that this instance starts, for a request, a handler, a step or a parent."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def new_workflow(
     detached: bool = False,
     placement: Placement = USUAL,
 ) -> NewWorkflow:
-    """Of `function`, whose file has `version`, with the input `text`, at `now_s` (Unix seconds).
+    """A row for `function`, whose file has `version`, with the input `text`, at `now_s` (Unix seconds).
 
-    `subject` and `claims` are the caller's (see core.callers). A request brings its own fingerprint. The
-    workflow has to end by `ends_by_s`, or by its own timeout where that is earlier. Raises QueueKeyMissing,
-    and UsageError for a priority without a queue.
+    `subject` and `claims` are the caller's (see core.callers). A request has its own fingerprint. The
+    workflow's deadline is `ends_by_s`, or the end of its own timeout if that is earlier. Raises
+    QueueKeyMissing, and UsageError for a priority without a queue.
     """
-    # That of an item counts from when it begins, which is known then.
+    # The timeout of a map's item counts from when the item begins, which isn't known yet.
     if definition.timeout_s is not None and not (parent is not None and is_map(parent)):
         # guard: delays-use-up-timeouts = now_s + definition.timeout_s
         own_s = now_s + placement.delay_s + definition.timeout_s
         ends_by_s = own_s if ends_by_s is None else min(own_s, ends_by_s)
     queue: Queue | None = placement.queue or definition.queue
     if queue is not None and queue.consumes is not None and not queue.options:
-        queue = None  # without limits only its messages are in it
+        queue = None  # such a queue has no limits: it only holds messages
     if queue is None and placement.priority:
         raise UsageError(f"a priority counts within a queue, and {function} is in none")
     if queue is not None and queue.batches and not definition.batches:
@@ -77,14 +77,14 @@ def new_workflow(
         priority=placement.priority,
         delay_s=placement.delay_s,
         timeout_s=definition.timeout_s,
-        # What only names a queue doesn't know its rules: the database does.
+        # For a queue that is only named here, the database knows whether it has rules at its door.
         door=queue is not None and (has_door(queue.options) or not queue.options),
         detached=detached,
     )
 
 
 def _key_of(queue: Queue, definition: WorkflowDefinition, text: str | None) -> str | None:
-    """Whose turn this input is; None where only the database knows. Raises QueueKeyMissing."""
+    """The queue key of this input; None if only the database knows it. Raises QueueKeyMissing."""
     path = queue.options.get("key")
     if path is None:
         return "" if queue.options else None
@@ -103,8 +103,8 @@ def _key_of(queue: Queue, definition: WorkflowDefinition, text: str | None) -> s
 def _key_by(function: Callable[..., Any], definition: WorkflowDefinition, text: str | None) -> str | None:
     try:
         arguments = definition.inputs.bind_json(text or "{}")
-        # A function of batches has a name for the list alone.
+        # A batch function has its own name for the list, so the key function gets it by position.
         found = function(*arguments.values()) if definition.batches else function(**arguments)
         return key_text(found)
-    except BaseException as error:  # it must not end whoever asks for the key
+    except BaseException as error:  # it must not end the process of the caller
         raise QueueKeyMissing(f"the queue's key function failed: {described(error)}") from error

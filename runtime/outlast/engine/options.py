@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 DECLARE_S = 5.0
-"""How often it is asked whether what this instance's code declares is the newest of those that run."""
+"""How often to check whether this instance's declarations are the newest of the running instances."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the host's settings say to the engine. Seconds end in `_s`."""
+    """The host's settings for the engine. Names in `_s` are seconds."""
 
     lease_ttl_s: float = 10.0
     tick_s: float = 0.6
@@ -24,16 +24,16 @@ class EngineOptions:
     threads_max: int = 64
     journal_depth_max: int = 20_000
     memory_bytes_max: int = 256 * 1024 * 1024
-    """What the values of running workflows may take."""
+    """The memory that the values of running workflows may use."""
     retention_s: float = 0.0
-    """How long ended workflows of functions that say nothing are kept; 0: for ever."""
+    """How long ended workflows are kept if their function doesn't say. 0: for ever."""
     retention_look_s: float = 60.0
-    """How often it is looked whether any were kept for long enough."""
+    """How often to look for workflows that were kept long enough."""
     replay_arguments: Literal["warn", "hold", "off"] = "warn"
-    """What a replay does that calls a recorded step with other arguments."""
+    """What happens when a replay calls a recorded step with other arguments."""
     unserved_s: float = 15.0
-    """What is due for so long while no instance has code for it is held."""
+    """A workflow that is due for this long, while no instance has code for it, is held."""
     held_max_days: float = 30.0
-    """So long a workflow is held; then it ends as ERROR. 0: for ever."""
+    """A workflow that is held for this long ends as ERROR. 0: never."""
     watch_bodies: bool = False
-    """Whether clocks and chance in bodies are looked for: slow, for development."""
+    """Whether to watch for reads of clocks and randomness in bodies. Slow: for development."""

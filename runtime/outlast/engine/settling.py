@@ -1,4 +1,4 @@
-"""What operators give fits: an output for its step, an input for its function, where that is served here."""
+"""Checks values that operators give: outputs for steps, and inputs for functions that are served here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 _LOOKED_AT_FIRST = 100
 _LOOKED_AT_MOST = 10_000
 _BULK_MAX = 1_000_000
-"""Of more a bulk is refused."""
+"""A bulk of more workflows is refused."""
 _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 
 def check_output(workflow: WorkflowDefinition, step: str, output: Any) -> None:
-    """See that the body could be handed `output` as what `step` returned.
+    """Check that `output` can be handed to the body as the result of `step`.
 
     Raises InvalidInput and ValidatorFailed.
 
-    A record knows its step by name. One that the workflow's file doesn't have, or has twice, is believed.
+    A record knows its step only by name. If the workflow's file has no such step, or two, nothing is checked.
     """
     codec = _codec(workflow, step)
     if codec is None:
@@ -56,7 +56,7 @@ def _codec(workflow: WorkflowDefinition, step: str) -> Codec | None:
 
 
 def check_input(workflow: WorkflowDefinition, value: Any) -> None:
-    """See that the function takes `value` as its input. Raises InvalidInput."""
+    """Check that the function takes `value` as its input. Raises InvalidInput."""
     if workflow.inputs.reads_json:
         workflow.inputs.bind_json(to_json(value).decode())
 
@@ -64,8 +64,8 @@ def check_input(workflow: WorkflowDefinition, value: Any) -> None:
 async def check_one(
     verb: Verb, workflow_id: str, arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog
 ) -> None:
-    """See that an input and what is settled fit a workflow's function. Raises InvalidInput."""
-    forks, step = "input" in arguments, arguments.get("step")  # null is an input, too
+    """Check that an input, or a settled output, fits the workflow's function. Raises InvalidInput."""
+    forks, step = "input" in arguments, arguments.get("step")  # null is a valid input
     settles = verb is SETTLE and "output" in arguments and isinstance(step, str)
     if not forks and not settles:
         return
@@ -83,7 +83,7 @@ async def check_one(
 
 
 async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functions: Catalog) -> None:
-    """The same of a bulk, for each function of which its filter finds workflows. Raises InvalidInput."""
+    """The same check for a bulk, for each function of its workflows. Raises InvalidInput."""
     verb, given = arguments.get("verb"), arguments.get("arguments")
     if not isinstance(given, Mapping):
         return
@@ -109,9 +109,9 @@ async def check_many(arguments: Mapping[str, Any], store: WorkflowStore, functio
 async def _concerned(
     filter: Any, step: str | None, store: WorkflowStore, functions: Catalog
 ) -> AsyncIterator[tuple[str, str | None]]:
-    """Each function of which the filter finds workflows, with each name that they have for the step.
+    """Each function of the workflows that the filter finds, with each name that they have for the step.
 
-    A million are looked through bit by bit; without a step only until each function that is served was seen.
+    Reads up to a million of them in pages. Without a step it stops once it has seen each served function.
     """
     unseen = set(functions.workflow_names())
     if isinstance(filter, Mapping) and isinstance(only := filter.get("function"), str):

@@ -1,4 +1,4 @@
-"""Starts: a row is queued, and its workflow runs here once that is durable."""
+"""Starts: a row is queued in the journal, and its workflow runs here once the row is durable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from outlast.sdk.definitions import WorkflowDefinition
 
 
 class Starts:
-    """Those of one instance that are on their way to the database, and how others are let in."""
+    """The starts of one instance whose rows are being written, and the checks before them."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Starts:
         queues: QueueStore,
         queued: Callable[[float], None],
     ) -> None:
-        """`running`: workflows in memory. `used_bytes`: what they take, with so many more.
+        """`running`: the number of workflows in memory. `used_bytes`: the memory they use, plus its argument.
 
-        `queued` is told when something may begin that waits (Unix seconds).
+        `queued` is called with the time (Unix seconds) when a queued workflow may begin.
         """
         self.under_way: dict[str, asyncio.Future[float | None]] = {}
-        """By workflow id. They come to the time of the row; None if it was there."""
+        """By workflow id. Each future returns the row's creation time, or None if the row already existed."""
         self.load_bytes = 0
         self._entrance = entrance
         self._services = services
@@ -75,7 +75,7 @@ class Starts:
         self._queued = queued
         self._patience = Patience()
         self._declared: dict[str, tuple[DeclaredQueue, float]] = {}
-        """Queues that only starts name, and when each was made known."""
+        """Queues that only starts name, and when each was last declared."""
         self._full_queues: frozenset[str] = frozenset()
 
     async def start_new(
@@ -85,11 +85,11 @@ class Starts:
         arguments: dict[str, Any] | None,
         token: CallerToken | None = None,
     ) -> WorkflowState | None:
-        """Insert a workflow and run it; None once its row is durable, or how the one that is there stands.
+        """Insert a workflow and run it. Returns None once it is durable, or the state of the row with its id.
 
-        `token` is the caller's, for as long as the workflow stays in memory. Raises ShuttingDown, Overloaded
-        and DatabaseUnavailable before a row exists (the last also when that is unknown), KeyReused where the
-        fingerprints differ.
+        `token` is the caller's, kept while the workflow is in memory. Raises ShuttingDown, Overloaded or
+        DatabaseUnavailable before a row exists; the last one also if it is unknown whether it exists. Raises
+        KeyReused if the fingerprints differ.
         """
         self._entrance.check()
         workflow_id = new.workflow_id
@@ -112,13 +112,13 @@ class Starts:
     async def start_block(
         self, news: Sequence[NewWorkflow], definition: WorkflowDefinition, token: CallerToken | None = None
     ) -> list[WorkflowState | KeyReused | None]:
-        """As `start_new` for each of them, together in the journal. They have different ids.
+        """Call `start_new` for each of them, together in the journal. Their ids must differ.
 
-        KeyReused is not raised, but stands in its place.
+        KeyReused isn't raised, but returned in its place.
         """
-        if any(new.door for new in news):  # those come in one at a time
+        if any(new.door for new in news):  # these enter one at a time
             return [await self._start_one(new, definition, token) for new in news]
-        # A task for each would cost more than the start: those whose ids are new need none.
+        # A task for each start would cost more than the start itself. Those with a new id need none.
         begun: dict[str, asyncio.Future[float | None]] = {}
         self._entrance.check()
         for new in news:
@@ -146,7 +146,7 @@ class Starts:
             return error
 
     async def _find(self, new: NewWorkflow) -> WorkflowState:
-        """How the one stands that has its id. Raises KeyReused where it was started with another payload."""
+        """The state of the existing workflow with this id. Raises KeyReused if its payload differs."""
         state = await self.look(new.workflow_id)
         if state is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
@@ -156,7 +156,7 @@ class Starts:
         return state
 
     async def _same_payload(self, new: NewWorkflow) -> bool:
-        """Whether what differs in its bytes is the same JSON; it may have come another way."""
+        """Whether the payload is the same JSON in other bytes, as after a start in another way."""
         with reaching():
             return new.input is not None and await self._workflows.same_payload(new)
 
@@ -167,30 +167,30 @@ class Starts:
         if self._journal.away:
             raise DatabaseUnavailable("the database can't be reached")
         if new.waits:
-            # What waits takes no memory here.
+            # A workflow that waits in a queue takes no memory here.
             if self._journal.full:
                 raise Overloaded("this instance has more to write than it can")
-            # Where calls come in one at a time it is counted then.
+            # If the queue has a door, the backlog is counted there.
             if new.queue in self._full_queues and not new.door:
                 raise QueueFull(f"queue {new.queue!r} is full: as many wait as may (max_backlog)")
             return
-        # A child is never turned away for want of room: its parent takes some and waits for it.
+        # A child is never refused for lack of room: its parent occupies room and waits for it.
         child = new.parent is not None
         running = self._running()
         crowded = running >= self._options.workflows_max and not child
         if crowded or self._journal.full:
             raise Overloaded(f"this instance runs {running} workflows and takes no more now")
-        # Small ones are bounded by their number.
+        # Small inputs are bounded by the number of workflows.
         large = not child and new.load_bytes > SMALL_BYTES
         # guard: large-calls-without-budget
         if large and not self._budget.fits(self._used_bytes(new.load_bytes), new.load_bytes):
             raise Overloaded("this instance has no memory left for an input of this size now")
 
     async def _enter(self, new: NewWorkflow) -> bool:
-        """Let a workflow in by its queue's door; False if it is there already, or was attached to another.
+        """Let a workflow in by its queue's door. Returns False if it exists or was attached to another one.
 
-        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError, and Overloaded where somebody
-        holds the door; then nothing was written.
+        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError, and Overloaded if another
+        transaction holds the door. Then nothing was written.
         """
         try:
             with reaching("it is unknown whether the start was committed; the same key is safe: "):
@@ -212,7 +212,7 @@ class Starts:
                 raise UsageError(f"queue {new.queue!r} has batches, which {new.function} does not take")
             case "key_missing":
                 raise QueueKeyMissing(f"queue {new.queue!r} needs a key, and the input has none")
-        return False  # exists, or attached
+        return False  # it exists, or was attached
 
     def _tell_queued(self, new: NewWorkflow) -> None:
         told = WorkflowEnqueued(new.workflow_id, new.function, _trigger_of(new), new.parent, new.request)
@@ -226,7 +226,7 @@ class Starts:
         arguments: dict[str, Any] | None,
         token: CallerToken | None,
     ) -> asyncio.Future[float | None]:
-        """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
+        """Queue the row. The workflow runs once the row is durable, even if no caller waits any more."""
         started = self.under_way[new.workflow_id] = self._journal.start(new)
         term = self._services.lease.term
         waits = new.waits
@@ -247,7 +247,7 @@ class Starts:
             )
             # guard: late-start-launched
             if new.workflow_id in self._executor.live:
-                return  # its answer came late: it was recovered, and claimed by this instance itself
+                return  # the answer came late: the workflow was recovered, and claimed by this instance
             claimed = ClaimedWorkflow(
                 workflow_id=new.workflow_id,
                 function=new.function,
@@ -279,7 +279,7 @@ class Starts:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
 
     async def declare(self, queue: DeclaredQueue) -> None:
-        """Make known a queue that only a start names. Raises DatabaseUnavailable."""
+        """Declare a queue that only a start names. Raises DatabaseUnavailable."""
         known, at = self._declared.get(queue.name, (None, 0.0))
         if known != queue or monotonic() >= at + DECLARE_S:
             with reaching():
@@ -288,17 +288,17 @@ class Starts:
                 except HeldUp:
                     if known != queue:
                         raise
-                    # Known already, it need not wait for whoever holds the queue's row.
+                    # An earlier declaration is valid: it need not wait for the lock on the queue's row.
             self._declared[queue.name] = queue, monotonic()
 
     def learn_full_queues(self, queues: frozenset[str]) -> None:
-        """In these as many wait as may: nothing more enters them."""
+        """These queues have reached their max_backlog: no more workflows enter them."""
         self._full_queues = queues
 
     async def keyed_as(
         self, function: str, definition: WorkflowDefinition, space: str | None, key: str | None
     ) -> str:
-        """Of which of its names a key is in that `space`: of its first one, if it wasn't used under another.
+        """The name of the function for which this key was used in `space`; its first name if it wasn't used.
 
         Raises DatabaseUnavailable.
         """
@@ -310,7 +310,7 @@ class Starts:
         return definition.keyed_as(function)
 
     async def look(self, workflow_id: str) -> WorkflowState | None:
-        """How a workflow stands; None if there is none. Raises DatabaseUnavailable."""
+        """The state of a workflow; None if there is none. Raises DatabaseUnavailable."""
         with reaching():
             return await self._waits.look(workflow_id)
 

@@ -24,38 +24,38 @@ _UNREADABLE = (
 
 
 class Kind(Enum):
-    """What answers at the other end, and so what a connection may be used for."""
+    """What answers at the other end. It decides what a connection may be used for."""
 
     DIRECT = "direct"
     """Postgres itself: a connection is one session, as long as it lasts."""
     SESSION_POOLER = "session pooler"
-    """A session for each connection, which may be changed for another, or outlive it."""
+    """Each connection has a session, which the pooler may replace, and which may outlive the connection."""
     TRANSACTION_POOLER = "transaction pooler"
-    """A session for each transaction, shared with strangers; also whatever is in doubt."""
+    """Each transaction has a session, shared with other clients. Also used in doubt."""
 
     @property
     def sessions(self) -> bool:
-        """Whether statements may be prepared, and whether the session's end is the connection's."""
+        """Whether statements may be prepared, and whether the session ends with the connection."""
         return self is Kind.DIRECT
 
     @property
     def settings(self) -> bool:
-        """Whether a setting made for the session does good here, and harms no stranger."""
+        """Whether session settings take effect here and don't affect other clients."""
         return self is not Kind.TRANSACTION_POOLER
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database as libpq takes it."""
+    """A database's address for libpq."""
 
     conninfo: str
     application_name: str
     name: str
-    """Hosts, ports and database: nothing that is secret."""
+    """Hosts, ports and database: nothing secret."""
     kind: Kind | None
-    """What the user said. None: host and port tell, or the server is asked."""
+    """The user's setting. None: host and port decide, or the server is asked."""
     warnings: tuple[str, ...]
-    """A line for each parameter that was left out of the URL."""
+    """One line for each parameter that was left out of the URL."""
 
     @classmethod
     def read(cls, url: str, application_name: str, sessions: bool | None) -> Address:
@@ -64,9 +64,9 @@ class Address:
         try:
             given = {key: str(value) for key, value in conninfo_to_dict(text).items()}
         except (psycopg.Error, UnicodeError):
-            raise ValueError(_UNREADABLE) from None  # its own words may hold the password
+            raise ValueError(_UNREADABLE) from None  # libpq's own text may hold the password
         _check(given)
-        # A frozen or vanished server must not hold a caller for longer than a lease.
+        # A frozen or vanished server must not hold up a caller for longer than a lease.
         defaults: dict[str, Any] = {
             "application_name": application_name,
             "connect_timeout": 10,
@@ -86,12 +86,12 @@ class Address:
             for name in foreign
             if name != "pgbouncer"
         )
-        # As a startup parameter: it overrides settings of roles and databases, and poolers pass it on.
+        # As a startup parameter it overrides the settings of roles and databases, and poolers pass it on.
         merged = {**defaults, **given, "client_encoding": "UTF8"}
         return cls(make_conninfo(**merged), merged["application_name"], _shown_name(given), kind, warnings)
 
     def shown_names(self) -> list[str]:
-        """The application's name as the server may show it: before Postgres 16, and since then."""
+        """The names under which the server may show the application: before Postgres 16, and since then."""
         printable = [chr(byte) if 32 <= byte <= 126 else "" for byte in self.application_name.encode()]
         codes = [f"\\x{byte:02x}" for byte in self.application_name.encode()]
         old = "".join(each or "?" for each in printable)
@@ -100,7 +100,7 @@ class Address:
 
 
 def kind_at(host: str, port: str) -> Kind | None:
-    """What is known to be at `host` and `port`; None: ask."""
+    """The kind that is known for `host` and `port`; None if the server must be asked."""
     if port == TRANSACTION_POOLER_PORT:
         return Kind.TRANSACTION_POOLER
     if port == _SESSION_POOLER_PORT and host.lower().rstrip(".").endswith(_SESSION_POOLER_HOST):
@@ -120,11 +120,11 @@ def is_local(host: str) -> bool:
 
 
 def _split_foreign(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without the parameters that are other drivers', and those. Raises ValueError."""
+    """The URL without parameters of other drivers, and those parameters. Raises ValueError."""
     scheme = next((each for each in _SCHEMES if url.startswith(each)), None)
     if scheme is None:
         return url, {}
-    # As libpq does: a password ends at the first @, and may hold a question mark.
+    # As libpq does: a password ends at the first @, and may contain a question mark.
     ends = next((at for at in range(len(scheme), len(url)) if url[at] in "@/"), len(scheme))
     query_at = url.find("?", ends if url[ends : ends + 1] == "@" else len(scheme))
     if query_at < 0:
@@ -148,7 +148,7 @@ def _split_foreign(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _check(given: dict[str, str]) -> None:
-    """Refuse what libpq would accept and later print in an error, passwords included. Raises ValueError."""
+    """Refuse values that libpq would accept and later print in errors, passwords too. Raises ValueError."""
     if "service" in given:
         raise ValueError("name a host instead of a service, so that it is known whether to encrypt")
     hosts = [*_split_list(given, "host"), *_split_list(given, "hostaddr")]
@@ -160,7 +160,7 @@ def _check(given: dict[str, str]) -> None:
 
 
 def _encryption(given: dict[str, str]) -> dict[str, str]:
-    """The sslmode where none is given. Never a weaker one than what the rest implies."""
+    """The sslmode if none is given. Never weaker than what the other parameters imply."""
     usual = {option.keyword.decode(): option for option in Conninfo.get_defaults()}
     from_environment = usual["sslmode"].val not in (None, usual["sslmode"].compiled)
     if "sslmode" in given or from_environment or given.get("sslrootcert") == "system":
@@ -174,7 +174,7 @@ def _encryption(given: dict[str, str]) -> dict[str, str]:
 
 
 def _targets(host: str, address: str) -> Iterable[str]:
-    """The addresses that connections go to: the number where one is given, else the name."""
+    """The addresses that connections go to: the numeric one if given, otherwise the name."""
     names, numbers = host.split(","), address.split(",")
     for at in range(max(len(names), len(numbers))):
         number = numbers[at].strip() if at < len(numbers) else ""

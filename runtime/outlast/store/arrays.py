@@ -1,4 +1,4 @@
-"""Rows as array literals, one for each column: the driver's own way from lists costs many times as much."""
+"""Rows as array literals, one for each column: the driver's own conversion of lists is many times slower."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Literal = Callable[[Sequence[Any]], str]
 
 _NUL_REFUSED = "a text can't contain NUL (0x00) bytes"
 
-# No text in Postgres holds NUL, so no value can contain these.
+# Postgres stores no text with NUL, so no value can contain these.
 _NEXT = "\0,"
 _NULL = "\0N"
 
@@ -22,7 +22,7 @@ def texts(values: Sequence[str | None]) -> str:
     joined = _NEXT.join([_NULL if value is None else value for value in values] if absent else values)  # type: ignore[arg-type]
     if joined.count("\0") != len(values) - 1 + absent:
         raise ValueError(_NUL_REFUSED)
-    # It is faster to escape all values at once and to split them afterwards.
+    # Escaping all values at once and splitting them afterwards is faster.
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_NEXT, '","')
     literal = '{"' + escaped + '"}'
     return literal.replace('"' + _NULL + '"', "NULL") if absent else literal
@@ -34,12 +34,12 @@ def numbers(values: Iterable[float | None]) -> str:
 
 
 def values(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """The values of the only row, or nulls where there is none."""
+    """The values of the only row; nulls if there is no row."""
     return dict(zip(columns, *rows, strict=True)) if rows else dict.fromkeys(columns)
 
 
 def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
-    """One array literal for each of `columns`, whose values `rows` hold in that order."""
+    """One array literal for each of `columns`. `rows` have their values in that order."""
     if not rows:
         return dict.fromkeys(columns, "{}")
     return {

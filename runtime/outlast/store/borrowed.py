@@ -1,4 +1,4 @@
-"""The connection that the body of a transaction gets: it can be used, but not ended or kept."""
+"""The connection that the body of a transaction gets: the body can use it, but not end or keep it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _AFTER_ITS_END = (
 _UNFINISHED = "the body of a transaction left a COPY, a pipeline or a statement unfinished: end it by `with`"
 _PREPARES = "the connection of a transaction prepares no statements by itself: leave prepare_threshold alone"
 _LAST_WORD_S = 5.0
-"""How long to wait for a statement that still runs when the body has ended, and is cancelled."""
+"""How long to wait for a statement that still runs after the body has ended, and is cancelled."""
 
 
 class _Borrowed:
-    """What both faces have in common. What is set on one (row factories, adapters) goes with it."""
+    """The base of both faces. Attributes set on a face (row factories, adapters) are dropped with it."""
 
     returned = False
     pgconn: PGconn
@@ -40,14 +40,14 @@ class _Borrowed:
 
     @classmethod
     def borrow(cls, connection: AsyncConn) -> Self:
-        """The same session. The two must not be used at the same time."""
+        """A face of the same session. Never use both at the same time."""
         borrowed = cls(connection.pgconn)  # type: ignore[call-arg]
         borrowed._prepared.prepare_threshold = None  # statement names of the two would clash
         return borrowed
 
     @property
     def prepare_threshold(self) -> int | None:
-        """None; to set it is refused."""
+        """None. Setting it is refused."""
         return None
 
     @prepare_threshold.setter
@@ -65,7 +65,7 @@ class BorrowedConnection(_Borrowed, psycopg.Connection[TupleRow]):
     """
 
     def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """Everything that is sent to the server passes here."""
+        """Everything that is sent to the server passes through here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return super().wait(gen, *args, **kwargs)
@@ -93,7 +93,7 @@ class BorrowedAsyncConnection(_Borrowed, psycopg.AsyncConnection[TupleRow]):
     """The same for the body of an `async def` transaction."""
 
     async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """Everything that is sent to the server passes here."""
+        """Everything that is sent to the server passes through here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return await super().wait(gen, *args, **kwargs)
@@ -123,16 +123,16 @@ Borrowed = BorrowedConnection | BorrowedAsyncConnection
 
 @asynccontextmanager
 async def lend(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
-    """The connection for a body. Afterwards no thread or task that the body left running can use it.
+    """The connection for a body. After the block no thread or task that the body left running can use it.
 
-    Raises UsageError if the body left something unfinished; the connection is closed then.
+    Raises UsageError if the body left something unfinished. The connection is closed then.
     """
     face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).borrow(connection)
     try:
         yield face
     finally:
         # guard: connection-kept
-        face.returned = True  # whoever comes later is refused
+        face.returned = True  # later uses are refused
         if face.lock.locked():
             await _cut_off(connection, face)
     if (
@@ -144,10 +144,10 @@ async def lend(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
 
 
 async def _cut_off(connection: AsyncConn, face: Borrowed) -> None:
-    """Cancel the statement that a thread or a task still runs. If it doesn't end, the connection is closed.
+    """Cancel the statement that a thread or a task still runs. If it doesn't end, close the connection.
 
-    Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket:
-    then the thread is out of libpq before the connection is closed.
+    Two threads in one libpq connection would crash the process. If the statement can't be cancelled, the
+    socket is shut down: then the thread has left libpq before the connection is closed.
     """
     settled = False
     try:
@@ -159,6 +159,6 @@ async def _cut_off(connection: AsyncConn, face: Borrowed) -> None:
             with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
                 way.shutdown(socket.SHUT_RDWR)
             await face.settle()
-    finally:  # whoever is impatient, too
+    finally:  # also if the caller is cancelled
         if not settled:
             await connection.close()

@@ -1,4 +1,4 @@
-"""Transactions as whoever called: under their Postgres role and claims, so that row-level security holds."""
+"""Transactions under the caller's Postgres role and claims, so that row-level security applies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from outlast.store.queries import load
 _SQL = load("callers.sql")
 _UNDO_S = 5.0
 
-# Each is one message of several statements, and so one round trip. psycopg parses bytes only once.
+# Each is one message with several statements, so one round trip. psycopg parses bytes only once.
 _BEGIN = (_SQL["clean"] + _SQL["restore"] + _SQL["own_locks"]).as_bytes()
 _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
@@ -40,21 +40,21 @@ _COMMIT_SERVICE = (
 
 
 class RoleChanged(UsageError):
-    """The body of a caller's transaction became somebody else. Nothing of it is committed."""
+    """The body of a caller's transaction changed its role or claims. Nothing of it is committed."""
 
 
 @asynccontextmanager
 async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIterator[None]:
-    """Run what is within as `caller`, in the transaction that is open, which is marked by `mark`.
+    """Run the block as `caller`, in the open transaction, which gets the mark `mark`.
 
-    What is within finds nothing in the session that isn't the engine's, and leaves nothing there, however it
-    ends. If it raises, the transaction is over. Raises UsageError for a role that callers can't have and if
-    what is within ended the transaction; RoleChanged.
+    The block finds only the engine's state in the session, and leaves nothing there, however it ends. If it
+    raises, the transaction is over. Raises UsageError for a role that callers can't have, and if the block
+    ended the transaction; raises RoleChanged.
     """
     parameters = _caller_parameters(connection, caller, mark)
     try:
         await _run(connection, _BEGIN, parameters)
-        # By itself, because its planning takes longest: in lasting sessions it is prepared, and planned once.
+        # Sent alone, because its planning takes longest: in lasting sessions it is prepared and planned once.
         if await (await connection.execute(_SQL["enter"], parameters)).fetchone() is None:
             raise UsageError(
                 f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it "
@@ -80,7 +80,7 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
 async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> None:
     """Commit what `as_caller` ran, and what the engine added to it, under the caller's role.
 
-    Nothing that it fires stays in the session. Raises psycopg.Error if it was not committed, or in doubt.
+    What the commit fires leaves nothing in the session. Raises psycopg.Error if it failed, or is in doubt.
     """
     parameters = _caller_parameters(connection, caller, mark)
     try:
@@ -92,7 +92,7 @@ async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> 
 
 @asynccontextmanager
 async def as_service(connection: AsyncConn, mark: str) -> AsyncIterator[None]:
-    """Mark the open transaction as `mark`; if what is within raises, undo it, and what a rollback doesn't."""
+    """Mark the open transaction as `mark`. If the block raises, undo it and what a rollback doesn't undo."""
     parameters = _service_parameters(connection, mark)
     try:
         await _run(connection, _MARK, parameters)
@@ -103,9 +103,9 @@ async def as_service(connection: AsyncConn, mark: str) -> AsyncIterator[None]:
 
 
 async def commit_as_service(connection: AsyncConn, mark: str) -> None:
-    """Commit, and clean the session of what the body left in it: one round trip, of cheap statements.
+    """Commit, and remove from the session what the body left in it: one round trip of cheap statements.
 
-    Raises psycopg.Error if it was not committed, or in doubt.
+    Raises psycopg.Error if the commit failed, or is in doubt.
     """
     results = await _run(connection, _COMMIT_SERVICE, _service_parameters(connection, mark))
     if results[-2] == [(True,)]:
@@ -132,13 +132,13 @@ async def _run(connection: AsyncConn, statements: bytes, parameters: dict[str, A
 
 
 async def _undo(connection: AsyncConn, parameters: dict[str, Any]) -> None:
-    """Undo what a rollback does and what it doesn't; where that fails, close what can't be lent again."""
+    """Undo what a rollback does and doesn't undo. If that fails, close the connection for good."""
     if connection.closed:
         return
     try:
         async with asyncio.timeout(_UNDO_S):
             await _run(connection, _UNDO, parameters)
-    except Exception:  # noqa: BLE001 - whatever it was: the error that led here is the one to tell
+    except Exception:  # noqa: BLE001 - the first error is the one to report
         await connection.close()
     except BaseException:
         await connection.close()

@@ -1,4 +1,4 @@
--- A transaction under the role of whoever called, as PostgREST has it: role and claims, for this transaction alone.
+-- A transaction under the caller's role, as in PostgREST: role and claims are set for this transaction only.
 
 -- name: clean
 -- Removes what a session keeps beyond a transaction. DISCARD ALL would do that, but isn't allowed within one. What
@@ -15,15 +15,15 @@ discard sequences;
 select pg_catalog.pg_advisory_unlock_all();
 
 -- name: restore
--- Sets again what the session was given when it was opened and what each transaction needs (see relied.py), and sets
--- the mark of this transaction.
+-- Sets again the settings that the session was given when it was opened, and those that each transaction needs (see
+-- RELIED_ON in connections.py). Also sets the mark of this transaction.
 -- guard: settings-lost
 select set_config(each.key, each.value, false) from json_each_text(%(settings)s) as each;
 select set_config(each.key, each.value, true) from json_each_text(%(needed)s) as each;
 select set_config('outlast.transaction', %(mark)s, true);
 
 -- name: own_locks
--- What users wrote waits for locks as long as the server's own setting says, not as the engine's statements do.
+-- Statements of users wait for locks as long as the server's own setting says, not as long as the engine's.
 -- guard: users-wait-as-the-engine
 set local lock_timeout to default;
 

@@ -1,4 +1,4 @@
-"""How this process reaches Postgres: its connections, what each may do, and which errors mean it is away."""
+"""This process's connections to Postgres: what each may do, and which errors mean that it is away."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from outlast.store.queries import load
 _SQL = load("connections.sql")
 
 RELIED_ON = {
-    # How values look as text: the driver reads them so, and arrays are written so.
+    # The text form of values: the driver reads it, and arrays are written in it.
     "client_encoding": ("^UTF8$", "UTF8"),
     "DateStyle": ("^ISO,", "ISO"),
     "IntervalStyle": ("^postgres$", "postgres"),
@@ -39,31 +39,31 @@ RELIED_ON = {
     "default_transaction_isolation": ("^read committed$", "read committed"),
     "transform_null_equals": ("^off$", "off"),
     "row_security": ("^on$", "on"),
-    # What could end a session. In a pooler's session that is the pooler's business.
+    # Settings that could end a session. In a pooler's session the pooler must deal with them.
     "exit_on_error": ("^off$", "off"),
     "idle_session_timeout": ("^0$", "0"),
 }
-"""For each setting a regular expression of the values that are fine, and the value to set otherwise.
+"""For each setting a regular expression of the valid values, and the value to set otherwise.
 
-They are relied on, whatever a role or a database was given by ALTER.
+Outlast relies on them, whatever ALTER ROLE or ALTER DATABASE has set.
 """
 
 RELIED_ON_JSON = json.dumps(
     {name: {"fits": fits, "value": value} for name, (fits, value) in RELIED_ON.items()}
 )
 _SLACK_S = 2.0
-"""The server may have begun the session by so much earlier than this process measures."""
+"""The server may have begun the session this much earlier than this process measures."""
 _SESSION_SETTINGS = {"jit": "off", "idle_in_transaction_session_timeout": "60s"}
 _REPORTED = ("application_name", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone")
 
 AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
-"""What psycopg raises when the server can't be reached. `is_away` knows the exceptions from this."""
+"""What psycopg raises if the server can't be reached, among other errors. `is_away` tells them apart."""
 
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
-"""Nothing was written, and the same again may succeed."""
+"""Nothing was written. The same statement may succeed the next time."""
 
 GIVEN_UP = (errors.LockNotAvailable, errors.QueryCanceled, errors.OutOfMemory)
-"""The server is there, and gave up a statement that waited too long or took too much."""
+"""The server can be reached, but gave up a statement that waited too long or took too much."""
 
 
 class AsyncConn(AsyncConnection[TupleRow]):
@@ -71,16 +71,16 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
     kind = Kind.TRANSACTION_POOLER
     settings: Mapping[str, str] = MappingProxyType({})
-    """Settings made when it was opened, other than the server's defaults. Not the journal's."""
+    """The settings made when it was opened, unlike the server's defaults. Not set for the journal's."""
     needed: str | None = None
-    """Settings that are relied on and must be made for each transaction: a JSON object. See RELIED_ON."""
+    """The settings that must be made for each transaction, as a JSON object. See RELIED_ON."""
 
     @property
     def reads_only(self) -> bool:
-        """Whether its transactions can write nothing, as the server told last.
+        """Whether its transactions can't write, by the server's last report.
 
-        A session that began while the database was read-only (a full disk, a failover) stays so. Of those
-        behind a pooler nothing is told.
+        A session that began while the database was read-only (a full disk, a failover) stays so. Through a
+        pooler there are no such reports.
         """
         status = self.pgconn.parameter_status
         return self.kind.sessions and b"on" in (
@@ -91,12 +91,12 @@ class AsyncConn(AsyncConnection[TupleRow]):
     async def execute(
         self, query: Query, params: Params | None = None, **options: Any
     ) -> AsyncCursor[TupleRow]:
-        """The driver's, in its own transaction where settings must be made."""
+        """Execute as the driver does, but in a transaction of its own if settings must be made."""
         async with self.with_settings():
             return await super().execute(query, params, **options)  # type: ignore[arg-type]
 
     def with_settings(self) -> AbstractAsyncContextManager[Any]:
-        """A block in which cursors' statements find the settings that they rely on."""
+        """A block in which the statements of cursors run with the settings that they need."""
         if self.needed is None or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return nullcontext()
         return self.transaction()
@@ -105,7 +105,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
     async def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[AsyncTransaction]:
-        """The driver's; it makes the needed settings first."""
+        """The driver's transaction, with the needed settings made first."""
         begins = self.pgconn.transaction_status == TransactionStatus.IDLE
         async with super().transaction(savepoint_name, force_rollback) as transaction:
             # guard: settings-of-no-transaction
@@ -115,7 +115,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
 
 class Database:
-    """The database's address, and this instance's one gate to it."""
+    """The database's address, and this instance's gate to it."""
 
     def __init__(self, address: Address, observe: Observer = ignore) -> None:
         self._address = address
@@ -127,27 +127,27 @@ class Database:
     def at(
         cls, url: str, application_name: str, sessions: bool | None = None, observe: Observer = ignore
     ) -> Database:
-        """Read `url` (libpq URL or key=value). `sessions`: as the user says, else found out.
+        """Read `url` (libpq URL or key=value). `sessions` is the user's setting; None: find out.
 
         Raises ValueError, whose text holds no part of a password.
         """
         return cls(Address.read(url, application_name, sessions), observe)
 
     def again(self) -> Database:
-        """The same for another event loop: a gate of its own. What has been told of it is not told again."""
+        """The same database for another event loop, with its own gate. Nothing is reported twice."""
         other = Database(self._address, self._observe)
         other._told = self._told
         return other
 
     @property
     def conninfo(self) -> str:
-        """As libpq takes it. It holds the password."""
+        """The connection string for libpq. It holds the password."""
         return self._address.conninfo
 
     async def connect(
         self, *, journal: bool = False, statement_timeout_s: float = 30.0, lock_timeout: str | None = None
     ) -> AsyncConn:
-        """A connection in autocommit mode; the timeouts are of sessions. Raises NoConnection."""
+        """A connection in autocommit mode. The timeouts only apply to sessions. Raises NoConnection."""
         connection = await self._gate.run(partial(self._connect, journal, statement_timeout_s, lock_timeout))
         if connection.kind is not self._told:
             self._told = connection.kind
@@ -162,7 +162,7 @@ class Database:
             connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
             try:
                 known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
-                # In doubt this is no session: to take a pooler for one would do more harm than the reverse.
+                # In doubt it counts as no session: to take a pooler for one would do more harm.
                 if known is Kind.TRANSACTION_POOLER:
                     cursor = await connection.execute(_SQL["reach"], {"relied": RELIED_ON_JSON})
                     connection.needed = (await cursor.fetchone() or (None,))[0]
@@ -188,7 +188,7 @@ class Database:
         limits: Mapping[str, str],
         began: float,
     ) -> bool:
-        """Make settings, where this is known to be a session or proves to be; whether it surely is direct."""
+        """Make settings if this is known or proves to be a session. Returns whether it is surely direct."""
         settings = {**_SESSION_SETTINGS, **limits}
         parameters = {
             "pid": connection.pgconn.backend_pid,
@@ -209,16 +209,16 @@ class Database:
 
 
 def _reported_settings(connection: AsyncConn) -> dict[str, str]:
-    """What the server has told of this session: a pooler made these settings for its client."""
+    """The settings that the server has reported for this session. A pooler made them for its client."""
     status = connection.pgconn.parameter_status
     values = {name: status(name.encode()) for name in _REPORTED}
     return {name: value.decode() for name, value in values.items() if value is not None}
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether `error` says that the server can't be reached now, not what it thinks of a statement."""
+    """Whether `error` says that the server can't be reached now, and isn't about the statement."""
     if isinstance(error, errors.OperationalError):
-        # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
+        # 40001 and 40P01 are OperationalErrors too. So are a full disk and a statement timeout.
         state = error.sqlstate
         return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03")
     # guard: read-only-is-no-answer = isinstance(error, AWAY) or _has_extra_answer(error)
@@ -226,32 +226,32 @@ def is_away(error: BaseException) -> bool:
 
 
 def ends_session(error: BaseException) -> bool:
-    """Whether `error` is the server's last word on a connection, which may look whole for a moment yet."""
+    """Whether the server ended the connection with `error`. It may still look open for a moment."""
     if not isinstance(error, errors.OperationalError) or error.sqlstate is None:
         return _has_extra_answer(error)
     return error.sqlstate.startswith(("08", "57P"))
 
 
 def _spares_session(error: BaseException | None) -> bool:
-    """Whether the server has refused a statement with this, and goes on with the session."""
+    """Whether the server refused a statement with this error, and continues the session."""
     if isinstance(error, errors.ReadOnlySqlTransaction) or not isinstance(error, psycopg.Error):
         return False
     return error.diag.severity_nonlocalized == "ERROR"
 
 
 def _has_extra_answer(error: BaseException) -> bool:
-    """Whether the driver complains of more than one answer to a BEGIN or COMMIT of its own.
+    """Whether the driver reports more than one answer to its own BEGIN or COMMIT.
 
-    So it says that beside the answer, or instead of it, came the last words of a server or a pooler: whether
-    the command was done is in doubt. Errors of the server itself have an sqlstate.
+    This happens if a server's or pooler's last message arrives beside the answer, or instead of it. Then
+    it is unknown whether the command was done. Errors of the server itself have an sqlstate.
     """
     return isinstance(error, errors.InternalError) and error.sqlstate is None
 
 
 def is_open(connection: AsyncConn) -> bool:
-    """Whether `connection`, which nobody uses now, goes on. Its socket tells: the server is not asked.
+    """Whether `connection`, which nobody uses now, is still open. Only its socket is looked at.
 
-    All that has arrived is read: the last word comes before the end, and may be but a notice.
+    It reads all that has arrived: a last message, perhaps only a notice, comes before the end.
     """
     with suppress(psycopg.Error):
         socket = poll()
@@ -275,9 +275,9 @@ async def as_unreachable() -> AsyncIterator[None]:
 
 
 class SoleConnection:
-    """One connection of one user, made when needed and made anew after it was lost.
+    """One connection for one user. It is opened when needed, and again after it was lost.
 
-    Where it is a session it listens to `channel`.
+    If it is a session, it listens to `channel`.
     """
 
     def __init__(self, database: Database, channel: str) -> None:
@@ -293,14 +293,14 @@ class SoleConnection:
         self._ended = call
 
     def when_notified(self, call: Callable[[], None]) -> None:
-        """Call `call` when something came through the channel."""
+        """Call `call` when a notification came through the channel."""
         self._notified = call
 
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`.
 
-        Raises Unreachable, and drops it then unless the server has only refused a statement.
+        Raises Unreachable. It then closes the connection, unless the server only refused a statement.
         """
         self._unwatch()
         fresh = self._connection is None or self._connection.closed
@@ -338,10 +338,10 @@ class SoleConnection:
         except psycopg.Error as error:
             if is_away(error):
                 raise
-            # Something in between doesn't support LISTEN: that costs only time.
+            # A proxy that doesn't support LISTEN: this only makes things slower.
 
     def _watch(self) -> None:
-        """Hear what arrives unasked. Not while the driver waits: it watches the same socket itself."""
+        """Read what arrives unasked. Not while the driver waits: it watches the same socket itself."""
         if self._connection is None or self._connection.closed:
             return
         self._watched = asyncio.get_running_loop(), self._connection.fileno()
@@ -355,7 +355,7 @@ class SoleConnection:
             loop.remove_reader(socket)
 
     def _on_readable(self) -> None:
-        """News, a notice, a changed setting, or the connection's end: libpq reads it to find out."""
+        """A notification, a notice, a changed setting, or the connection's end: libpq must read it."""
         if self._connection is None:
             return
         if not is_open(self._connection):
@@ -370,7 +370,7 @@ class SoleConnection:
 def set_local(needed: str) -> bytes:
     """Statements that make the settings of `needed`, a JSON object, for one transaction.
 
-    They take no snapshot, so that the transaction's isolation can still be set.
+    They take no snapshot, so that the transaction's isolation level can still be set.
     """
     names = [name for name in json.loads(needed) if name in RELIED_ON]
     return "".join(f"set local {name} = '{RELIED_ON[name][1]}';" for name in names).encode()

@@ -1,6 +1,6 @@
 -- name: reach
--- A pooler accepts connections even when it can't reach the server. It shares its sessions with strangers, so the
--- settings that are missing there are made for each transaction.
+-- A pooler accepts connections even when it can't reach the server. Other clients share its sessions, so missing settings
+-- are made for each transaction.
 select (
   select json_object_agg(each.key, each.value ->> 'value')::text
   from json_each(%(relied)s) as each
@@ -8,9 +8,9 @@ select (
 )
 
 -- name: open_session
--- Makes the settings of a session, if this surely is one: because we know it, or because the server says so.
--- A connection is direct if it got the process number of this very session, under its own name, a moment ago. A
--- pooler gives other numbers and may use another name, and an older session was somebody else's.
+-- Makes the settings of a session if this surely is one: because it is known, or because the server says so.
+-- A connection is direct if its process number and application name are those of the session, which began a moment ago. A
+-- pooler gives other numbers and may use another name, and an older session belonged to another client.
 select
   judged.direct,
   judged.settings,
@@ -24,7 +24,7 @@ select
   -- The journal joins small arrays to large tables: it must never scan those tables.
   case when judged.settings and %(journal)s then set_config('plan_cache_mode', 'force_generic_plan', false) end,
   case when judged.settings and %(journal)s then set_config('enable_seqscan', 'off', false) end,
-  -- Whoever holds one workflow's row must not hold up the others: see limit_locks in journal.sql.
+    -- A lock on one workflow's row must not hold up the others: see limit_locks in journal.sql.
   -- guard: locks-waited-for = null,
   case when judged.settings and %(journal)s then set_config('lock_timeout', '500ms', false) end,
   case when judged.settings and %(journal)s then set_config('enable_hashjoin', 'off', false) end,

@@ -1,4 +1,4 @@
-"""Many that need the same row, which somebody may hold: others find places of the pool meanwhile."""
+"""Limits the callers that wait for one row that may be locked, so that others find room in the pool."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from outlast.core.ports import HeldUp
 from outlast.store.gate import NoConnection
 
 LOCK_WAIT = "1s"
-"""So long a statement waits for each lock. Other instances hold a row for milliseconds, and that of a queue
-which they decide about for some hundreds of them."""
+"""How long a statement waits for each lock. Other instances hold a row for milliseconds, and a queue's row
+for hundreds of them while they decide about it."""
 
 
 class Contention:
-    """Lets at most `places` at a time ask for the same."""
+    """Lets at most `places` callers at a time ask for the same row."""
 
     def __init__(self, places: int) -> None:
         self._places = places
@@ -24,9 +24,9 @@ class Contention:
 
     @asynccontextmanager
     async def at(self, what: str, timeout_s: float) -> AsyncIterator[None]:
-        """Ask within for `what`, after those who came before, of whom one may have found it held.
+        """Ask for `what` within this block, after the earlier callers.
 
-        Raises HeldUp then, without asking; NoConnection after `timeout_s`.
+        Raises HeldUp, without asking, if one of them found it held; NoConnection after `timeout_s`.
         """
         crowd = self._crowds.setdefault(what, _Crowd(asyncio.Semaphore(self._places)))
         found_held = crowd.found_held
@@ -64,11 +64,11 @@ class _Crowd:
     room: asyncio.Semaphore
     size: int = 0
     found_held: int = 0
-    """How often."""
+    """How often it was found held."""
 
 
 def held_up(what: str | None) -> HeldUp:
-    """The error of whoever needed `what`."""
+    """The error of a caller that needed `what`."""
     return HeldUp(
         f"another transaction holds {what or 'what this needs'}, and has not ended within {LOCK_WAIT}: "
         "try again; `outlast doctor` shows which are open for long"

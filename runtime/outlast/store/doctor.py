@@ -1,4 +1,4 @@
-"""What `outlast doctor` reads of the database: plain data, nothing of it judged here."""
+"""The data that `outlast doctor` reads from the database. It isn't judged here."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _DROPPED = re.compile(r"^drop index if exists outlast\.(\w+);$", re.MULTILINE)
 
 @dataclass(slots=True)
 class Examined:
-    """The documents of doctor.sql by name, and what of the schema is missing or unknown."""
+    """The documents of doctor.sql by name, and which parts of the schema are missing or unknown."""
 
     skew_s: float
-    """How far the database's clock is ahead of this machine's, as far as the way there lets one tell."""
+    """How far the database's clock is ahead of this machine's, as exactly as the network latency allows."""
     server: dict[str, Any]
     pending: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     expected_indexes: dict[str, str] = field(default_factory=dict)
-    """By name, the statement that makes it."""
+    """The indexes by name, each with the statement that creates it."""
     tables: dict[str, Any] = field(default_factory=dict)
     work: dict[str, Any] = field(default_factory=dict)
     plans: dict[str, Any] = field(default_factory=dict)
     aside: list[dict[str, Any]] = field(default_factory=list)
-    """Of Supabase Queues in which messages were refused: how many are hidden, and the noted one."""
+    """Supabase Queues in which messages were refused: how many are hidden, and the noted message."""
 
 
 async def examine(database: Database) -> Examined:
-    """Read it all. Where the schema is not up to date, no more than that is read. Raises Unreachable."""
+    """Read it all. If the schema isn't up to date, only that is read. Raises Unreachable."""
     connection = await database.connect(statement_timeout_s=30)
     async with as_unreachable(), connection:
 
@@ -56,7 +56,7 @@ async def examine(database: Database) -> Examined:
         examined = Examined(server["now_s"] - between, server)
         if server["hidden"]:
             examined.tables = await found("tables")
-            return examined  # what it would see is nothing
+            return examined  # row-level security would hide everything else
         examined.pending = [each.path.name for each in await pending_over(connection)]
         examined.unknown = await unknown_over(connection)
         if examined.pending:
@@ -69,7 +69,7 @@ async def examine(database: Database) -> Examined:
         examined.plans = await found("plans")
         for noted in examined.plans["aside"]:
             query = _SQL["aside"].format(table=Identifier("pgmq", f"q_{noted['queue']}".lower()))
-            # The queue may be gone, or this role may not read it: the instances say that themselves.
+            # The queue may be gone, or this role may not read it. The instances report that themselves.
             with suppress(InsufficientPrivilege, QueryCanceled, UndefinedColumn, UndefinedTable):
                 row = await (await connection.execute(query, noted)).fetchone()
                 assert row is not None
@@ -78,7 +78,7 @@ async def examine(database: Database) -> Examined:
 
 
 def expected_indexes() -> dict[str, str]:
-    """The indexes of our migrations by name, each with the statement that makes it."""
+    """The indexes of Outlast's migrations by name, each with the statement that creates it."""
     made: dict[str, str] = {}
     for migration in migrations():
         text = migration.text()

@@ -156,8 +156,8 @@ select json_build_object(
 ) as found
 
 -- name: aside
--- Of a Supabase Queue: what was read, and is hidden, or was until a moment ago. Whether what was noted is still there,
--- and which one may be named.
+-- A Supabase Queue's messages that were read and are hidden, or were until a moment ago. Also whether the noted message is
+-- still there, and another one to name.
 with hidden as (
   select q.msg_id
   from (

@@ -1,4 +1,4 @@
-"""The one back-off of an instance: every connection that it opens goes through here."""
+"""The backoff of an instance: every connection that it opens goes through here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from outlast.store.remedies import remedy_for
 T = TypeVar("T")
 
 RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
-"""Between attempts, at first and later: fast enough that other instances don't take this one for dead."""
+"""The pauses between attempts: short enough that other instances don't take this one for dead."""
 
 REFUSED_S = (1.0, 5.0, 15.0, 30.0, 60.0)
-"""The same after a refusal: Supabase's pooler blocks a client after ten wrong passwords in five minutes."""
+"""The pauses after refusals: Supabase's pooler blocks a client after ten wrong passwords in five minutes."""
 
 _CUT_SHORT_S = 1.0
 """An attempt that is cancelled after this time counts as failed."""
 
 
 class NoConnection(Unreachable):
-    """There was no connection, so nothing was sent. `held`: it was not tried, and won't be soon."""
+    """There was no connection, so nothing was sent. `held`: no attempt was made, nor will be soon."""
 
     def __init__(self, message: str, *, held: bool = False) -> None:
         super().__init__(message)
@@ -33,9 +33,9 @@ class NoConnection(Unreachable):
 
 
 class Gate:
-    """While connecting works, all connect at once; after a failure one at a time, with growing pauses.
+    """While connecting works, all connect at once. After a failure only one at a time, with growing pauses.
 
-    The first success lets all through that wait; a failure is told to all of them.
+    The first success lets all waiting callers through. A failure is raised in all of them.
     """
 
     def __init__(self, observe: Observer) -> None:
@@ -99,7 +99,7 @@ class Gate:
             self._refusals += 1
             pause_s = REFUSED_S[min(self._refusals, len(REFUSED_S)) - 1] * random.uniform(1.0, 1.25)
         elif self._failures == 1:
-            pause_s = 0.0  # whatever ended the last connection may be over
+            pause_s = 0.0  # the cause that ended the last connection may be over
         else:
             ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(self._failures - 2, 10))
             pause_s = random.uniform(ceiling / 2, ceiling)

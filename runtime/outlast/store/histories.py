@@ -1,4 +1,4 @@
-"""Histories to be replayed elsewhere, read over a connection of their own, where nothing can be written."""
+"""Reads histories that are replayed elsewhere, over a read-only connection of its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _READING = (
 async def histories(database: Database, sample: int, most: int) -> AsyncIterator[str]:
     """The `most` oldest open workflows with their records as JSON, and a sample of ended ones.
 
-    None where there is no schema yet. Raises Unreachable and RowsHidden.
+    Nothing if there is no schema yet. Raises Unreachable and RowsHidden.
     """
     connection = await database.connect()
     async with as_unreachable(), connection, connection.transaction():
-        # Of the transaction, not of the session: behind a pooler that goes to strangers, who couldn't write.
+        # Set for the transaction, not for the session: a pooler would give that session to other clients.
         # guard: pooled-read-only = await connection.execute("set default_transaction_read_only = on")
         await connection.execute(_READING)
         cursor = connection.cursor()

@@ -1,11 +1,11 @@
--- Histories of workflows, as rows of both tables in one document each, to be replayed elsewhere.
+-- Histories of workflows, as rows of both tables in one document each, for a replay elsewhere.
 
 -- name: schema
 select to_regclass('outlast.operation_outputs')::text as known, to_regclass('outlast.map_sources')::text as maps
 
 -- name: histories
--- All that are open, up to `most`, and a sample of those that have ended: of each function the newest. What a body reads
--- of a map stands in the rows of its items: they are in it too, unless they are more than 10,000, or are gone.
+-- All open ones, up to `most`, and a sample of ended ones: the newest of each function. A body reads a map's results from the
+-- rows of its items. The document has these too, unless there are more than 10,000 or some were removed.
 select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
   select coalesce(json_agg(o order by o.completion_order), '[]') from outlast.operation_outputs o
   where o.workflow_id = w.workflow_id
@@ -14,7 +14,7 @@ select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
     'workflow_id', i.workflow_id, 'map_id', i.map_id, 'status', i.status, 'output', i.output, 'error', i.error)
     order by i.map_id, i.place) filter (where i.workflow_id is not null), '[]') end
   from (
-    -- Of a fork the maps are those of the workflow that it was made of.
+        -- A fork's maps are those of the workflow that it was made from.
     select x.workflow_id, m.id as map_id, x.status, x.output, x.error, s.place, y.workflow_id is null as gone
     from (
       select y.workflow_id as id from outlast.workflow_status y where y.parent = w.workflow_id and y.map is not null
@@ -50,7 +50,7 @@ from (
 join outlast.workflow_status w using (workflow_id)
 
 -- name: histories_without_maps
--- As `histories`, of a schema from before maps and batches: code is replayed before this version's migrations are applied.
+-- Like `histories`, for a schema from before maps and batches: code is replayed before this version's migrations are applied.
 select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
   select coalesce(json_agg(o order by o.completion_order), '[]') from outlast.operation_outputs o
   where o.workflow_id = w.workflow_id

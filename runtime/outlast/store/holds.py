@@ -1,4 +1,4 @@
-"""What is held because no code fits it, over the instance's pool."""
+"""Workflows that are held because no code fits them, over the instance's pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 LIMIT = 1_000
-"""So many are let go on, held or ended by one statement."""
+"""So many are freed, held or ended by one statement."""
 
 _SQL = load("holds.sql")
 

@@ -1,4 +1,4 @@
--- What is held because no code fits it.
+-- Workflows that are held because no code fits them.
 
 -- name: hold
 select workflow_id, held
@@ -10,7 +10,7 @@ from outlast.look_at_holds(
   %(instance)s, %(versions)s::jsonb, make_interval(secs => %(grace)s), %(days)s::float8, %(limit)s::int)
 
 -- name: pin
--- Which version a workflow begins as that bears none. Done again, it finds what it has written.
+-- Sets the version of a workflow that has none. If it runs again, it finds its own value.
 update outlast.workflow_status w set version = %(version)s
 where w.workflow_id = %(workflow)s and w.owner = %(instance)s and w.epoch = %(epoch)s
   and coalesce(w.version, %(version)s) = %(version)s

@@ -50,7 +50,7 @@ class PostgresInstances(InstanceStore):
         self._limits = limits
         self._refusals = Refusals()
         self._functions: list[str] | None = None
-        """Those it claims, as other instances are told."""
+        """The functions that it claims, for other instances to see."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
         self._leases.when_ended(call)
@@ -79,7 +79,7 @@ class PostgresInstances(InstanceStore):
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        # JSON has no infinity, so Postgres writes it as a text.
+        # JSON has no infinity, so Postgres writes it as text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
         return Claims(
             workflows,
@@ -97,7 +97,7 @@ class PostgresInstances(InstanceStore):
         try:
             rows = await self._run("claim_queued", {**parameters, "apart": False}, limit_s)
         # guard: one-queue-stops-all
-        except DatabaseError:  # one of them can't decide, or a row refuses to begin: the others do
+        except DatabaseError:  # one queue can't decide, or a row refuses to begin: decide each queue alone
             rows = await self._run("claim_queued", {**parameters, "apart": True}, limit_s)
         ((claimed, more, again_s, undecided, refused, _),) = rows
         self._refusals.note(refused)
@@ -172,12 +172,12 @@ class PostgresInstances(InstanceStore):
     async def _run(
         self, query: str, parameters: dict[str, Any], limit_s: float | None = None
     ) -> list[tuple[Any, ...]]:
-        """The rows of a statement. One that conflicted with another's did nothing: it is run again.
+        """The rows of a statement. If it conflicts with another transaction, it did nothing and is run again.
 
-        After `limit_s` it is cancelled, and TookTooLong raised: the connection is whole then.
+        After `limit_s` it is cancelled, and TookTooLong is raised. The connection can be used again then.
         """
         async with self._leases.use(_TIMEOUT_S) as connection:
-            # Where this is a real session, its end tells others that the instance has ended.
+            # If this is a real session, its end shows others that the instance has ended.
             parameters = {**parameters, "session": connection.kind.sessions}
             for tries in count(1):
                 try:
@@ -195,5 +195,5 @@ class PostgresInstances(InstanceStore):
 
 
 def _running_json(running: Sequence[RunningStep]) -> str:
-    """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
+    """The JSON of `instances.running`, without steps whose names Postgres can't store."""
     return to_json([each._asdict() for each in running if unstorable(each.name) is None]).decode()

@@ -1,4 +1,4 @@
--- Instances, their leases, and what passes from one to another.
+-- Instances, their leases, their claims, and recovery.
 
 -- name: beat
 with renewed as (
@@ -37,7 +37,7 @@ where i.lease_until < now() - interval '1 day'
   and not exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 
 -- name: adopt_orphans
--- Workflows of an owner that has no row any more: it was forgotten, and then wrote once more before it died.
+-- Workflows whose owner has no row any more: it was removed, and the instance wrote once more before it died.
 insert into outlast.instances (instance_id, lease_until)
 select distinct w.owner, '-infinity'::timestamptz
 from outlast.workflow_status w
@@ -46,7 +46,7 @@ where w.owner is not null
 on conflict do nothing
 
 -- name: release
--- A row that somebody holds is left to a later beat: the next one must not wait for them.
+-- A row that is locked is left to a later beat: the next beat must not wait for it.
 with given as materialized (
   select r.workflow_id, r.due, r.load_bytes
   from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[], %(due)s::float8[])
@@ -75,7 +75,7 @@ with sessions as materialized (
       pg_postmaster_start_time(), (select max(backend_start) from sessions where backend_type = 'checkpointer')
     ), false) as restarted
   from outlast.instances i
-  -- A role that may not see when a session began has to believe its process number.
+    -- A role that may not see when a session began can only compare its process number.
   left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
   -- guard: lost-to-itself
   where i.instance_id <> %(instance)s
@@ -83,13 +83,13 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
-  -- Not FOR UPDATE: a transaction that sends a message holds the row FOR KEY SHARE for as long as it is open. Workflows
-  -- that were lost often are claimed one by one, below. Rows of older versions have no `load_bytes`.
+    -- Not FOR UPDATE: a transaction that sends a message holds the row FOR KEY SHARE until it ends. Workflows that were lost
+    -- often are claimed one by one, below. Rows of older versions have no `load_bytes`.
   select
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
     case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
-  -- What is in a queue begins as its queue decides: see claim_queued.
+    -- Workflows in queues begin as their queue decides: see claim_queued.
   where w.owner is null and w.queue is null
     -- guard: held-rows-claimed
     and w.held is null
@@ -102,7 +102,7 @@ with sessions as materialized (
     and w.function = any(%(functions)s::text[])
     -- guard: suspects-among-all
     and w.recovery_attempts < %(suspect_after)s
-    -- Workflows that don't fit into the memory must not use up the limit: there may be many, and others behind them.
+        -- Workflows that don't fit into memory must not use up the limit: there may be many, with others behind them.
     and (%(strict)s or case when w.parent is null and w.load_bytes > %(small)s
       then %(large_alone)s or w.load_bytes <= %(large_bytes)s
       else %(alone)s or coalesce(w.load_bytes, 0) <= greatest(%(bytes)s, %(small)s) end)
@@ -124,7 +124,7 @@ with sessions as materialized (
     and w.workflow_id <> all(%(refused)s::text[])
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
-    and w.recovery_attempts > 0  -- said once more for the index
+    and w.recovery_attempts > 0  -- redundant, but selects the index
   order by w.claimable_at
   limit %(suspects)s
   for no key update skip locked
@@ -142,7 +142,7 @@ with sessions as materialized (
     case when w.parent is null and w.load_bytes > %(small)s then %(large_alone)s else %(alone)s end as alone
   from weighed w
 ), fitting as (
-  -- A workflow that is larger than the memory left is skipped. If it has waited long, others sometimes wait for it.
+    -- A workflow that is larger than the free memory is skipped. If it has waited long, the others sometimes wait for it.
   select
     f.*,
     sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
@@ -171,19 +171,19 @@ select
   (select coalesce(json_agg(l), '[]') from lost l) as lost,
   -- Whether there are messages to deliver.
   exists (select from outlast.messages m where m.number is null) as undelivered,
-  -- Whether somebody is to be woken, or to be cancelled, after an end.
+    -- Whether an end has still to wake waiting workflows, or to cancel children.
   outlast.ends_untold() as untold,
   -- Whether queues have something to decide.
   -- guard: stopped-maps-keep-their-queues = outlast.queues_busy() or outlast.ended_batches() is not null as queued,
   outlast.queues_busy() or outlast.ended_batches() is not null or outlast.maps_stopped() as queued,
   outlast.full_queues() as full_queues,
-  -- Workflows that run here and were cancelled: they undo first.
+    -- Workflows that run here and were cancelled: they undo first.
   outlast.stops_of(%(instance)s) as stops
 from claimed c
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
--- Members of batches may have ended by that, what could not begin in time, and what maps have stopped.
+-- This may have ended members of batches, workflows that could not begin in time, and items of stopped maps.
 select c.claimed, c.more or s.more as more, c.again_s, c.faults, c.refused, (outlast.tell_untold()).woken
 from (select outlast.stop_maps() as more offset 0) as s
 cross join lateral outlast.claim_queued(
@@ -192,7 +192,7 @@ cross join lateral outlast.claim_queued(
   %(apart)s, %(refused)s::text[]) as c
 
 -- name: recover
--- Recovery only makes rows claimable. Progress since the last claim starts the count anew.
+-- Recovery only makes rows claimable. After progress since the last claim the count starts again.
 with orphaned as (
   select w.workflow_id,
     case
@@ -220,8 +220,8 @@ with orphaned as (
   order by w.created_at
   limit %(limit)s
   for no key update of w skip locked
-  -- This lock makes a concurrent beat wait, and shows one that came first: no instance may be told that it lives and
-  -- lose its workflows.
+    -- The lock makes a concurrent beat wait, or shows one that came first: an instance must never be told that it owns its
+    -- workflows, and lose them.
   -- guard: robbed-though-alive
   for share of i skip locked
 )

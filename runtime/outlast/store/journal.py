@@ -32,12 +32,12 @@ _LIMIT_LOCKS: list[Request] = [(_SQL["limit_locks"], {})]
 _REPLAN: list[Request] = [(_SQL["replan"], {})]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
-"""Commits after which the statements are planned anew: a plan made while tables were empty must not stay."""
+"""Commits after which the statements are planned again: plans made for empty tables must not stay."""
 _BAD_DATA = (
     errors.DataError,
     errors.IntegrityError,
     errors.ProgramLimitExceeded,
-    # By a trigger of the project's own.
+    # These are raised by the project's own triggers.
     errors.RaiseException,
     errors.NoDataFound,
     errors.TooManyRows,
@@ -45,11 +45,11 @@ _BAD_DATA = (
     UnicodeEncodeError,
 )
 _UNNAMED = (DatabaseError, ProgrammingError)
-"""Themselves, and none of their classes: codes that Postgres hasn't, which a trigger gave."""
+"""Only these classes themselves, not subclasses: for codes unknown to Postgres, which a trigger raised."""
 
 
 def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
-    """The parameters of a statement that are columns of one kind of rows, in the order of their values."""
+    """The parameters of a statement for the columns of one kind of rows, in the order of their values."""
     return {
         name: texts if kind == "text" else numbers
         for name, kind in statement.arrays()
@@ -59,12 +59,12 @@ def _columns(statement: Numbered, prefix: str) -> dict[str, Literal]:
 
 _STARTS = _columns(_START, "start_")
 NEW = {name: literal for name, literal in _STARTS.items() if name != "start_owners"}
-"""The columns of new rows in the order of NewWorkflow's values; whose they are comes after them."""
+"""The columns of new rows in the order of NewWorkflow's values. The owner comes after them."""
 
 _HELD, _ENDS, _STEPS = (_columns(_WRITE, prefix) for prefix in ("held_", "end_", "step_"))
 
 _NOTED = frozenset({kinds.STOP, kinds.UNDO, kinds.ATTRIBUTES})
-"""Kinds of records of which the workflow's row has a note."""
+"""Kinds of records that are also noted in the workflow's row."""
 
 
 class PostgresJournal(JournalStore):
@@ -85,7 +85,7 @@ class PostgresJournal(JournalStore):
         broadcast = None
         kinds_written = {step.kind for write in batch.writes for step in write.steps}
         if not kinds_written.isdisjoint(_NOTED):
-            # Before it: a suspension in the same batch leaves the row nobody's.
+            # These come first: after a suspension in the same batch, this instance no longer owns the row.
             marked = _mark_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
             first, requests = len(marked), marked + requests
         if kinds.PUBLISH in kinds_written:
@@ -117,7 +117,7 @@ class PostgresJournal(JournalStore):
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
-        # Only complete ones: if another's record is in the way, the rest may still have been written.
+        # Only complete ones count. If another record was in the way, the rest may still have been written.
         created_s = {workflow_id: at for workflow_id, at in _creation_times(result) if at is not None}
         return {each: created_s.get(each) for each, count in rows.items() if 0 < count == done[each]}
 
@@ -128,7 +128,7 @@ class PostgresJournal(JournalStore):
     async def _broadcast(
         self, batch: Batch, requests: Sequence[Request], broadcast: Request
     ) -> list[PGresult]:
-        """The results of `requests`. Events go out with them, unless that keeps them from being done."""
+        """The results of `requests`. The events are sent with them, unless that makes them fail."""
         assert self._broadcasts is not None
         try:
             *results, told = await self._run(batch, [*requests, broadcast])
@@ -139,7 +139,7 @@ class PostgresJournal(JournalStore):
             if isinstance(error.__cause__, TimeoutError):
                 self._broadcasts.pause(str(error))
             raise
-        except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
+        except Exception as error:  # noqa: BLE001 - the same requests without it show whose fault it was
             results = await self._run(batch, requests)
             self._broadcasts.pause(str(error))
             return results
@@ -147,9 +147,9 @@ class PostgresJournal(JournalStore):
         return results
 
     async def _run(self, batch: Batch, requests: Sequence[Request]) -> list[PGresult]:
-        """The results of `requests`, which are of `batch`, done in one transaction.
+        """The results of `requests`, which belong to `batch`, run in one transaction.
 
-        See JournalStore.commit for what is raised.
+        See JournalStore.commit for the errors raised.
         """
         try:
             if self._wire is None or self._wire.lost:
@@ -167,21 +167,21 @@ class PostgresJournal(JournalStore):
         except errors.LockNotAvailable as error:
             raise await self._find_lock(batch, str(error).strip().partition("\n")[0]) from error
         except _BAD_DATA as error:
-            # Only the first line: the next ones quote the row, and callers are told this text.
+            # Only the first line is used: the next ones quote the row, and callers see this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
             if type(error) in _UNNAMED and getattr(error, "sqlstate", None):
                 raise BadData(str(error).strip().partition("\n")[0]) from error
             # guard: given-up-is-away without 2
-            if not is_away(error) or isinstance(error, GIVEN_UP):  # a smaller batch may be done
+            if not is_away(error) or isinstance(error, GIVEN_UP):  # a smaller batch may succeed
                 raise
             self._drop()
             raise Unreachable(str(error).strip() or type(error).__name__) from error
 
     async def _find_lock(self, batch: Batch, text: str) -> TableHeld | Locked:
-        """What a lock that `batch` waited for in vain is raised as.
+        """The error for a lock that `batch` did not get in time.
 
-        A table that is held is held from all: they wait together, as they do where it can't be asked now.
+        A locked table is locked for all: all workflows wait. The same holds if the server can't be asked.
         """
         try:
             assert self._wire is not None
@@ -217,9 +217,9 @@ class PostgresJournal(JournalStore):
 
 
 def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> Committed:
-    """What the results say: of starts a row for each, of writes one for each fence that held and each step.
+    """Read the results: starts have one row each; writes have one for each fence that held and for each step.
 
-    A last one of writes, without an id, says how many were woken by ends.
+    The last row of writes, without an id, has the number of workflows that the ends woke.
     """
     started: Iterable[str] = ()
     accepted: Iterable[str] = ()
@@ -228,7 +228,7 @@ def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> 
         found = results[0]
         every = found.ntuples == len(batch.starts)
         started = [start.workflow_id for start in batch.starts] if every else _ids(found)
-        created_s = next((at for _, at in _creation_times(found)), None)  # of all the same
+        created_s = next((at for _, at in _creation_times(found)), None)  # the same time for all
     if batch.writes:
         found = results[-1]
         count = found.ntuples
@@ -239,7 +239,7 @@ def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> 
         accepted = rows
         if count != sum(rows.values()):
             done = Counter(_ids(found))
-            # A step that was there already belongs to another execution.
+            # A step that already existed belongs to another execution.
             # guard: part-accepted = rows
             accepted = [each for each, expected in rows.items() if expected == done[each]]
     return Committed(frozenset(started), frozenset(accepted), created_s, woken)
@@ -272,7 +272,7 @@ def _crash_points(batch: Batch) -> list[str]:
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     """The statements and their parameters: that of starts first, that of writes last.
 
-    Raises BadData for a text that Postgres can't hold.
+    Raises BadData for a text that Postgres can't store.
     """
     by = {"instance": instance_id, "nonce": batch.nonce}
     requests: list[Request] = []
@@ -305,7 +305,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
 
 
 def _end_batches(batch: Batch) -> list[Request]:
-    """What ends the members of batches that end now."""
+    """The statements that end the members of batches that end now."""
     ids = [
         write.workflow_id
         for write in batch.writes
@@ -333,7 +333,7 @@ def _end_batches(batch: Batch) -> list[Request]:
 
 
 def _mark_sagas(batch: Batch, instance_id: str) -> list[Request]:
-    """What lets a cancel know that there is something to undo, or that it is being undone."""
+    """The statement that marks rows that have something to undo, or that undo, for cancels to see."""
     marked: dict[str, tuple[int, str]] = {}
     for write in batch.writes:
         kinds_written = {step.kind for step in write.steps}
@@ -350,7 +350,7 @@ def _mark_sagas(batch: Batch, instance_id: str) -> list[Request]:
 
 
 def _set_attributes(batch: Batch, instance_id: str) -> list[Request]:
-    """What bodies have set in this batch."""
+    """The statement for attributes that bodies have set in this batch."""
     set_by: dict[str, tuple[int, str, str]] = {}
     for write in batch.writes:
         steps = [step for step in write.steps if step.kind == kinds.ATTRIBUTES]
@@ -371,7 +371,7 @@ def _set_attributes(batch: Batch, instance_id: str) -> list[Request]:
 
 
 def _begin_waits(batch: Batch) -> list[Request]:
-    """What notes the waits of workflows that leave the memory now."""
+    """The statements that note the waits of workflows that leave the memory now."""
     waits = [
         (write.workflow_id, *wait)
         for write in batch.writes
@@ -398,7 +398,7 @@ def _wait_columns(waits: Sequence[tuple[str, str, str, int]]) -> dict[str, str]:
 
 
 def _tell_events(batch: Batch) -> list[Request]:
-    """What wakes who waits for events that are recorded now."""
+    """The statement that wakes workflows that wait for events recorded now."""
     told = {
         (write.workflow_id, event)
         for write in batch.writes
@@ -417,7 +417,7 @@ def _detach(batch: Batch) -> list[Request]:
 
 
 def _step_row(workflow_id: str, step: StepRecord, now: float) -> tuple[Any, ...]:
-    """Times in microseconds: that of the body as such, those of the attempts as how long ago they were."""
+    """The row of a step. Times are in microseconds: `at` as such, those of the attempt as their age."""
     step_id, name, output, error, attempts, place, kind, at_s, arguments, began, ended, called = step
     at = None if at_s is None else round(at_s * 1e6)
     begin = 0 if began is None else int((now - began) * 1e6)

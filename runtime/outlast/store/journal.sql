@@ -1,7 +1,7 @@
 -- What the journal writes: starts, steps and ends of many workflows in one round trip, one commit.
 
 -- name: start_batch
--- Starts: with an owner they begin here, without one they wait to be claimed. A row for each that was inserted, with
+-- Starts: with an owner they begin here, without one they wait to be claimed. Returns a row for each that was inserted, with
 -- `created_at`, which is now(). All `unnest` of one select list advance together (Postgres manual, "SQL Functions
 -- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch. For one row
 -- queries.py makes the same statement without `unnest`.
@@ -17,12 +17,12 @@ with given as (
 returning w.workflow_id, extract(epoch from w.created_at)::float8
 
 -- name: write_batch
--- Ends, suspensions and records of workflows that this instance owns. A row for each fence that held and each step that
--- was recorded; the last one, without an id, says how many were woken. For at most one row of each kind see above; a
--- null id means no row.
+-- Ends, suspensions and records of workflows that this instance owns. Returns a row for each fence that held and each step
+-- that was recorded. The last row, without an id, has how many workflows were woken. For at most one row of each kind see
+-- above: then a null id means no row.
 with ended as (
-  -- The update is itself the fence: it locks the row and checks owner and epoch. `is true` prevents a plan by the
-  -- index of owners: one made while the table was empty would read all that this instance owns for each row.
+    -- The update is itself the fence: it locks the row and checks owner and epoch. `is true` prevents a plan by the index of
+    -- owners: made while the table was empty, it would read all rows of this instance for each row.
   update outlast.workflow_status w
   set status = e.status,
       output = e.output::json,
@@ -32,14 +32,14 @@ with ended as (
       owner = null,
       nonce = %(nonce)s,
       claimable_at = case when e.status = 'PENDING' then
-        -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
+                -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
-          -- It was cancelled while it left the memory.
+                    -- It was cancelled while it left the memory.
           -- guard: stops-sleep
           when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
-      -- Who waits for the end is told below. What a cancelled one started while it undid is cancelled by a claim.
+            -- Waiters for the end are woken below. Children that a cancelled workflow started while it undid are cancelled by a claim.
       -- guard: children-of-the-undone-go-on = untold = e.status = 'PENDING',
       untold = e.status = 'PENDING' or w.saga is not null,
       -- A suspension is progress; a hand-over keeps the count.
@@ -72,7 +72,7 @@ with ended as (
 )
 select workflow_id, null::bigint from fenced
 union all select workflow_id, null from recorded
--- Last: all rows that this statement may have to wait for are locked by now.
+-- Last: by now all rows are locked that this statement may have to wait for.
 -- guard: ends-told-to-nobody = union all select null, null where false
 union all select null, outlast.tell_ended(t.ids) from (select array_agg(workflow_id) as ids from ended where told) as t where t.ids is not null
 
@@ -87,7 +87,7 @@ select workflow_id from fenced
 union all select workflow_id from recorded
 
 -- name: refuse_members
--- Those whose inputs are none for the function, of a batch that has succeeded without them.
+-- Members whose inputs weren't valid for the function, in a batch that has succeeded without them.
 update outlast.workflow_status m
 set status = 'ERROR', error = r.error::json, epoch = m.epoch + 1, completed_at = now(), updated_at = now()
 from unnest(%(batches)s::text[], %(places)s::integer[], %(errors)s::text[]) as r (batch, place, error)
@@ -95,7 +95,7 @@ join outlast.workflow_status b on b.workflow_id = r.batch and b.status = 'SUCCES
 where m.batch = r.batch and m.batch_place = r.place and m.status = 'PENDING'
 
 -- name: end_members
--- In the commit of their batch's end, and after it: what it sees is how that has come out.
+-- In the commit of their batch's end, and after it: it reads the batch's outcome.
 select (outlast.tell_untold()).woken from outlast.end_members(%(batches)s::text[])
 
 -- name: begin_waits
@@ -103,12 +103,12 @@ select (outlast.tell_untold()).woken from outlast.end_members(%(batches)s::text[
 select outlast.begin_waits(%(waiters)s::text[], %(targets)s::text[], %(events)s::text[], %(nonce)s::bigint)
 
 -- name: begin_event_waits
--- The same of those that wait for events.
+-- The same for waits for events.
 select outlast.begin_event_waits(
   %(waiters)s::text[], %(targets)s::text[], %(events)s::text[], %(afters)s::integer[], %(nonce)s)
 
 -- name: tell_events
--- In the commit that records these events, and after it. Where nobody waits that is one look into an index.
+-- In the commit that records these events, and after it. If nobody waits, it only reads an index once.
 select case when exists (
   select from outlast.waits w where w.target = any(%(workflows)s::text[]) and w.event = any(%(events)s::text[])
 ) then outlast.tell_events(%(workflows)s::text[], %(events)s::text[]) else 0 end
@@ -119,7 +119,7 @@ update outlast.workflow_status set detached = true
 where workflow_id = any(%(ids)s::text[]) and nonce = %(nonce)s
 
 -- name: mark_sagas
--- In the commit of what they note, before the step begins that would be undone: from then on a cancel lets it be undone.
+-- In the commit of the saga's note, before the step begins that it would undo: from then on a cancel lets the saga undo it.
 update outlast.workflow_status w
 set saga = m.saga
 from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(sagas)s::text[]) as m (workflow_id, epoch, saga)
@@ -127,8 +127,8 @@ where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instan
   and (w.saga is null or m.saga = 'undoing')
 
 -- name: set_attributes
--- In the commit of what bodies set, before what may leave the row nobody's. A commit may arrive a second time, long after it
--- was sent again: by then the record is there, and something else may have been set.
+-- In the commit of these records, before a write that may clear the row's owner. A commit may arrive a second time, long after
+-- it was sent again: then the record exists already, and other attributes may have been set since.
 update outlast.workflow_status w
 set attributes = outlast.merged_attributes('set_attributes', w.attributes, c.changes::json)
 from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(steps)s::text[], %(changes)s::text[])
@@ -140,7 +140,7 @@ where w.workflow_id = c.workflow_id
   and not exists (select from outlast.operation_outputs o where o.workflow_id = c.workflow_id and o.step_id = c.step_id)
 
 -- name: limit_locks
--- For the current transaction, where a session's settings don't last.
+-- For the current transaction, if session settings don't last.
 select set_config('lock_timeout', '500ms', true)
 
 -- name: tables_held
@@ -151,7 +151,7 @@ select exists (
     and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
 
 -- name: rows_held
--- Those of a batch that somebody holds in an open transaction.
+-- The workflows of a batch whose rows another transaction holds.
 with free as (
   select w.workflow_id from outlast.workflow_status w
   where w.workflow_id = any(%(ids)s::text[])
@@ -178,7 +178,7 @@ where o.workflow_id = any(%(ids)s::text[])
   and o.nonce = %(nonce)s
 
 -- name: record_transaction
--- Whoever holds the workflow's row is not waited for with a place of the pool: the transaction runs again.
+-- If the workflow's row is locked, the transaction runs again: waiting would occupy a connection of the pool.
 with limited as materialized (
   -- guard: records-wait-for-rows = select ''
   select set_config('lock_timeout', '1s', true)

@@ -1,4 +1,4 @@
-"""Maps over the instance's pool; their items' ends over a connection that bodies may wait for."""
+"""Maps over the instance's pool. Items' ends are read over a separate connection, which may block a body."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from outlast.store.repeatable import limited_locks, repeat, rows_of
 
 _SQL = load("maps.sql")
 READ_S = 10.0
-"""So long may a body wait for a page of results: the instance's loop waits with it."""
+"""How long a body may wait for a page of results. The instance's loop waits with it."""
 
 IDLE_S = 2.0
-"""So long after the last page its connection is closed: it is one beside those of the setting."""
+"""How long after the last page the connection is closed. It comes on top of the configured number."""
 
 ANALYZED_AT = 5_000
-"""Items of a map after which the planner gets to know of them."""
+"""The number of a map's items at which the planner's statistics are updated first."""
 
 _REFUSED = (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError, ValueError)
 
@@ -85,7 +85,7 @@ class PostgresMaps(MapStore):
             if in_query and isinstance(error.__cause__, CONFLICTS):
                 raise _refuse(error.__cause__) from error
             raise
-        except errors.UniqueViolation:  # another try was committed this very moment
+        except errors.UniqueViolation:  # another try was committed at this moment
             return await self.look(new.map_id)
         if total == 0:
             return MapState(Status.SUCCESS, 0, 0, stopped=False)
@@ -164,7 +164,7 @@ class PostgresMaps(MapStore):
     async def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
     ) -> MapState | None:
-        """See MapStore. Run twice, the second time finds the map further on."""
+        """See MapStore. If it runs twice, the second run finds that the map has moved on."""
         faults.reach("map.before_block")
         try:
             parameters = {
@@ -191,9 +191,10 @@ class PostgresMaps(MapStore):
         return await self.look(map_id)
 
     async def _analyze(self) -> None:
-        """Let the planner know how many rows there are now: autovacuum would in a minute.
+        """Update the planner's statistics now: autovacuum would only do it within a minute.
 
-        Until then each decision of its queue would read all that wait: 200 ms in place of 10, of 100,000.
+        Until then each decision of the map's queue would read all waiting items. For 100,000 items that
+        takes 200 ms instead of 10.
         """
         with suppress(Unreachable, psycopg.Error):
             async with as_unreachable(), self._pool.connection() as connection:
@@ -231,10 +232,10 @@ class _Refused(Exception):
 
 
 async def _keep(connection: AsyncConn, map_id: str, query: Query) -> int:
-    """Keep what a query gives as a map's items; how many there are. Raises UsageError.
+    """Store the rows of a query as a map's items. Returns their number. Raises UsageError.
 
-    One column is an item's value; several are an object. All is read in one snapshot, so that a crash later
-    neither repeats nor skips a row.
+    One column is the item's value; several columns become an object. All rows are read in one snapshot, so a
+    later crash neither repeats nor skips a row.
     """
     text, parameters = SQL(query.text.strip().rstrip(";")), query.parameters or None
     try:
@@ -264,7 +265,7 @@ def _refuse(error: BaseException) -> UsageError:
 
 
 def _doubles(before: int, after: int) -> bool:
-    """Whether so many items have become `ANALYZED_AT`, or twice, four times, … as many."""
+    """Whether the number of items has passed `ANALYZED_AT` times 1, 2, 4, and so on."""
     return (after // ANALYZED_AT).bit_length() > (before // ANALYZED_AT).bit_length()
 
 
@@ -273,7 +274,7 @@ def _ends(rows: list[dict[str, Any]]) -> list[ItemEnd]:
 
 
 class _Reader:
-    """A thread with a loop and a connection of its own: who blocks the instance's loop can wait for it."""
+    """A thread with its own loop and connection. Code that blocks the instance's loop can wait for it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -284,8 +285,8 @@ class _Reader:
         self._closing: asyncio.TimerHandle | None = None
 
     def rows(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows of a statement. It blocks, `READ_S` at most. Raises Unreachable."""
-        # A context that is empty: thread and connection outlive the workflow that reads.
+        """The rows of a statement. Blocks, for at most `READ_S`. Raises Unreachable."""
+        # An empty context: the thread and the connection outlive the workflow that reads.
         return Context().run(self._wait_for, statement, parameters)
 
     def _wait_for(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -297,7 +298,7 @@ class _Reader:
             raise Unreachable(f"results could not be read within {READ_S:g} s") from None
 
     def close(self) -> None:
-        """End the thread, which blocks for a moment. Idempotent."""
+        """End the thread; blocks for a moment. Idempotent."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None:

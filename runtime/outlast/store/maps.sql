@@ -1,11 +1,11 @@
--- Maps: how they begin, their items block by block, and how these ended.
+-- Maps: how they begin, their items in blocks, and the ends of items.
 
 -- name: find
 select outlast.map_at(
   %(ids)s::text[], %(parent)s, %(instance)s, %(epoch)s::bigint, %(functions)s::text[], %(fingerprint)s) as found
 
 -- name: open
--- Whether its parent is this instance's. What a query gave is written before, in the same transaction.
+-- Whether this instance owns the parent. A query's rows are written before, in the same transaction.
 select outlast.open_map(
   %(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(function)s, %(subject)s, %(claims)s,
   %(deadline_s)s::float8, %(concurrency)s::integer, %(map)s::json, %(fingerprint)s) as opened
@@ -37,7 +37,7 @@ with fenced as (
 select workflow_id from fenced
 
 -- name: kept
--- Of an earlier try that was cut short there may be more.
+-- An earlier try that was cut short may have stored more items.
 with fenced as (
   select w.workflow_id from outlast.workflow_status w
   where w.workflow_id = %(parent)s and w.epoch = %(epoch)s::bigint and w.owner = %(instance)s
@@ -56,8 +56,8 @@ where map_id = %(map_id)s and place > %(after)s::integer and place <= %(after)s:
 order by place
 
 -- name: start_block
--- Items, and the map's position after them, in one commit. Nothing where the map stands elsewhere: another try of the
--- same block was committed, or it has been stopped.
+-- Items, and the map's position after them, in one commit. Does nothing if the map is at another position: another try of
+-- the same block was committed, or the map was stopped.
 with fenced as (
   select w.workflow_id from outlast.workflow_status w
   where w.workflow_id = %(parent)s
@@ -99,7 +99,7 @@ select outlast.reopen_map(
 ) as open
 
 -- name: free
--- What it has read, once no retry needs it: of a map with keys they stay, to find its items by. Some thousands at once.
+-- Removes the items of the source once no retry needs them, some thousands at once. With keys the rows stay, to find items.
 with read as (
   select s.place from outlast.map_sources s
   where s.map_id = %(map_id)s and (s.key is null or s.item is not null)
@@ -119,7 +119,7 @@ select (select count(*) from gone) + (select count(*) from emptied) as freed
 select outlast.retry_child(%(child)s, %(parent)s, %(epoch)s::bigint, %(instance)s) as retried
 
 -- name: analyze
--- For who doesn't own the table it is a warning.
+-- Only a warning for a role that doesn't own the table.
 analyze (skip_locked) outlast.workflow_status
 
 -- name: tell

@@ -1,6 +1,6 @@
 -- name: measures
--- What a scrape asks, as one row of JSON: each part reads an index, and counts only so far; their orders keep them to it
--- (decision 0321). Map's queues bear ids: they are one.
+-- The data for a scrape, as one row of JSON. Each part reads an index, and counts only up to a limit. The `order by` keeps
+-- the plan to that index (decision 0321). The queues of maps have ids as names: they are counted as one.
 with queues as (
   select
     case when (
@@ -35,7 +35,7 @@ with queues as (
     where owner is null and claimable_at is not null and queue is not null
     order by queue limit 20000) as e
   union all
-  -- Members of a batch that has begun wait for it.
+    -- Members of a batch that has begun wait for it.
   select function, 'waiting' from outlast.open_members(20000) as m (function)
 )
 select

@@ -29,7 +29,7 @@ _REFUSALS = {
     errors.NoDataFound: WorkflowNotFound,
     errors.ObjectNotInPrerequisiteState: WorkflowEnded,
     errors.UniqueViolation: KeyReused,
-    errors.ForeignKeyViolation: WorkflowNotFound,  # it was removed this very moment
+    errors.ForeignKeyViolation: WorkflowNotFound,  # it was removed at this moment
 }
 
 

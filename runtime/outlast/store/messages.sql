@@ -12,18 +12,18 @@ select outlast.send_again(
 select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(mark)s, %(message)s::json, %(request)s) as message_id
 
 -- name: deliver
--- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.
--- Only a transaction that holds a workflow's row numbers its messages: so a snapshot that shows a number shows all
--- lower ones. It is one statement and one commit: an instance that freezes in the middle holds no row.
+-- Numbers the messages that have no number yet, and makes the workflows that wait for them claimable.
+-- Only a transaction that holds a workflow's row numbers its messages. So a snapshot that shows a number shows all lower ones.
+-- It is one statement and one commit: an instance that freezes in the middle holds no row.
 select * from outlast.deliver(%(limit)s::integer, %(refused)s::text[])
 
 -- name: tell
--- Ends that nobody has told of, and waits that are over.
+-- Ends that have not woken others yet, and waits that are over.
 select woken, more from outlast.tell_untold()
 
 -- name: read
--- For each workflow and topic in whose inbox something came since the last look: the next messages in order.
--- `mail` is of the same snapshot, which shows all messages up to that number.
+-- For each workflow and topic whose inbox has new messages since the last look: the next messages in order.
+-- `mail` is from the same snapshot, which shows all messages up to that number.
 select r.place, w.mail, m.message_id, m.number, m.message
 from unnest(%(workflows)s::text[], %(topics)s::text[], %(afters)s::bigint[], %(seens)s::bigint[])
   with ordinality as r (workflow_id, topic, after, seen, place)

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date: the files of `supabase/migrations`, once each, under a lock."""
+"""Brings the schema up to date: applies the files of `supabase/migrations`, each once, under a lock."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _BOOKED = "\ninsert into outlast.schema_migrations (version) values ('{}') on conflict do nothing;\n"
-"""How a migration of Outlast's own enters itself in the books. None of a project's does."""
+"""How Outlast's own migrations note that they were applied. A project's migrations don't have this."""
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-# Whatever a database or a role is set to: the index of a large table takes long. Not every session is set so.
+# These override the settings of database and role: creating an index on a large table takes long.
 _WAIT = SQL("set local lock_timeout to default; set local statement_timeout to 0")
 # Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _FOUND = SQL(
@@ -28,7 +28,7 @@ _APPLIED = SQL("select version from outlast.schema_migrations")
 
 
 class RowsHidden(OutlastError):
-    """Row level security shows the role no row of Outlast's tables: they look empty to it."""
+    """Row-level security hides all rows of Outlast's tables from the role: they look empty."""
 
     code = "rows_hidden"
 
@@ -41,30 +41,30 @@ class RowsHidden(OutlastError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its timestamp, name and where it is."""
+    """One migration file: its timestamp, name and path."""
 
     version: str
     name: str
     path: Path
 
     def text(self) -> str:
-        """Its SQL."""
+        """The file's SQL."""
         return self.path.read_text("utf-8")
 
     @property
     def is_own(self) -> bool:
-        """Whether it is one of Outlast's: the folder of a checkout may hold a project's too."""
+        """Whether it is one of Outlast's own. A checkout's folder may hold a project's migrations too."""
         return _BOOKED.format(self.version) in self.text()
 
 
 def migrations() -> list[Migration]:
-    """All migrations of Outlast's own that this package carries, oldest first."""
+    """All of Outlast's own migrations in this package, the oldest first."""
     # guard: own-migrations-alone = migrations_in(migrations_folder())
     return [each for each in migrations_in(migrations_folder()) if each.is_own]
 
 
 def migrations_in(folder: Path) -> list[Migration]:
-    """The migrations of a folder, oldest first; none where there is no such folder."""
+    """The migrations of a folder, the oldest first; none if there is no such folder."""
     if not folder.is_dir():
         return []
     found = [(match, path) for path in folder.iterdir() if (match := _FILE.fullmatch(path.name))]
@@ -72,12 +72,12 @@ def migrations_in(folder: Path) -> list[Migration]:
 
 
 async def lock_migrations(connection: AsyncConn) -> None:
-    """Until the end of the transaction nobody else migrates; works through a transaction pooler too."""
+    """Lock migrations until the end of the transaction. Also works through a transaction pooler."""
     await connection.execute(_LOCKED, (_LOCK,))
 
 
 def migrations_folder() -> Path:
-    """The folder of the files: inside an installed package, or beside it in a checkout."""
+    """The folder of the migration files: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "supabase" / "migrations"
@@ -94,7 +94,7 @@ async def versions(database: Database) -> tuple[list[Migration], list[str]]:
 
 
 async def migrate(database: Database) -> list[Migration]:
-    """Apply what is missing, once however many instances start together; what was applied.
+    """Apply what is missing, only once even if many instances start together. Returns what was applied.
 
     Raises Unreachable and RowsHidden.
     """
@@ -104,7 +104,7 @@ async def migrate(database: Database) -> list[Migration]:
 
 
 async def migrate_over(connection: AsyncConn) -> list[Migration]:
-    """The same over a connection that is there, whose statements may take long."""
+    """The same over an open connection, without a limit on statements."""
     applied = []
     for migration in await pending_over(connection):
         async with connection.transaction():
@@ -114,31 +114,31 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
             await lock_migrations(connection)
             if migration not in await pending_over(connection):
                 continue
-            # The text is the package's own. Without parameters one message may hold many statements.
+            # The text is part of the package. Without parameters one message may hold many statements.
             await connection.execute(SQL(migration.text()))
             applied.append(migration)
     return applied
 
 
 async def pending_over(connection: AsyncConn) -> list[Migration]:
-    """The migrations that the database at the other end of `connection` lacks."""
+    """The migrations that the database of `connection` lacks."""
     done = await applied_over(connection)
     return [migration for migration in migrations() if migration.version not in done]
 
 
 async def unknown_over(connection: AsyncConn) -> list[str]:
-    """Versions of Outlast's migrations that this package doesn't know, oldest first."""
+    """Versions of Outlast's migrations that this package doesn't know, the oldest first."""
     return sorted(await applied_over(connection) - {migration.version for migration in migrations()})
 
 
 async def applied_over(connection: AsyncConn) -> set[str]:
-    """The versions that the database has; none where there is no schema yet. Raises RowsHidden."""
+    """The versions that the database has; none if there is no schema yet. Raises RowsHidden."""
     row = await (await connection.execute(_FOUND)).fetchone()
     if row is None:
         return set()
     hides, user = row
     done = {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}
-    # A policy may show rows. The books of a schema that is there are never empty.
+    # A policy may show some rows. In an existing schema this table is never empty.
     if hides and not done:
         raise RowsHidden(user)
     return done

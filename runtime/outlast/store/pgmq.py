@@ -1,4 +1,4 @@
-"""Consuming Supabase Queues: pgmq, over the instance's pool."""
+"""Consuming Supabase Queues (pgmq), over the instance's pool."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from outlast.store.repeatable import fetched, repeat, rows_of
 _SQL = load("pgmq.sql")
 
 WAITING_MAX = 100
-"""So many wait for their turn as workflows where a queue has limits and no key; others stay in the queue."""
+"""If a queue has limits and no key, so many messages wait as workflows. The others stay in the queue."""
 
 T = TypeVar("T")
 HELD = (errors.LockNotAvailable, errors.QueryCanceled)
 _CALLED = ("pgmq.read(", "pgmq.delete(", "pgmq.set_vt(")
-"""An error's context names one of these, or nothing, or the trigger that it is of."""
+"""An error's context names one of these, or nothing, or the trigger that caused it."""
 _SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
 _REMEDIES: dict[type[DatabaseError], str] = {
     errors.InvalidSchemaName: _SWITCH_ON,
@@ -37,7 +37,7 @@ _REMEDIES: dict[type[DatabaseError], str] = {
         HELD, "see in pg_stat_activity who holds a lock on pgmq.q_{queue}, or what a trigger needs"
     ),
 }
-"""What to do about an error of one queue. Whatever the error is, the other queues go on."""
+"""What to do about an error of one queue. The other queues go on in any case."""
 
 
 class PostgresMessageQueues(MessageQueueStore):
@@ -55,7 +55,7 @@ class PostgresMessageQueues(MessageQueueStore):
         version: str | None = None,
         timeout_s: float | None = None,
     ) -> Consumed:
-        """See MessageQueueStore. Run twice it takes twice as many messages, and returns the second ones."""
+        """See MessageQueueStore. If run twice, it takes twice as many messages and returns the later ones."""
         parameters = self._parameters(queue, function, room, version, timeout_s)
         try:
             rows = await rows_of(self._pool, _SQL["consume"], parameters)
@@ -92,7 +92,7 @@ class PostgresMessageQueues(MessageQueueStore):
                     await _set_aside(connection, queue, aside, turn_s)
                     return Consumed([], wait=False, aside=aside)
                 consumed = _consumed(queue, rows)
-                if not consumed.workflows:  # the queue is paused by now, or full: it stays in front
+                if not consumed.workflows:  # the queue is now paused or full: the message stays in front
                     raise Rollback
             return consumed
 
@@ -111,7 +111,7 @@ class PostgresMessageQueues(MessageQueueStore):
         return await self._do(queue, do)
 
     async def _do(self, queue: str, do: Callable[[AsyncConn], Awaitable[T]]) -> T:
-        """What this comes to. What it raises is of the queue."""
+        """The result of `do`. Errors are raised as those of the queue."""
         try:
             return await repeat(self._pool, do)
         except (DatabaseError, Unreachable) as error:
@@ -139,7 +139,7 @@ class PostgresMessageQueues(MessageQueueStore):
 
 
 async def _front(connection: AsyncConn, queue: str) -> tuple[int, int] | None:
-    """Its number, and how often it was read."""
+    """The number of the message in front, and how often it was read; None if the queue is empty."""
     rows = await fetched(connection, _SQL["front"], {"queue": queue})
     return (rows[0]["msg_id"], rows[0]["read_ct"]) if rows else None
 
@@ -172,14 +172,14 @@ def _committed(consumed: Consumed) -> Consumed:
 
 
 def _is_of_rows(error: DatabaseError) -> bool:
-    """As `outlast.is_of_rows` has it: of other messages the same may be done. But for what pgmq lacks."""
+    """Whether other messages may succeed (see `outlast.is_of_rows`). False for what pgmq itself lacks."""
     state = error.sqlstate or ""
     # guard: what-pgmq-lacks-blamed-on-messages without 3
     return state[:2] not in ("40", "53", "57", "58") and state != "55P03" and _remedy_of(error) is None
 
 
 def _remedy_of(error: DatabaseError) -> str | None:
-    """What to do where pgmq lacks something, or somebody holds it; None for what a trigger or a row lacks."""
+    """The remedy if pgmq lacks something or a lock is held; None if a trigger or a row caused the error."""
     context = error.diag.context
     # guard: what-triggers-lack-blamed-on-pgmq = True
     of_pgmq = not context or any(each in context for each in _CALLED)
@@ -187,7 +187,7 @@ def _remedy_of(error: DatabaseError) -> str | None:
 
 
 def _raised(error: Exception, queue: str, held: type[QueueUnusable]) -> Exception:
-    """What an error of a statement is raised as. What is `held` may be one message's, or the queue's."""
+    """The exception for a statement's error. `held`: its class for a lock, of one message or of the queue."""
     if isinstance(error, DatabaseError):
         return (MessageRefused if _is_of_rows(error) else QueueUnusable)(*_told(error, queue))
     cause = error.__cause__
@@ -197,6 +197,6 @@ def _raised(error: Exception, queue: str, held: type[QueueUnusable]) -> Exceptio
 
 
 def _told(error: DatabaseError, queue: str) -> tuple[str, str]:
-    """What it says, and what to do."""
+    """The error text, and the remedy."""
     remedy = _remedy_of(error) or "mend what Postgres says; the messages stay till then"
     return error.diag.message_primary or str(error), remedy.format(queue=queue)

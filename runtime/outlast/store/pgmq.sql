@@ -3,15 +3,15 @@
 -- name: consume
 -- One statement, one commit: either the workflow's row is durable and its message is deleted, or neither happens.
 with limited as materialized (
-  -- For this transaction: a lock on one queue's table must not hold up other queues, or a connection for long.
+    -- For this transaction: a lock on one queue's table must not hold up other queues, or a connection for long.
   select set_config('lock_timeout', '300ms', true) as lock_timeout
 ), rules as materialized (
-  -- As for every queue: what the newest code declares, and what operators have set.
+    -- As for every queue: the newest code's declaration and the operators' settings.
   select
     limited.lock_timeout, q.paused_at is not null as paused, o.options ->> 'key' as key,
     -- guard: operators-limits-passed-by-messages = q.base::jsonb <> '{}' as waits,
     o.options <> '{}' as waits,
-    -- A small bound is kept to the one, a large one by what was counted last: as at the queue's door.
+        -- A small max_backlog is checked exactly, a large one against the last count, as at the queue's door.
     -- guard: messages-pass-a-small-bound = greatest(0, most - case when most > 0 then 0 else (
     greatest(0, most - case when most > 10000 then q.backlog else (
       select count(*) from (
@@ -24,22 +24,22 @@ with limited as materialized (
   cross join lateral (select coalesce(outlast.queue_options(q.base, q.override), '{}') as options) as o
   cross join lateral outlast.backlog_max(q.base, q.override) as most
 ), read as materialized (
-  -- Messages may be large, so each is made a text only once. Before pgmq 1.5 a message has no headers: then the name
-  -- `headers` is that of `older`.
+    -- Messages may be large, so each is converted to text only once. Before pgmq 1.5 messages have no headers: then `headers`
+    -- is that of `older`.
   select
     'pgmq:' || %(queue)s::text as queue, r.msg_id, r.enqueued_at, r.read_ct, r.message::text as document,
     (select headers from (select r.*) as own) as headers, rules.waits,
-    -- Messages without a key have turns together.
+        -- Messages without a key share one turn.
     case when rules.key is null then '' else coalesce(left(outlast.key_of(r.message::text, rules.key), 255), '') end
       as queue_key
-  -- Hidden for longer than any commit takes. What isn't deleted below comes again.
+    -- Messages are hidden for longer than any commit takes. Those that aren't deleted below become visible again.
   from rules
   cross join (select null::jsonb as headers) as older
   cross join lateral (
     select case
       -- guard: messages-of-a-paused-queue-taken = when rules.lock_timeout is null then 0
       when rules.lock_timeout is null or rules.paused then 0
-      -- Whose turn it is shows only where all keys are in. Else those in front are enough.
+            -- With keys, all messages must be read to know whose turn it is. Otherwise those in front are enough.
       when rules.waits and rules.key is null then least(%(room)s::integer, rules.room::integer, %(waiting_max)s - (
         select count(*)::integer from (
           select from outlast.workflow_status w
@@ -54,12 +54,12 @@ with limited as materialized (
   cross join lateral (
     select * from pgmq.read(%(queue)s, 30, bound.most) where %(message)s::bigint is null
     union all
-    -- A certain one, which this transaction has read.
+        -- A given message, which this transaction has read.
     select * from pgmq.set_vt(%(queue)s, %(message)s::bigint, 30) where %(message)s::bigint is not null and bound.most > 0
   ) as r
 ), numbered as (
-  -- A queue that was dropped and created again counts from 1 again: the first id may be of another message, the
-  -- second can't be.
+    -- A queue that was dropped and created again counts from 1 again. Then the first id may belong to another message, but
+    -- not the second one.
   select
     r.*, r.queue || ':' || r.msg_id as plain_id,
     r.queue || ':' || r.msg_id || ':' || to_char(r.enqueued_at at time zone 'utc', 'YYYYMMDD"T"HH24MISSUS') as timed_id
@@ -73,7 +73,7 @@ with limited as materialized (
     exists (
       select from outlast.workflow_status w
       where w.workflow_id in (m.plain_id, m.timed_id)
-        -- Bodies and operators set attributes, too: one that is no time must not stop the queue.
+                -- Bodies and operators set attributes, too: a value that isn't a time must not stop the queue.
         -- guard: another-message-taken-for-it
         -- guard: attributes-stop-a-message-queue = and case when w.queue = m.queue then (w.attributes ->> 'enqueued_at')::timestamptz = m.enqueued_at end
         and case when w.queue = m.queue then outlast.time_in(w.attributes ->> 'enqueued_at') = m.enqueued_at end
@@ -113,7 +113,7 @@ with limited as materialized (
 select s.*, rules.waits from deleted cross join rules left join started s on true
 
 -- name: front
--- The message in front, which is this transaction's then.
+-- The message in front. It then belongs to this transaction.
 with limited as materialized (
   select set_config('lock_timeout', '300ms', true) as lock_timeout
 )
@@ -125,8 +125,8 @@ cross join lateral pgmq.read(%(queue)s, case when limited.lock_timeout is not nu
 select count(*) as messages from pgmq.set_vt(%(queue)s, %(message)s::bigint, %(pause)s::integer)
 
 -- name: note_aside
--- For `outlast doctor`. What is refused still is so again within minutes: the last statement of its transaction, as all
--- instances need this row.
+-- For `outlast doctor`. A message that is still refused is noted again within minutes. This is the last statement of its
+-- transaction, because all instances need this row.
 insert into outlast.messages_aside as a (queue, message_id, read_count, error, remedy)
 values (%(queue)s, %(message)s, %(read_count)s, left(%(error)s, 1000), %(remedy)s)
 on conflict (queue) do update

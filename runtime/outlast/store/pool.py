@@ -1,4 +1,4 @@
-"""The connections that transactions and reads share: few, made when needed, closed when long idle."""
+"""The connections that transactions and reads share: few, opened when needed, closed when long idle."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _WAIT_S = 10.0
 
 
 class PoolBusy(NoConnection):
-    """All connections were in use until the wait was over. They work, but there are too few."""
+    """All connections were in use for too long. They work, but there are too few."""
 
 
 class Pool:
-    """At most `size` connections, given out in the order in which they are asked for."""
+    """At most `size` connections, given out in the order of the requests."""
 
     def __init__(self, database: Database, size: int) -> None:
         self._database = database
@@ -36,9 +36,9 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self, timeout_s: float = _WAIT_S) -> AsyncIterator[AsyncConn]:
-        """A connection that nobody else uses meanwhile, waited for at most `timeout_s`.
+        """A connection for the caller alone. Waits for it at most `timeout_s`.
 
-        With 0 s it is one attempt. Raises NoConnection, and PoolBusy if that is why.
+        With 0 s there is only one attempt. Raises NoConnection, and PoolBusy if all connections are in use.
         """
         ends = monotonic() + timeout_s
         try:

@@ -1,4 +1,4 @@
-"""The store of one instance: its connections and what goes over them, opened and closed together."""
+"""The store of one instance: its connections and the parts that use them, opened and closed together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
 SOLE_CONNECTIONS = 2
-"""The journal's and the leases'. The rest of an instance's connections are its pool."""
+"""The connections of the journal and of the leases. All others of an instance form its pool."""
 
 _LOOK_WAIT_S = 1.0
 _SQL = load("measures.sql")
@@ -59,9 +59,9 @@ class PostgresStore:
         self._current = False
 
     async def migrate(self) -> tuple[list[str], list[str]]:
-        """Bring the schema up to date: the files applied, and versions that this package doesn't know.
+        """Bring the schema up to date. Returns the applied files, and versions unknown to this package.
 
-        One attempt to connect. Raises Unreachable.
+        Tries to connect only once. Raises Unreachable.
         """
         async with as_unreachable(), self._pool.connection(0) as connection:
             applied = await migrate_over(connection)
@@ -72,7 +72,7 @@ class PostgresStore:
     async def schema_current(self) -> bool:
         """Whether the database answers and its schema is up to date. Raises Unreachable.
 
-        Not by a connection more: where long transactions hold all, it is as it was when last asked.
+        Opens no additional connection: if long transactions hold all, it returns the last answer.
         """
         try:
             async with as_unreachable(), self._pool.connection(_LOOK_WAIT_S) as connection:
@@ -84,7 +84,7 @@ class PostgresStore:
         return self._current
 
     async def measures(self) -> Measures:
-        """How things stand in the whole database. Raises Unreachable."""
+        """The state of the whole database. Raises Unreachable."""
         (row,) = await rows_of(self._pool, _SQL["measures"], {})
         return Measures(**{name: [tuple(each) for each in found] for name, found in row.items()})
 

@@ -1,6 +1,6 @@
-"""The project's own tables on its embedded database: `supabase/migrations` and `seed.sql`, once each.
+"""Applies the project's own `supabase/migrations` and `seed.sql` to its embedded database, each once.
 
-Elsewhere that is the Supabase CLI's part; this keeps the same books, so that each recognises the other.
+On other databases the Supabase CLI does this. Both use the same tables to note what was applied.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _SQL = load("project.sql")
 
 
 class ProjectRefused(OutlastError):
-    """One of the project's files failed; the message names it, the cause and the remedy."""
+    """One of the project's files failed. The message names the file, the cause and the remedy."""
 
     code = "project_refused"
 
 
 async def apply_project(database: Database, folder: Path) -> list[str]:
-    """Apply what of `folder` (a project's `supabase/`) is missing; the names of the files applied.
+    """Apply the files of `folder` (a project's `supabase/`) that are missing. Returns their names.
 
-    All or nothing of a file. Raises ProjectRefused, Unreachable.
+    A file is applied as a whole or not at all. Raises ProjectRefused, Unreachable.
     """
     own = {migration.version for migration in migrations()}
     wanted = [each for each in migrations_in(folder / "migrations") if each.version not in own]

@@ -1,4 +1,4 @@
--- What a project brings along for its embedded database, kept where the Supabase CLI keeps it.
+-- A project's migrations and seeds on its embedded database, noted where the Supabase CLI notes them.
 
 -- name: prepare
 create schema if not exists supabase_migrations;
@@ -20,5 +20,5 @@ select path from supabase_migrations.seed_files
 insert into supabase_migrations.seed_files (path, hash) values (%(path)s, %(hash)s)
 
 -- name: mark
--- By this setting a migration can tell that the database is only a stand-in for the project's own.
+-- By this setting a migration can see that the database only stands in for the project's own.
 select set_config('outlast.embedded', 'on', true)

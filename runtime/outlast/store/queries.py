@@ -1,6 +1,6 @@
-"""Named queries out of the `.sql` files beside this module.
+"""Named queries from the `.sql` files beside this module.
 
-A line `-- include: FILE.sql NAME` stands for a query of another file, as a part of this one.
+A line `-- include: FILE.sql NAME` is replaced by a query of another file.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A query as the server takes it: its parameters are numbered, in the order of `parameters`."""
+    """A query with numbered parameters, as the server takes it. `parameters` has their names in order."""
 
     name: str
     text: str
     parameters: tuple[str, ...]
 
     def arrays(self) -> list[tuple[str, str]]:
-        """The names of the parameters that stand in `unnest`, and the types of their elements."""
+        """The names of the parameters within `unnest`, and the types of their elements."""
         return [(self.parameters[int(number[1:]) - 1], kind) for number, kind in _UNNEST.findall(self.text)]
 
 
 def load(file: str) -> dict[str, SQL]:
     """The queries of `file` by name, without comments and indentation.
 
-    Those would make a long statement too long for the driver to keep what it made of it (psycopg's
-    MAX_CACHED_STATEMENT_LENGTH): it would be parsed anew each time.
+    These would make a long statement too long for the driver's cache (psycopg's MAX_CACHED_STATEMENT_LENGTH).
+    Then the driver would parse it each time.
     """
-    # The files are part of the package: nobody's input gets into them.
+    # The files are part of the package: no user input gets into them.
     return {name: SQL(text) for name, text in _texts(file)}
 
 
@@ -48,9 +48,9 @@ def load_numbered(file: str) -> dict[str, Numbered]:
 
 
 def for_one_row(query: Numbered) -> Numbered:
-    """The same query for one row: where it has `unnest` of an array it takes a value, or null.
+    """The same query for one row: instead of `unnest` of an array it takes a value, or null.
 
-    To take arrays of one element apart is an eighth of what a lone commit takes.
+    Unpacking arrays of one element takes an eighth of the time of a lone commit.
     """
     return Numbered(f"{query.name}_one", _UNNEST.sub(r"\1::\2", query.text), query.parameters)
 

@@ -1,4 +1,4 @@
-"""Queues: how calls enter them one by one, and what code says of them; over the instance's pool."""
+"""Queues over the instance's pool: how calls enter them, and how code declares them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PostgresQueues(QueueStore):
         self._instance_id = instance_id
 
     async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
-        """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
+        """See QueueStore. If run twice, it finds by its nonce what the first run has written."""
         try:
             rows = await rows_of(
                 self._pool,
@@ -43,7 +43,7 @@ class PostgresQueues(QueueStore):
             errors.DataError,
             errors.IntegrityError,
             errors.RaiseException,
-            ValueError,  # a text with NUL, or with half a surrogate
+            ValueError,  # a text with NUL, or with half of a surrogate pair
         ) as error:
             raise BadData(str(error).strip().partition("\n")[0]) from error
         entered = {row["workflow_id"]: Entered(row["outcome"], row["target"], row["retry_s"]) for row in rows}

@@ -1,7 +1,7 @@
--- Queues: how calls enter them, and what code says of them. What begins is decided by outlast.claim_queue.
+-- Queues: how calls enter them, and how code declares them. outlast.claim_queue decides which workflows begin.
 
 -- name: enqueue
--- Each after the one before it. No row where one has a parent that lives no more: see start.sql.
+-- One after the other. No row for a workflow whose parent has ended: see start.sql.
 with given as materialized (
   -- include: start.sql rows
 ),

@@ -20,7 +20,7 @@ PAUSE_MAX_S = 60.0
 
 _BROADCAST = load_numbered("realtime.sql")["broadcast"]
 _SWALLOWED = "SendingBroadcastMessage: "
-"""Begins the warning that realtime.send raises for its own failures."""
+"""The beginning of the warning that realtime.send raises for its own failures."""
 
 _REMEDIES = (
     (
@@ -50,7 +50,7 @@ class Broadcasts:
         self._warning: str | None = None
 
     def request_for(self, batch: Batch) -> Request | None:
-        """The statement to run with a batch. None: it publishes nothing, or this is a pause."""
+        """The statement to run with a batch. None if the batch publishes nothing, or during a pause."""
         published = [
             (write.workflow_id, step.step_id)
             for write in batch.writes
@@ -62,18 +62,18 @@ class Broadcasts:
             return None
         self._warning = None
         workflows, steps = zip(*published, strict=True)
-        # After a refusal only the first event is tried: a warning for each would fill the server's log.
+        # After a refusal only the first event is tried: a warning for each event would fill the server's log.
         tries = "on" if self._failures else "off"
         return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps), "tries": tries}
 
     def on_notice(self, notice: Diagnostic) -> None:
-        """Take in a notice of the server."""
+        """Read a notice of the server."""
         _, swallowed, text = (notice.message_primary or "").partition(_SWALLOWED)
         if swallowed:
             self._warning = text
 
     def on_answer(self, result: PGresult) -> None:
-        """The transaction was committed. Its result, or a warning, says whether Realtime took the events."""
+        """The transaction was committed. The result or a warning says whether Realtime took the events."""
         reason = result.get_value(0, 0)
         text = self._warning or (None if reason is None else reason.decode("utf-8", "replace"))
         if text is not None:

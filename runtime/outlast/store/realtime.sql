@@ -1,8 +1,8 @@
--- Published events on their way to Realtime.
+-- Published events are sent to Realtime.
 
 -- name: broadcast
--- In the transaction that records them. With `tries` the others are sent only if the first one was accepted. It looks at
--- the clock between two events; one alone may take long, too, and all commits wait for it.
+-- In the transaction that records them. With `tries` the other events are sent only if the first one was accepted. It checks
+-- the clock between two events. A single event may take long, too, and all commits wait for it.
 select case
   when set_config('outlast.broadcast_tries', %(tries)s, true) is not null then coalesce(
     outlast.broadcast(%(workflows)s::text[], %(steps)s::text[]),

@@ -1,4 +1,4 @@
--- The parts of the journal's writes: whose workflows this instance still owns, and what is recorded of them.
+-- The parts of the journal's writes: which workflows this instance still owns, and their records.
 
 -- name: held
 -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
@@ -36,7 +36,7 @@ from (
     unnest(%(step_attempts)s::int[]) as attempts,
     unnest(%(step_orders)s::int[]) as place,
     unnest(%(step_kinds)s::text[]) as kind,
-    -- In microseconds, the next two as so long ago: texts of whole numbers are made in a fifth of the time.
+        -- In microseconds, the next two as ages: the texts of integers are made in a fifth of the time.
     unnest(%(step_times)s::float8[]) as at,
     unnest(%(step_arguments)s::bigint[]) as args,
     unnest(%(step_begins)s::float8[]) as began,

@@ -1,4 +1,4 @@
-"""Rows that refused what was to be done to them: they are left out for a while, ever longer."""
+"""Workflows whose rows refused a change: they are left out for a while, longer each time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable
 from outlast.core.clock import monotonic
 
 REFUSALS_MAX = 1_000
-"""So many are known: the ones that refused last."""
+"""So many are remembered: those that refused last."""
 
 PAUSE_S, PAUSE_MAX_S = 1.0, 300.0
 FORGOTTEN_AFTER_S = 60.0
-"""Who was left out no more for so long, and has not refused since, has done well."""
+"""A workflow that has not refused for this long, after its pause, is forgotten."""
 
 
 class Refusals:
-    """Workflows whose rows a trigger or a constraint of the project's keeps as they are."""
+    """Workflows whose rows can't be changed because of a trigger or a constraint of the project."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, float]] = {}
-        """Until when each is left out, and for how long in all."""
+        """Until when each is left out, and how long its last pause was."""
         self._news: list[str] = []
 
     def now(self) -> list[str]:
-        """Who is to be left out."""
+        """The workflows to leave out now."""
         now = monotonic()
         return [each for each, (until, _) in self._known.items() if now < until]
 
@@ -43,6 +43,6 @@ class Refusals:
             del self._known[each]
 
     def news(self) -> list[str]:
-        """Who has refused since the last look, for the first time."""
+        """The workflows that have refused for the first time since the last call."""
         news, self._news = self._news[-REFUSALS_MAX:], []
         return news

@@ -1,6 +1,6 @@
 """What to do about a failed connection, by its error text: servers and poolers give no codes for these.
 
-And about a refused statement, by its code.
+Also what to do about a refused statement, by its code.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ _ROWS = (
 
 
 def remedy_for(error: str) -> Remedy | None:
-    """The remedy for a failed connection. None: wait, it is tried again."""
+    """The remedy for a failed connection. None: it is only tried again."""
     return next((remedy for pattern, remedy in _ROWS if pattern.search(error)), None)
 
 
 OF_AWAY = "see that it runs and that SUPABASE_DB_URL names it"
-"""For whoever doesn't try again."""
+"""For commands that don't try again."""
 
 _OWNER = (
     "connect as the owner of the database and of outlast's tables; `outlast doctor` names what is lacking"
@@ -94,13 +94,13 @@ _OF_CODES = {
     "42883": _OUTDATED,  # undefined_function
     "25006": "connect to the primary, which takes writes",  # read_only_sql_transaction
 }
-"""See Postgres' manual, Appendix A."""
+"""See Appendix A of Postgres's manual."""
 _QUOTED = re.compile(r"\nLINE \d+: .*\n *\^")
-"""The line of our own statement that a server quotes."""
+"""The line of Outlast's own statement that the server quotes."""
 
 
 def refusal(error: Exception) -> str | None:
-    """What the database says to a statement of Outlast's own, with the remedy; None of any other error."""
+    """The database's error for one of Outlast's own statements, with the remedy; None for any other error."""
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is None:
         return None

@@ -1,4 +1,4 @@
-"""Statements that may be run twice: a pooled connection may have died unseen."""
+"""Statements that may be run twice: a pooled connection may have died unnoticed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from outlast.store.pool import Pool
 
 TRIES = 3
 WAIT_S = 3.0
-"""How long to wait for a connection. Somebody waits for the answer: better to say soon that there is none."""
+"""How long to wait for a connection. A caller waits for the answer: better to fail soon."""
 
 _PATIENCE = "select set_config('lock_timeout', %s, true)"
 _LIMIT = "select set_config('statement_timeout', %s, true)"
@@ -35,10 +35,10 @@ async def rows_of(
     of: str | None = None,
     limit_s: float | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of `statement`, which waits LOCK_WAIT at most for what others hold.
+    """The rows of `statement`, which waits at most LOCK_WAIT for a lock.
 
-    `of` says whose row it needs, where many may ask for the same. After `limit_s` the server gives it up:
-    nothing was done. Raises Unreachable, HeldUp, and the errors of the statement itself.
+    `of` names the row that it needs, if many callers may ask for the same one. After `limit_s` the server
+    cancels it, and nothing was done. Raises Unreachable, HeldUp, and the errors of the statement itself.
     """
 
     async def do(connection: AsyncConn) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ async def rows_of(
 
 
 async def rows_read(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """As `rows_of`, of a statement that only reads: it waits for nobody's row."""
+    """Like `rows_of`, for a statement that only reads: it waits for no row lock."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:
         return await fetched(connection, statement, parameters)
@@ -73,9 +73,9 @@ async def fetched(
 
 @asynccontextmanager
 async def limited_locks(connection: AsyncConn) -> AsyncIterator[None]:
-    """What is executed within waits for nobody's locks longer than LOCK_WAIT.
+    """Statements within wait at most LOCK_WAIT for a lock.
 
-    In a session that is a setting since it was opened.
+    In a session this was set when it was opened.
     """
     if connection.kind.sessions:
         yield
@@ -91,8 +91,8 @@ async def rows_within(
 ) -> tuple[list[dict[str, Any]], bool]:
     """The first rows, whose texts have at most `bytes_max` characters, and whether others follow.
 
-    One row there is always, however large. No more than one is in memory beyond `bytes_max`. Raises as
-    `rows_of`; after `limit_s` the server gives it up, and TookTooLong is raised.
+    There is always one row, however large. At most one row beyond `bytes_max` is in memory. Raises like
+    `rows_of`. After `limit_s` the server cancels the statement, and TookTooLong is raised.
     """
 
     async def read(connection: AsyncConn) -> tuple[list[dict[str, Any]], bool]:
@@ -129,8 +129,8 @@ async def streamed(
 ) -> AsyncIterator[AsyncIterator[Row]]:
     """The rows of `statement` as the server sends them.
 
-    Whoever stops before the last one ends the connection: what else the server has to send is neither read
-    nor waited for.
+    A caller that stops before the last row ends the connection: the remaining rows are neither read nor
+    waited for.
     """
     rows = cursor.stream(statement, parameters)
     try:
@@ -142,7 +142,7 @@ async def streamed(
 
 
 async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]], of: str | None = None) -> T:
-    """What `do` comes to, which may be run several times. `of` and what is raised: as `rows_of`."""
+    """The result of `do`, which may be run several times. `of` and the errors: as for `rows_of`."""
     async with nullcontext() if of is None else pool.contention.at(of, WAIT_S):
         for attempt in range(1, TRIES + 1):
             try:
@@ -158,7 +158,7 @@ async def repeat(pool: Pool, do: Callable[[AsyncConn], Awaitable[T]], of: str | 
             except NoConnection:
                 raise
             except Unreachable as error:
-                # What was cut off before may have been done.
+                # An earlier try that was cut off may have succeeded.
                 # guard: held-though-in-doubt without 1
                 if attempt == 1 and isinstance(error.__cause__, LockNotAvailable):
                     raise held_up(of) from error.__cause__

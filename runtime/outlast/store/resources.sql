@@ -1,8 +1,8 @@
--- What there is beside workflows: a query for each resource of its name, as core/resources.py declares it.
+-- Resources other than workflows: a query for each, with the name that core/resources/ declares.
 
 -- name: queues
--- Counts stop at a thousand, and read only indexes. A fault stands in the row until it decides again: it is shown while there
--- is anything to decide.
+-- Counts stop at a thousand, and read only indexes. A fault stays in the row until the queue decides again. It is shown while
+-- there is something to decide.
 select
   q.name, q.functions, q.base::text, q.override::text, outlast.queue_options(q.base, q.override)::text as limits,
   q.override_by, q.override_at, q.override_why, q.paused_at, q.paused_by, q.paused_why, k.paused_keys, f.fault, f.fault_at, c.*
@@ -132,7 +132,7 @@ from outlast.error_groups(
   %(since)s, %(until)s, %(function)s, %(after_last_at)s, %(after_error_group)s, %(limit)s) as e
 
 -- name: patches
--- Of each change the newest 100,000 answers, and up to a million that may have taken the old branch.
+-- For each change the newest 100,000 answers, and up to a million workflows that may have taken the old branch.
 select p.*
 from (
   select c.name, c.functions, c.took_new, c.took_old, c.not_asked, c.failed_old, c.asked_at,
@@ -152,8 +152,8 @@ order by p.name
 limit %(limit)s
 
 -- name: catalog
--- Functions that an instance serves, and those that have workflows: of each one row is looked up, and then the next name.
--- What is open is counted over partial indexes, for all at once, and only so far.
+-- Functions that an instance serves, and those that have workflows: for each it reads one row, and then finds the next name.
+-- Open workflows are counted over partial indexes, for all functions at once, and up to a limit.
 with recursive named as (
   (select w.function from outlast.workflow_status w order by w.function limit 1)
   union all
@@ -185,7 +185,7 @@ with recursive named as (
     (select w.function from outlast.workflow_status w
       where w.owner is null and w.claimable_at is not null and w.queue is not null limit 5000)
     union all
-    -- Members of a batch that has begun wait for it.
+        -- Members of a batch that has begun wait for it.
     select m.function from outlast.open_members(5000) as m (function)
   ) as d
   group by 1

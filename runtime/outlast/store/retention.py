@@ -1,4 +1,4 @@
-"""For how long ended workflows are kept, over the instance's pool."""
+"""Retention: how long ended workflows are kept. Over the instance's pool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 BATCH_ROWS = 500
-"""Some 30 ms of the database, which nobody waits for."""
+"""A batch takes about 30 ms in the database, and nobody waits for it."""
 
 _SQL = load("retention.sql")
 

@@ -1,4 +1,4 @@
--- For how long ended workflows are kept, and their removal.
+-- How long ended workflows are kept, and their removal.
 
 -- name: declare
 select outlast.declare_retentions(%(names)s::text[], %(keeps)s::float8[], %(served)s::text[])

@@ -36,7 +36,7 @@ _SQL = load("schedules.sql")
 DUE_MAX = 100
 
 UNREADABLE = (ValueError, OverflowError)
-"""What a row raises that no instance can read: BadTimetable, and times that only Postgres has."""
+"""The errors for a row that no instance can read: BadTimetable, and times that only Postgres can store."""
 
 
 class PostgresSchedules(ScheduleStore):
@@ -118,12 +118,12 @@ class PostgresSchedules(ScheduleStore):
 
 
 def orders_json(orders: Sequence[Order]) -> str:
-    """Orders as outlast.tick_schedules takes them."""
+    """Orders in the form that outlast.tick_schedules takes."""
     return to_json([asdict(each) for each in orders]).decode()
 
 
 def declared_json(declared: Sequence[Declared]) -> str:
-    """Declarations as outlast.declare_schedules takes them; alike for those that are alike."""
+    """Declarations in the form that outlast.declare_schedules takes. Equal ones give equal texts."""
     rows = [
         {"name": each.name, "function": each.function, "version": each.version, **columns_of(each.schedule)}
         for each in sorted(declared, key=lambda each: each.name)

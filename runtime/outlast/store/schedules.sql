@@ -1,8 +1,8 @@
 -- Schedules: what is due, and what instances have decided about it.
 
 -- name: due
--- Schedules about which something is to be done, and in how many seconds the next one is due. Nothing is locked here:
--- what is decided is done only if the row is still the same (outlast.tick_schedules).
+-- Schedules for which something must be done, and in how many seconds the next one is due. It takes no lock: a decision is
+-- carried out only if the row is still the same (outlast.tick_schedules).
 with ready as (
   select s.*
   from outlast.schedules s
@@ -25,7 +25,7 @@ select
     'name', b.name, 'revision', b.revision, 'cron', b.cron, 'tz', b.tz, 'every_s', b.every_s, 'at', b.at,
     'after', b.backfill_after, 'until', b.backfill_until)), '[]')
     from outlast.schedules b where b.backfill_until is not null)::text as backfills,
-  -- What waits is looked at each second: nobody tells when the workflow before it ends.
+    -- A waiting tick is checked each second: the end of the workflow before it sends no news.
   (select least(
       extract(epoch from min(s.next_at) filter (where s.next_at > clock_timestamp()) - clock_timestamp()),
       case when bool_or(s.waiting_at is not null) then 1 end)::float8
@@ -33,7 +33,7 @@ select
     where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null) as next_s
 
 -- name: tick
--- Where a tick cancels the one before it, somebody may hold its row. Others wait for that: it is tried again soon.
+-- A tick may cancel the workflow of the tick before, whose row may be locked. All others wait for this, so it soon gives up.
 with limited as materialized (
   select set_config('lock_timeout', '100ms', true) as lock_timeout
 )
@@ -42,14 +42,14 @@ from limited l
 cross join lateral outlast.tick_schedules(case when l.lock_timeout is not null then %(orders)s::jsonb end) as t
 
 -- name: unusable
--- A schedule whose expression no instance can read: it says so, and starts nothing until it is changed.
+-- A schedule whose expression no instance can read. The row says so, and it starts nothing until it is changed.
 update outlast.schedules
 set fault = %(fault)s, revision = revision + 1, backfill_after = null, backfill_until = null
 where name = %(name)s and revision = %(revision)s
 returning name
 
 -- name: backfill
--- Somebody may hold the door of its queue.
+-- The door of the queue may be locked.
 with limited as materialized (
   select set_config('lock_timeout', '100ms', true) as lock_timeout
 )

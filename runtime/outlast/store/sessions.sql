@@ -1,7 +1,7 @@
--- Who is signed in at the dashboard.
+-- Sessions at the dashboard.
 
 -- name: open
--- A session that begins takes those along that are over, and the oldest beyond a bound.
+-- A new session removes expired ones, and the oldest ones beyond a limit.
 with gone as (
   delete from outlast.dashboard_sessions s
   where s.expires_at <= now()

@@ -1,4 +1,4 @@
--- How every workflow begins: from HTTP, Python, SQL and Supabase Queues. But for batches: see outlast.begin_batch.
+-- How every workflow begins: from HTTP, Python, SQL and Supabase Queues. Except for batches: see outlast.begin_batch.
 
 -- name: insert
 -- Inserts the rows of `new`, which the surrounding statement provides. A row without an id is left out. A workflow
@@ -16,7 +16,7 @@ select
   case when n.owner is null then 0 else 1 end,
   case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
   case when n.owner is null then n.at + make_interval(secs => n.delay) end,
-  -- By the clock, so that those of one commit stand in their order. What has a delay is ready later.
+    -- The clock's time keeps the order of rows in one commit. A row with a delay becomes ready later.
   case when n.owner is null and n.queue is not null and n.delay = 0 then
     clock_timestamp() - make_interval(secs => n.priority) end,
   case when n.owner is not null then n.at end,
@@ -27,7 +27,7 @@ where n.workflow_id is not null
 on conflict (workflow_id) do nothing
 
 -- name: rows
--- Rows as arrays. Whose they are the surrounding statement adds, as one column more.
+-- Rows as arrays. The surrounding statement adds the owner as one more column.
 select
   unnest(%(start_ids)s::text[]) as workflow_id,
   unnest(%(start_functions)s::text[]) as function,
@@ -52,8 +52,8 @@ select
   now() as at
 
 -- name: parents
--- The rows that others of `given` are started by, as far as they live. This lock makes a cancel wait, or shows one that
--- came first: it passes down to what it finds, and nothing may come after it.
+-- The live parents of rows in `given`. The lock makes a cancel wait, or shows one that came first: a cancel also ends the
+-- children that it finds, and no child may be added after it.
 select p.workflow_id
 from (select distinct parent from given where parent is not null) as g
 join outlast.workflow_status p on p.workflow_id = g.parent

@@ -1,4 +1,4 @@
-"""What Supabase's database has, for the embedded one that stands in for it: roles, `auth`, default grants."""
+"""Gives the embedded database what Supabase's database has: roles, `auth`, default grants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SQL = load("supabase.sql")
 async def play_supabase(database: Database) -> bool:
     """Create what is missing, before any migration names it. Returns whether anything was missing.
 
-    Never for a database that was given: there it is Supabase's to make. Raises Unreachable.
+    Never used for a database that was given: there Supabase does this. Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
     async with as_unreachable(), connection:

@@ -79,7 +79,7 @@ grant all on auth.users to service_role;
 
 do $$
 begin
-  -- A project may have created its own: these stay.
+    -- A project may have created its own functions: these stay.
   if to_regprocedure('auth.jwt()') is null then
     create function auth.jwt() returns jsonb language sql stable as
       $jwt$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb $jwt$;

@@ -48,7 +48,7 @@ class PostgresTransactions(TransactionStore):
                 raise Unreachable(str(error)) from error
             raise
         except _BodyFailed as failed:
-            # The body may fail because an earlier run, whose COMMIT lost its answer, did its work.
+            # The body may fail because an earlier run, whose COMMIT lost its answer, did the same work.
             # guard: second-runs-error = None
             record = None if fence is None else await self._read_record_anew(fence)
             if record is not None:
@@ -61,14 +61,14 @@ class PostgresTransactions(TransactionStore):
             return row == ("on",)
 
     async def _read_record_anew(self, fence: Fence) -> StepRecord | None:
-        """The same as `_read_record`, over a connection that no body has used."""
+        """Like `_read_record`, over a connection that no body has used."""
         async with as_unreachable(), self._pool.connection() as connection:
             return await _read_record(connection, fence)
 
     async def _attempt(
         self, connection: AsyncConn, work: TransactionWork, fence: Fence | None
     ) -> StepRecord | None:
-        """Run one transaction. None: its record was refused, so all of it was rolled back."""
+        """Run one transaction. None: the record was refused, so everything was rolled back."""
         mark = str(fence.nonce) if fence else "plain"
         committed = False
         try:
@@ -96,7 +96,7 @@ class PostgresTransactions(TransactionStore):
         return record if committed else None
 
     async def _insert(self, connection: AsyncConn, record: StepRecord, fence: Fence, mark: str) -> bool:
-        """Write the record as the transaction's last statement; False if that was refused."""
+        """Write the record as the transaction's last statement. Returns False if it was refused."""
         now = monotonic()
         parameters = {
             **record._asdict(),
@@ -123,7 +123,7 @@ class _BodyFailed(Exception):
 
 
 async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> StepRecord:
-    """Run the user's function. Its exceptions become _BodyFailed, but not conflicts and a lost connection."""
+    """Run the user's function. Its exceptions become _BodyFailed, except conflicts and a lost connection."""
     try:
         entered = nullcontext() if work.caller is None else as_caller(connection, work.caller, mark)
         async with entered, lend(connection, threaded=work.threaded) as borrowed:
@@ -132,15 +132,15 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
             except CONFLICTS:
                 raise
             # guard: classes-refuse-to-pass
-            except Exception as raised:  # its class may refuse what `contextlib` sets
+            except Exception as raised:  # its class may refuse the attributes that `contextlib` sets
                 raise _BodyFailed(raised) from raised
     except CONFLICTS:
         raise
-    except Exception as failed:  # noqa: BLE001 - raised below as what it is
+    except Exception as failed:  # noqa: BLE001 - raised below with its true meaning
         error = failed.error if isinstance(failed, _BodyFailed) else failed
         # guard: read-only-behind-a-pooler
         if isinstance(error, errors.ReadOnlySqlTransaction) and not connection.kind.sessions:
-            # Behind a pooler nobody tells whose doing it is. If it is the body's, it stays so.
+            # Behind a pooler it is unknown who made it read-only. If it was the body, it happens again.
             raise Conflicted(str(error)) from error
         away = connection.broken or ends_session(error)
         # guard: read-only-is-the-bodys-failure = away
@@ -150,14 +150,14 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
 
 
 async def _check_open(connection: AsyncConn, mark: str) -> None:
-    """Raise UsageError if the body ended the transaction: the mark of its beginning is gone then."""
+    """Raise UsageError if the body ended the transaction: then the mark of its beginning is gone."""
     row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
     if row is None or not row[0]:
         raise _BodyFailed(UsageError(ENDED_BY_BODY))
 
 
 async def _read_record(connection: AsyncConn, fence: Fence) -> StepRecord | None:
-    """The record that is there already, from a commit whose answer was lost. None: the fence refused."""
+    """The record that already exists, from a commit whose answer was lost. None: the fence refused."""
     parameters = {"workflow_id": fence.workflow_id, "step_id": fence.step_id}
     row = await (await connection.execute(_SQL["recorded_step"], parameters)).fetchone()
     return StepRecord(*row) if row else None

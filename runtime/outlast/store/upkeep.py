@@ -1,4 +1,4 @@
-"""What `outlast db status`, `prune` and `reset` ask of the database, over a connection of their own."""
+"""The database part of `outlast db status`, `prune` and `reset`, each over its own connection."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from outlast.store.queries import load
 from outlast.store.retention import BATCH_ROWS, PostgresRetention
 
 COUNT_MAX = 100_000
-"""No more rows of a status are counted: to count all of a large table takes minutes."""
+"""At most so many rows of a status are counted: counting a large table takes minutes."""
 
 _SQL = load("upkeep.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Tables by size, counts by status and what is oldest, as plain data."""
+    """The sizes of tables, counts by status and the oldest rows, as plain data."""
 
     tables: list[dict[str, Any]]
     counts: list[dict[str, Any]]
@@ -29,7 +29,7 @@ class Upkeep:
 
 
 async def upkeep(database: Database) -> Upkeep:
-    """How large and how old things are. The schema must be there. Raises Unreachable."""
+    """The sizes and ages in the database. The schema must exist. Raises Unreachable."""
     connection = await database.connect(statement_timeout_s=60)
     async with as_unreachable(), connection, connection.cursor(row_factory=dict_row) as cursor:
         found = []
@@ -40,7 +40,7 @@ async def upkeep(database: Database) -> Upkeep:
 
 
 async def prunable(database: Database, keep_s: float) -> list[dict[str, Any]]:
-    """What would be removed by now, by function. Raises Unreachable."""
+    """The numbers of workflows that would be removed now, by function. Raises Unreachable."""
     connection = await database.connect(statement_timeout_s=0)
     async with as_unreachable(), connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["prunable"], {"keep_s": keep_s})
@@ -48,7 +48,7 @@ async def prunable(database: Database, keep_s: float) -> list[dict[str, Any]]:
 
 
 async def prune(database: Database, keep_s: float, most: int = BATCH_ROWS) -> int:
-    """Remove all that was kept for long enough, batch by batch; how many. Raises Unreachable."""
+    """Remove all workflows that were kept for long enough. Returns their number. Raises Unreachable."""
     pool = Pool(database, 1)
     try:
         store, removed, after = PostgresRetention(pool), 0, Place()
@@ -62,10 +62,10 @@ async def prune(database: Database, keep_s: float, most: int = BATCH_ROWS) -> in
 
 
 async def reset(maintenance: Database) -> bool:
-    """Drop and make `postgres`, over a connection to another database of the server. Raises Unreachable.
+    """Drop and create `postgres`, over a connection to another database of the server. Raises Unreachable.
 
-    It is the embedded server's, never one that was given, and empty then. False, and nothing done, while
-    instances serve from it.
+    Only for the embedded server, never for a given one. Returns False, and does nothing, while instances
+    serve from it.
     """
     connection = await maintenance.connect(statement_timeout_s=0)
     async with as_unreachable(), connection:

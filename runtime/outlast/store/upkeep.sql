@@ -1,4 +1,4 @@
--- How large and how old things are, read without reading whole tables.
+-- Sizes and ages, without reading whole tables.
 
 -- name: tables
 select c.relname as name, pg_total_relation_size(c.oid) as bytes, pg_indexes_size(c.oid) as index_bytes,
@@ -11,7 +11,7 @@ order by bytes desc, name
 
 -- name: counts
 with live as (
-  -- Each part has an index, and an order that keeps it to that (decision 0321).
+    -- Each part has an index, and an order that keeps the plan to it (decision 0321).
   (select w.status from outlast.workflow_status w where w.owner is not null order by w.owner limit %(most)s)
   union all
   (select w.status from outlast.workflow_status w
@@ -49,7 +49,7 @@ select
     ) as first)
   )::text as due_at,
   (select min(m.created_at)::text from outlast.messages m where m.number is null) as undelivered_at,
-  -- Until the table is analyzed that is -1.
+    -- It is -1 until the table is analyzed.
   coalesce(
     (select c.reltuples from pg_class c where c.oid = 'outlast.workflow_status'::regclass and c.reltuples >= 0),
     pg_stat_get_live_tuples('outlast.workflow_status'::regclass)
@@ -65,7 +65,7 @@ select count(*) from pg_stat_activity
 where datname = 'postgres' and application_name like 'outlast/%%' and application_name <> 'outlast/cli'
 
 -- name: drop
--- Over a connection to another one.
+-- Needs a connection to another database.
 drop database postgres with (force)
 
 -- name: create

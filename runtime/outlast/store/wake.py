@@ -13,13 +13,13 @@ _LOCAL = re.compile(r"localhost|.*\.localhost|127(\.\d{1,3}){3}|::1|host\.docker
 
 
 class BadWakeUrl(OutlastError):
-    """No URL at which a database could wake a host; the message says why."""
+    """The URL isn't one at which a database could wake a host. The message says why."""
 
     code = "bad_wake_url"
 
 
 def wake_migration(url: str, every_s: int) -> str:
-    """The SQL of the migration. `url` is the host's public one, without a path or with that of a proxy.
+    """The SQL of the migration. `url` is the host's public one, without a path, or with that of a proxy.
 
     Raises BadWakeUrl.
     """

@@ -1,4 +1,4 @@
--- Wakes the host's URL when a workflow or a schedule is due, or a workflow abandoned, and no instance is alive. Written by
+-- Wakes the host's URL if a workflow or a schedule is due, or a workflow was abandoned, while no instance is alive. Written by
 -- `outlast db wake`; needs the extensions pg_cron and pg_net. Every statement may run twice. To undo it:
 --   select cron.unschedule('outlast-wake');
 --   drop function outlast.wake_host(); drop table outlast.wake;
@@ -44,20 +44,20 @@ declare
   alive constant boolean not null default exists (select from outlast.instances i where i.lease_until > now());
   seen constant timestamptz not null default case
     when alive then now()
-    -- An instance that came and went between two looks.
+        -- This also finds an instance that came and went between two looks.
     else coalesce((select max(i.started_at) from outlast.instances i), '-infinity')
   end;
   last_alive timestamptz;
   newest_due timestamptz;
   target text;
 begin
-  -- An instance that came has answered all earlier tries.
+    -- An instance that came has answered all earlier tries.
   update outlast.wake w set alive_at = seen, tries = 0, next_at = '-infinity' where w.alive_at < seen;
   select w.alive_at into last_alive from outlast.wake w;
   if alive then
     return false;
   end if;
-  -- What is held waits for other code, or for somebody to let it go on. Each search goes along an index.
+    -- Held workflows wait for other code or for an operator. Each search reads an index.
   newest_due := greatest(
     (select max(w.claimable_at) from outlast.workflow_status w
     where w.owner is null and w.held is null and w.queue is null and w.claimable_at <= now()),
@@ -68,16 +68,16 @@ begin
       where w.queue = q.name and w.owner is null and w.held is null and w.claimable_at <= now()
       order by w.claimable_at desc limit 1
     ) as last),
-    -- Whom a message is for shows once an instance has numbered it.
+        -- The recipient of a message is only known once an instance has numbered it.
     (select m.created_at from outlast.messages m where m.number is null order by m.message_id desc limit 1),
     (select k.next_at from outlast.bulks k where not k.over and k.next_at <= now() order by k.next_at desc limit 1)
   );
   if newest_due > last_alive or exists (
-    -- One without a time was made since: an instance has to find it.
+        -- A schedule without a time was made since: an instance has to find it.
     select from outlast.schedules s
     where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
       and (s.next_at <= now() and s.next_at > last_alive or s.next_at is null and s.since > last_alive)
-  -- Nobody is alive, so whatever has an owner has lost it.
+    -- No instance is alive, so a workflow with an owner has lost it.
   ) or (select true from outlast.workflow_status w where w.owner is not null order by w.owner limit 1) then
     -- A try has 50 s to bring the host up. If it fails, the next one comes later each time, up to 13 minutes.
     update outlast.wake w
@@ -85,8 +85,8 @@ begin
     where w.next_at <= now()
     returning w.url into target;
   elsif newest_due > now() - interval '7 days' then
-    -- An instance was there and left the workflow: its function is gone, or there was no room. It is tried ever more
-    -- rarely, down to once a day, and delays nothing else.
+        -- An instance was there and left the workflow: its function is gone, or there was no room. It is tried again ever more
+        -- rarely, down to once a day, and delays nothing else.
     update outlast.wake w
     set left_tries = w.left_tries + 1,
         left_next_at = now() + least(interval '1 day', interval '50 seconds' * 4 ^ least(w.left_tries, 8))

@@ -1,7 +1,7 @@
-"""One connection driven through libpq itself: the driver's asynchronous way costs more than a small commit.
+"""One connection driven through libpq itself: the driver's asynchronous calls cost more than a small commit.
 
-The driver makes the connection; from then on its own methods must not be used. Requests are pipelines (see
-"Pipeline Mode" in Postgres's manual): all statements of one are one round trip and one transaction.
+The driver opens the connection. After that its own methods must not be used. Requests are pipelines (see
+"Pipeline Mode" in Postgres's manual): all statements of a request are one round trip and one transaction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from outlast.store.connections import AsyncConn
 from outlast.store.queries import Numbered, load_numbered
 
 Request = tuple[Numbered, Mapping[str, object]]
-"""A statement and its parameters. Of each the server reads the text; None is null."""
+"""A statement and its parameters. The server reads each parameter's text; None is null."""
 
 _SQL = load_numbered("connections.sql")
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
@@ -30,8 +30,8 @@ _SYNC, _BAD = ExecStatus.PIPELINE_SYNC, ConnStatus.BAD
 class Wire:
     """A connection that takes one request at a time.
 
-    Once a request was cut short, by an error of the connection, a timeout or a cancellation, it is `lost`:
-    what it would answer next belongs to nobody.
+    It is `lost` once a request was cut short by an error of the connection, a timeout or a cancellation: its
+    next answer would belong to no request.
     """
 
     def __init__(self, connection: AsyncConn) -> None:
@@ -52,19 +52,19 @@ class Wire:
         self._loop.add_reader(self._socket, self._readable)
 
     async def prepare(self, statements: Iterable[Numbered], timeout_s: float) -> None:
-        """Send these by name from now on. It takes a session."""
+        """Prepare these statements; from then on they are sent by name. Requires a session."""
         named = {each.name: each for each in statements}
         await self._exchange(partial(self._send_prepare, named.values()), timeout_s)
         self._prepared = frozenset(named)
 
     async def run(self, requests: Iterable[Request], timeout_s: float) -> list[PGresult]:
-        """The results of all `requests`, done in one transaction.
+        """The results of all `requests`, run in one transaction.
 
-        Raises what the driver raises, as for a text with NUL, and UnicodeEncodeError.
+        Raises the driver's errors, also for a text with NUL, and UnicodeEncodeError.
         """
         needed = self._connection.needed
         if needed is not None:
-            # They are part of the same transaction, so they hold for the statements that follow.
+            # They run in the same transaction, so they apply to the statements that follow.
             requests = [(_SQL["rely"], {"needed": needed}), *requests]
         encoded = [
             (statement, _encode([*map(parameters.__getitem__, statement.parameters)]))
@@ -117,7 +117,7 @@ class Wire:
                 self._libpq.send_query_params(statement.text.encode(self._encoding), values)
 
     def _writable(self) -> None:
-        """The socket did not take all at once: send more."""
+        """The socket did not take everything at once: send the rest."""
         try:
             if not self._libpq.flush():
                 self._loop.remove_writer(self._socket)
@@ -158,10 +158,10 @@ class Wire:
         self._lose(TimeoutError(f"no answer in {timeout_s:.0f} s"))
 
     def _lose(self, error: BaseException) -> None:
-        """Drop the connection: nothing that it still says can be trusted."""
+        """Drop the connection: nothing that it still sends can be trusted."""
         if not self.lost:
             self.lost = True
-            # Before closing: the socket's number may be used again at once.
+            # Before closing: the socket's number may be reused at once.
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._libpq.finish()
@@ -177,9 +177,9 @@ _NULL = {type(None): None}
 
 
 def _encode(values: Sequence[object]) -> list[bytes | None]:
-    """Their texts, as they are sent. No Python runs for each value: a commit has some twenty."""
+    """The texts to send. No Python code runs for each value: a commit has about twenty."""
     texts = [*map(str.encode, map(str, values))]
-    # libpq would take what stands before it for the whole text.
+    # libpq would take the part before the NUL for the whole text.
     # guard: nul-cuts-off
     if any(map(bytes.__contains__, texts, repeat(0))):
         raise errors.DataError("a text can't contain NUL (0x00) bytes")

@@ -41,13 +41,13 @@ from outlast.store.repeatable import rows_of, rows_read, rows_within, streamed
 _SQL = load("workflows.sql") | load("resources.sql")
 _AS_JSON = (Kind.RATE, Kind.OBJECT, Kind.JSON)
 LOAD_WAIT_S = 10.0
-"""How long to wait for a connection of the pool: long transactions may hold them."""
+"""How long to wait for a connection of the pool, as long transactions may hold them."""
 
 LOOK_BYTES_MAX = 16 * 2**20
-"""How large the results may be that one query for ended workflows returns."""
+"""How large the results of one query for ended workflows may be."""
 
 _REFUSED = (errors.RaiseException, errors.IntegrityError)
-"""What triggers and checks of the project say."""
+"""What triggers and checks of the project raise."""
 
 EVENTS_MAX = 100
 """How many events one look of a reader returns."""
@@ -56,7 +56,7 @@ PAGE_BYTES_MAX = 4 * 2**20
 """How large the rows of a page, or of one query of a stream, may be."""
 
 SEARCH_S = 5.0
-"""How long a page of workflows may be looked for: a text that no error holds is looked for in all of them."""
+"""The time limit of a search for workflows: a text that no error contains is searched in all of them."""
 
 
 class PostgresWorkflows(WorkflowStore):
@@ -68,7 +68,7 @@ class PostgresWorkflows(WorkflowStore):
     async def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
     ) -> AsyncGenerator[ClaimedWorkflow]:
-        """See WorkflowStore. It reads row by row, so that no more is in memory than was asked for."""
+        """See WorkflowStore. Reads row by row, so that no more is in memory than was asked for."""
         whole: ClaimedWorkflow | None = None
         parameters = {"ids": [each.workflow_id for each in workflows]}
         async with (
@@ -104,7 +104,7 @@ class PostgresWorkflows(WorkflowStore):
         parameters = {"workflow_id": new.workflow_id, "input": new.input, "request": new.request}
         try:
             (row,) = await self._rows("same_payload", parameters)
-        except DataError:  # JSON that no jsonb can be, such as a number of a million digits
+        except DataError:  # JSON that isn't a valid jsonb, such as a number of a million digits
             return False
         return bool(row["same"])
 
@@ -160,9 +160,9 @@ class PostgresWorkflows(WorkflowStore):
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
     ) -> Status | None:
-        """See WorkflowStore. The nonce tells an earlier try whose answer was lost.
+        """See WorkflowStore. The nonce recognizes an earlier try whose answer was lost.
 
-        Raises NotNow where a trigger or a check of the project refuses it.
+        Raises NotNow if a trigger or a check of the project refuses it.
         """
         parameters = {
             "workflow_id": workflow_id,
@@ -180,7 +180,7 @@ class PostgresWorkflows(WorkflowStore):
         return Status(rows[0]["status"]) if rows else None
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
-        """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
+        """The owners of these workflows; unknown ids are left out. Raises Unreachable."""
         rows = await self._rows("ownership", {"ids": list(ids)})
         return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
@@ -196,10 +196,10 @@ class PostgresWorkflows(WorkflowStore):
     async def show(
         self, workflow_id: str, *, whole: bool = True, brief: bool = False
     ) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow; JSON as text. Raises Unreachable.
+        """All columns of one workflow that people may see; JSON as text. Raises Unreachable.
 
-        Unless it is shown `whole`, what it waits on names no other workflow and nobody. With `brief` values
-        that are longer than 4 KiB are null, and `large` says so.
+        Unless `whole`, what it waits for names no other workflow and no person. With `brief`, values longer
+        than 4 KiB are null, and `large` says so.
         """
         rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole, "brief": brief})
         return rows[0] if rows else None
@@ -213,9 +213,9 @@ class PostgresWorkflows(WorkflowStore):
     ) -> Page:
         """A page of any resource, in its order; recorded JSON as text. Raises Unreachable, TookTooLong.
 
-        `given` are its filters, the keys of one row and of what rows belong to, and the `subject` whose
-        workflows are wanted; None for all. `after` is where the page before ended: of its last row the
-        columns of the order. Raises TypeError for a filter that there isn't: it would be no filter at all.
+        `given`: the filters, the keys of one row and of what it belongs to, and the `subject` whose workflows
+        are wanted (None: all). `after`: the order's columns of the previous page's last row. Raises TypeError
+        for an unknown filter: ignoring it would return everything.
         """
         known = [*(each.name for each in resource.filters), *resource.keys, "subject"]
         if unknown := given.keys() - set(known):
@@ -233,7 +233,7 @@ class PostgresWorkflows(WorkflowStore):
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
     ) -> Mapping[str, Any]:
-        """Call the function of a verb; the row that it returns. `by` says who does it.
+        """Call the function of a verb; returns its row. `by` says who does it.
 
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
@@ -243,7 +243,7 @@ class PostgresWorkflows(WorkflowStore):
             except ValueError as error:
                 raise Unacceptable(str(error)) from error
         if any(each.name == KEY for each in verb.arguments):
-            # Done again after a lost answer it must be the same.
+            # A repetition after a lost answer must have the same key.
             arguments = {KEY: secrets.token_hex(16), **arguments}
         given: dict[str, Any] = {"by": by} if key is None else {verb.noun.key: key, "by": by}
         settings = {each.name for each in verb.arguments if each.setting}
@@ -274,7 +274,7 @@ class PostgresWorkflows(WorkflowStore):
         return BulkRan(row["ran"], row["next_s"], row["fault"])
 
     async def callback(self, link: Link) -> dict[str, Any] | None:
-        """A callback: `function`, `live`, `output` of what is recorded there (JSON), how often it was `used`.
+        """A callback: its `function`, `live`, the recorded `output` (JSON), and how often it was `used`.
 
         None if there is no such workflow. Raises Unreachable.
         """
@@ -283,13 +283,13 @@ class PostgresWorkflows(WorkflowStore):
         return rows[0] if rows else None
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
-        """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
+        """The steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
         `began_at`, `retry_at`, `instance_id`. Raises Unreachable.
         """
         return await self._rows("running", {"workflow_id": workflow_id})
 
     async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
-        """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
+        """Completions after the `order`-th, with the `value` of published events. Raises Unreachable."""
         return await self._page("steps_after", {"workflow_id": workflow_id, "after": order}, limit)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -298,7 +298,7 @@ class PostgresWorkflows(WorkflowStore):
     async def _page(
         self, query: str, parameters: dict[str, Any], limit: int | None, limit_s: float | None = None
     ) -> Page:
-        """A page. It reads one row more than asked for, to know whether others follow."""
+        """A page. It reads one more row than asked for, to know whether others follow."""
         parameters["limit"] = None if limit is None else limit + 1
         rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX, limit_s)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
@@ -311,7 +311,7 @@ class PostgresWorkflows(WorkflowStore):
 
 
 def _call(function: str, given: Iterable[str]) -> Composed:
-    """A call with arguments by their names: what is left out has its default."""
+    """A call with named arguments. Those left out have their defaults."""
     arguments = SQL(", ").join(SQL("{} => {}").format(Identifier(each), Placeholder(each)) for each in given)
     return SQL("select * from outlast.{}({})").format(Identifier(function), arguments)
 

@@ -1,7 +1,7 @@
 -- Workflows as callers and operators see them.
 
 -- name: states
--- With `ended` only those that have ended, or are held.
+-- With `ended` only those that have ended or are held.
 select
   workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text, generation,
   held::text, workflow_id as asked
@@ -9,7 +9,7 @@ from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
   and (not %(ended)s or status not in ('ENQUEUED', 'PENDING') or held is not null)
 union all
--- What was attached to another workflow stands as that one.
+-- A workflow that was attached to another one has its state.
 select
   w.workflow_id, w.function, w.status, a.fingerprint, w.subject, w.output::text, w.error::text, w.response::text,
   w.generation, w.held::text, a.workflow_id
@@ -34,13 +34,13 @@ select coalesce(
 )) as same
 
 -- name: ownership
--- Who owns a workflow. It reads nothing large: another user's workflow takes as long as one that doesn't exist.
+-- The owner of a workflow. Reads nothing large: the time must not show whether another user's workflow exists.
 select workflow_id, function, status, subject, parent
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
 
 -- name: counts
--- Counts of one user. Counting stops at the limits, and reads only indexes.
+-- Counts for one user. Counting stops at the limits, and reads only indexes.
 select
   (select count(*) from (
     select from outlast.workflow_status
@@ -52,7 +52,7 @@ select
   ) s) as stored
 
 -- name: show
--- With `brief` values that are long are left out, and `large` tells how they begin.
+-- With `brief`, long values are left out, and `large` has how they begin.
 select
   workflow_id, function, status,
   case when not %(brief)s or octet_length(input::text) <= 4096 then input::text end as input,
@@ -75,7 +75,7 @@ from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
 -- name: workflows
--- Which ones, `outlast.find_workflows` says; errors are read only for the rows of the page.
+-- `outlast.find_workflows` selects them. Errors are read only for the rows of the page.
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.priority, w.subject, w.parent, w.forked_from, w.attributes::text,
   w.generation, w.recovery_attempts, w.claimable_at, w.deadline,
@@ -94,8 +94,8 @@ left join lateral outlast.error_told(w.error, %(subject)s::text is null) e on w.
 order by f.place
 
 -- name: steps
--- Waits that have not ended have no completion_order: they come last. With `brief` long outputs are left out: of what is
--- stored in pieces beside the row only the size is read.
+-- Waits that have not ended have no completion_order: they come last. With `brief`, long outputs are left out: if they are
+-- stored outside of the row (TOAST), only their size is read.
 select
   o.step_id, o.name, o.kind, o.instance,
   case when b.whole then o.output::text end as output, case when not b.whole then b.bytes end as output_bytes,
@@ -124,7 +124,7 @@ order by
   o.place, o.step_id
 
 -- name: running
--- The steps that the owner runs, as of its last beat, without those that have been recorded since.
+-- The steps that the owner runs, as of its last beat, without those that were recorded since.
 select
   r.step_id, r.name, r.attempt, to_timestamp(r.began_s) as began_at, to_timestamp(r.retry_s) as retry_at,
   i.instance_id
@@ -159,8 +159,8 @@ order by completion_order
 limit %(limit)s::bigint
 
 -- name: published
--- For each reader how the workflow stands, and its next events, or the newest one. All are of one snapshot: of what has
--- ended there, no event is missing.
+-- For each reader the state of the workflow, and its next events or the newest one. All from one snapshot: if the workflow
+-- has ended in it, no event is missing.
 select r.place, w.status not in ('ENQUEUED', 'PENDING') as ended, e.number, e.value
 from unnest(%(workflows)s::text[], %(events)s::text[], %(afters)s::integer[], %(newests)s::boolean[])
   with ordinality as r (workflow_id, event, after, newest, place)
@@ -194,14 +194,14 @@ from outlast.bulk_concerns(
   %(filter)s::jsonb, %(step)s::text, %(created_at)s::timestamptz, %(workflow_id)s::text, %(most)s::integer)
 
 -- name: step_name
--- What is recorded under this id, or was seen to run there when its workflow was paused.
+-- The name recorded under this id, or of the step that ran there when the workflow was paused.
 select coalesce(o.name, w.held -> 'running' ->> %(step_id)s) as name
 from outlast.workflow_status w
 left join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = %(step_id)s
 where w.workflow_id = %(workflow_id)s
 
 -- name: callback
--- A callback as it stands, and how often it was used. What is to be undone receives no more.
+-- A callback, and how often it was used. A workflow that only undoes receives no more answers.
 select
   w.function, w.version, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
   (
@@ -214,8 +214,8 @@ left join outlast.operation_outputs o
 where w.workflow_id = %(workflow_id)s
 
 -- name: load
--- All that workflows need to run: for each its own row first, then its records. `lateral` gives this order without a
--- sort, so that the first workflows can be used before the last ones are read.
+-- All that workflows need to run: for each first its own row, then its records. `lateral` gives this order without a sort, so
+-- that the first workflows can be used before the last ones are read.
 select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
@@ -233,14 +233,14 @@ cross join lateral (
 ) as r
 
 -- name: cancel
--- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
+-- The raised epoch makes every later write of the owner fail. A workflow with sagas undoes first.
 -- guard: cancel-told-to-nobody = select status
 select status, (outlast.tell_untold()).woken
 from outlast.cancel_workflows(
   array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint, %(by)s, %(why)s, %(mode)s = 'kill')
 
 -- name: changed
--- Whether an earlier try of the same call, whose answer was lost, has changed it.
+-- Whether an earlier try of the same call, whose answer was lost, has done it.
 select status
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s

@@ -1,1 +1,1 @@
-"""What runs a workflow's body: an event loop of its own, or for a `def` one a thread."""
+"""What runs a workflow's body: its own event loop, or a thread for a `def` workflow."""

@@ -1,4 +1,4 @@
-"""The body of an `async def` workflow, on a loop of its own."""
+"""The body of an `async def` workflow, on its own loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from outlast.sdk.operations import Operation, Timer
 from outlast.sdk.running import StandingSaga, undo_here, undoes
 
 REFUSALS_MAX = 3
-"""A body that was stopped, catches that and calls on and on, waits for ever at the next call."""
+"""After so many refused calls, a stopped body that catches them waits for ever at its next call."""
 
 
 class OperationFuture(BodyFuture):
@@ -32,10 +32,10 @@ class OperationFuture(BodyFuture):
     call: PendingCall | None = None
     _execution: Execution
     _message: Any = None
-    """Of who cancelled it: by that anyio knows its own cancellations."""
+    """The message of its cancellation. anyio recognizes its own cancellations by it."""
 
     def cancel(self, msg: Any = None) -> bool:
-        """See asyncio.Future. Of a transaction it is answered later: it may be committing."""
+        """See asyncio.Future. A transaction is cancelled later, if at all: it may be committing."""
         if self.done():
             return False
         # guard: cancelled-without-message
@@ -54,7 +54,7 @@ class OperationFuture(BodyFuture):
     def set_result(self, value: Any, /) -> None:
         """See Answer."""
         if not self.done():
-            self.call = None  # else each step would leave a cycle for the collector
+            self.call = None  # otherwise each step would leave a cycle for the garbage collector
             super().set_result(value)
 
     def set_exception(self, error: BaseException | type[BaseException], /) -> None:
@@ -65,7 +65,7 @@ class OperationFuture(BodyFuture):
 
 
 class TransactionFuture(OperationFuture):
-    """The answer of a transaction, which may come though the body gave it up."""
+    """The answer of a transaction. It may arrive although the body gave the call up."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
         call = self.call
@@ -81,9 +81,9 @@ def _nothing() -> bool:
 
 
 def _cancel_later(message: Any) -> None:
-    """Deliver a cancellation that came too late for a transaction where its task waits next.
+    """A cancellation came too late for a transaction: deliver it where the task waits next.
 
-    Unless whoever asked for it has taken it back by then, as an `asyncio.timeout` does whose block is left.
+    Unless it was taken back by then, as `asyncio.timeout` does when its block is left.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -116,7 +116,7 @@ class _Strike:
 
 
 class AsyncBody(ExecutedBody, BodyHost):
-    """It is `sdk.running.Body` for its function, `Driven` for its execution, and `BodyHost` for its loop."""
+    """Is `sdk.running.Body` for its function, `Driven` for its execution, and `BodyHost` for its loop."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__(execution)
@@ -129,7 +129,7 @@ class AsyncBody(ExecutedBody, BodyHost):
         self.over = False
         """See Driven."""
         self._leaves = False
-        """Whether its function has ended, and only what it left in sagas is awaited."""
+        """Whether the function has ended, and only tasks that it left in sagas are awaited."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
 
@@ -138,7 +138,7 @@ class AsyncBody(ExecutedBody, BodyHost):
         raise self._execution.stopped or Stopped()
 
     def begin(self, body: Coroutine[Any, Any, Any]) -> None:
-        """Run `body`, in the context of who calls this."""
+        """Run `body` in the caller's context."""
         self._coro = body
         self.task = self.loop.begin(self._run(body), copy_context())
 
@@ -154,7 +154,7 @@ class AsyncBody(ExecutedBody, BodyHost):
             self.over = True
 
     async def _leave_sagas(self) -> None:
-        """Cancel what it left running in sagas, and wait until that is undone."""
+        """Cancel the tasks that were left running in sagas, and wait until they are undone."""
         execution = self._execution
         while execution.sagas and self.goes_on:
             tasks = (saga.task for saga in execution.sagas)
@@ -167,7 +167,7 @@ class AsyncBody(ExecutedBody, BodyHost):
                 await asyncio.wait(left)
 
     async def _undo_again(self) -> None:
-        """Undo what stood; what then still does, nobody but the end hears of. Nothing cancels it."""
+        """Undo again what could not be undone, uncancelled. Only the workflow's end reports new failures."""
         todo = list(self._execution.again.values())
         while todo:
             saga = todo.pop(0)
@@ -190,13 +190,13 @@ class AsyncBody(ExecutedBody, BodyHost):
         if self._refused is not None:
             raise self._refused
         if self._returned is not None:
-            return self._returned[0]  # whatever it cancelled itself for after that
+            return self._returned[0]  # even if the body cancelled itself afterwards
         if not self.task.done():
             raise self._execution.stopped or Stopped()
         return self.task.result()
 
     def release(self) -> None:
-        """Refer to nothing that refers back."""
+        """Drop the references that form cycles."""
         self.loop.forget()
         self.task = self._coro = None
 
@@ -237,7 +237,7 @@ class AsyncBody(ExecutedBody, BodyHost):
 
             def next_watched() -> bool:
                 more = next_completion()
-                if not execution.replaying:  # what is replayed was looked at the first time
+                if not execution.replaying:  # a read during replay was reported the first time
                     begin()
                 return more
 
@@ -252,19 +252,19 @@ class AsyncBody(ExecutedBody, BodyHost):
         return shown_place(*place_of_caller()) if calling else place_of_wait(self._coro)
 
     def unwind(self) -> None:
-        """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""
+        """See Driven. The `finally` blocks run. Tasks that then wait for anything are left behind."""
         if self.loop.cancel_all():
             self.loop.run(_nothing)
             self.loop.abandon()
         self.over = True
         if self._returned is None and self._coro is not None and self.task is not None and self.task.done():
-            close_in(self.task.context, self._coro)  # it may never have begun, or not have heard
+            close_in(self.task.context, self._coro)  # it may never have begun, or missed its cancellation
 
     # --- BodyHost -----------------------------------------------------------------------------------------
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None:
         if self._execution.refusal(timer._context) is not None:
-            return  # it never strikes
+            return  # the timer never fires
         answer = _Strike(self.loop, timer)
         timer.call = self._execution.make(Timer(timer.when()), step_id, answer, timer._context)
 
@@ -281,7 +281,7 @@ class AsyncBody(ExecutedBody, BodyHost):
         raise error
 
     def refused(self, error: UsageError) -> None:
-        """See BodyHost. A thread's answer would never come: the body ends with that."""
+        """See BodyHost. In a thread the caller would wait for ever, so the error ends the body."""
         if get_ident() == self._thread:
             raise error
         self._execution.host.call_soon_threadsafe(self._fail, error)
@@ -293,8 +293,8 @@ class AsyncBody(ExecutedBody, BodyHost):
             self._execution.schedule()
 
     def report(self, context: dict[str, Any]) -> None:
-        """See BodyHost. What a stop leaves behind is nobody's error, nor what was cancelled."""
-        nobodys = Stopped, asyncio.CancelledError  # of a gather that was cancelled, and that nobody awaits
+        """See BodyHost. Errors that a stop or a cancellation leaves behind aren't reported."""
+        nobodys = Stopped, asyncio.CancelledError  # a cancelled gather that nobody awaits has the latter
         if isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
             self._execution.services.observe(LoopInterrupted(repr(context["exception"])))
         elif not (self._execution.stopped or self._leaves or isinstance(context.get("exception"), nobodys)):

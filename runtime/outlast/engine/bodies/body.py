@@ -1,4 +1,4 @@
-"""What the bodies on a loop and those in a thread have in common: the execution knows how they stand."""
+"""The common base of bodies on a loop and bodies in a thread: it gets the state from the execution."""
 
 from __future__ import annotations
 

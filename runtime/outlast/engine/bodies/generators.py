@@ -1,4 +1,4 @@
-"""The async generators of a body, and where in it they are closed that it leaves open."""
+"""The async generators of a body, and when those that it leaves open are closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ gc.callbacks.append(_note_collection)
 
 
 class OpenGenerators:
-    """Those that have begun, in that order."""
+    """The generators that have begun, in that order."""
 
     def __init__(self) -> None:
         self._begun = 0
@@ -29,16 +29,17 @@ class OpenGenerators:
         self._collected: dict[int, Any] = {}
 
     def add(self, generator: Any) -> None:
-        """The body asks it for the first time."""
+        """The body iterates over this generator for the first time."""
         self._begun += 1
         self._numbers[id(generator)] = self._begun
         self._alive[self._begun] = generator
 
     def drop(self, generator: Any, *, in_the_body: bool) -> bool:
-        """Nothing refers to it any more; whether it is to be closed now, as the body let go of it here.
+        """Nothing refers to this generator any more. Returns whether to close it now.
 
-        What the collector finds, in a cycle, or another thread drops, is dropped at no certain place, and
-        elsewhere on replay: it is kept.
+        It is closed now if the body itself let go of it: a replay does the same. If the garbage collector or
+        another thread drops it, the place is uncertain and differs on replay. Then it is kept, and closed at
+        the end of the body.
         """
         number = self._numbers.pop(id(generator), 0)
         self._alive.pop(number, None)
@@ -50,7 +51,7 @@ class OpenGenerators:
         return False
 
     def take_all(self) -> list[Any]:
-        """What is open at the end of the body."""
+        """The generators that are open at the end of the body."""
         left = {**self._alive, **self._collected}
         self._alive.clear()
         self._collected.clear()

@@ -1,8 +1,8 @@
-"""The event loop of one workflow's body: it runs until nothing is ready, and never waits.
+"""The event loop of one workflow's body. It runs until nothing is ready, and never waits.
 
-The host delivers one completion after another and runs the loop until it is empty. So what a body does
-between two deliveries follows from the deliveries alone, and is the same on replay. Its time stands still
-between them. Sets and dicts of its tasks and futures go in the order of their numbers, not of addresses.
+The host delivers one completion after another, and runs the loop until it is empty. What a body does between
+two deliveries depends only on the deliveries, so it is the same on replay. The loop's time stands still
+between deliveries. Sets and dicts of its tasks and futures hash by number, not by address.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from outlast.engine.bodies.refusals import refusals
 from outlast.engine.execution.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
-"""So many are run in one go before the host's loop has a turn."""
+"""So many callbacks run in a row before the host's loop has a turn."""
 
 
 class BodyHost(Protocol):
-    """Who drives the loop."""
+    """What drives the loop."""
 
     @property
     def now_s(self) -> float:
         """Unix seconds, as of the last delivery."""
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None:
-        """The body wants `timer` to strike."""
+        """The body set `timer`."""
 
     def drop_timer(self, timer: BodyTimer) -> None:
-        """The body cancelled it."""
+        """The body cancelled `timer`."""
 
     def intruded(self, error: UsageError) -> None:
-        """Somebody else, a step perhaps, woke what waits in the body. Raises it there, and ends the body."""
+        """Code outside the body, such as a step, woke a task of it. Raises the error there; ends the body."""
 
     def refused(self, error: UsageError) -> None:
-        """The body, or a thread on its behalf, asked for what it can't have. Raises it in the body."""
+        """The body, or a thread of it, asked for something that is refused. Raises the error in the body."""
 
     def report(self, context: dict[str, Any]) -> None:
-        """What asyncio gives an exception handler."""
+        """Report what asyncio passes to an exception handler."""
 
 
 class _Nobody:
-    """Drives what is over: what is left of it may still cancel timers, and say goodbye."""
+    """Drives a loop that is over: what is left of its body may still cancel timers or report errors."""
 
     now_s = 0.0
 
@@ -67,27 +67,27 @@ _NOBODY = _Nobody()
 
 
 class BodyFuture(asyncio.Future[Any]):
-    """A future of the body; its hash is its number."""
+    """A future of the body. Its number is its hash."""
 
     _loop: BodyLoop
     _number: int | None = None
 
     def __hash__(self) -> int:
-        if self._number is None:  # few are ever in a set; when they first come into one follows from the body
+        if self._number is None:  # few are ever in a set; the order of first use follows from the body
             self._number = self._loop.next_number()
         # guard: futures-hashed-by-address = id(self)
         return self._number
 
 
 class BodyTask(asyncio.Task[Any]):
-    """A task of the body, and the branch of calls that it is."""
+    """A task of the body, with its branch of calls."""
 
     _log_destroy_pending: bool
 
     def __init__(
         self, loop: BodyLoop, branch: Branch, coro: Any, context: Context | None, **options: Any
     ) -> None:
-        self.number = loop.next_number()  # before asyncio puts the task into a set of its own
+        self.number = loop.next_number()  # asyncio puts the task into a set in its own constructor
         self.branch = branch
         self.context = copy_context() if context is None else context
         super().__init__(coro, loop=loop, context=self.context, **options)
@@ -97,7 +97,7 @@ class BodyTask(asyncio.Task[Any]):
 
 
 class BodyTimer(asyncio.TimerHandle):
-    """What the body gets to hold of a timer: it can cancel it, until it strikes."""
+    """The handle of a timer that the body gets. The body can cancel it until it fires."""
 
     _context: Context
     _callback: Callable[..., object]
@@ -105,7 +105,7 @@ class BodyTimer(asyncio.TimerHandle):
     _cancelled: bool
     _loop: BodyLoop
     call: PendingCall | None = None
-    """Timers can't be told apart by comparing them: asyncio's are equal where time and callback are."""
+    """Its call. Comparing timers can't tell them apart: asyncio's are equal if time and callback are."""
 
     def cancel(self) -> None:
         """See asyncio.Handle."""
@@ -115,7 +115,7 @@ class BodyTimer(asyncio.TimerHandle):
 
 
 class _Handle(asyncio.Handle):
-    """One that asks its loop for nothing: each delivery makes some."""
+    """A handle that asks nothing of its loop, to be quick: each delivery makes some."""
 
     __slots__ = ()
 
@@ -133,17 +133,17 @@ class _Handle(asyncio.Handle):
 
 
 class BodyLoop(asyncio.AbstractEventLoop):
-    """See above. Plain callbacks of the host's loop enter it: within a task Python 3.14 refuses that."""
+    """See above. Only plain callbacks of the host's loop run it: within a task Python 3.14 refuses that."""
 
     def __init__(self, driver: BodyHost) -> None:
         self.driver: BodyHost = driver
         self.root = Branch()
         self.ready: deque[_Handle | BodyTimer] = deque()
-        """What is to be run, the first first."""
+        """The handles to run, in order."""
         self._running = False
         self._body: Coroutine[Any, Any, Any] | None = None
         self._begun = False
-        """From then on, until it ends, only what is handed over wakes what waits."""
+        """Whether the body has begun. From then until its end, only deliveries may wake its tasks."""
         self._number = 0
         self._tasks: list[BodyTask] = []
         self._tasks_seen = 64
@@ -164,7 +164,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         return False
 
     def time(self) -> float:
-        """See AbstractEventLoop. Unix seconds; they stand still between deliveries."""
+        """See AbstractEventLoop. Unix seconds, which stand still between deliveries."""
         return self.driver.now_s
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -183,7 +183,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         """See AbstractEventLoop."""
         handle = _Handle(callback, args, self, context)
-        self.ready.append(handle)  # even what is refused: asyncio has forgotten that it is to be called
+        self.ready.append(handle)  # also if it is refused: asyncio doesn't schedule it again
         # guard: woken-by-others
         if not self._running:
             self._refuse_intruder()
@@ -198,7 +198,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """See AbstractEventLoop. The timer is an operation: recorded when it strikes."""
+        """See AbstractEventLoop. The timer is an operation, recorded when it fires."""
         timer = BodyTimer(when, callback, args, self, context)
         self.driver.set_timer(timer, self.branch.next_timer_id())
         return timer
@@ -217,26 +217,26 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     @property
     def branch(self) -> Branch:
-        """That of the task that runs now; callbacks of no task count as the body's."""
+        """The branch of the task that runs now. Callbacks outside of tasks belong to the body's branch."""
         task = asyncio.current_task(self)
         return task.branch if isinstance(task, BodyTask) else self.root
 
     def next_number(self) -> int:
-        """What the next future or task is hashed by."""
+        """The number that the next future or task has as its hash."""
         self._number += 1
         return self._number
 
     def begin(self, body: Coroutine[Any, Any, Any], context: Context) -> BodyTask:
-        """The task of the body itself."""
+        """Begin the body; returns its task."""
         task = self._task(self.root, body, name="body", context=context)
         self._body, self._begun = body, True
         return task
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool = True) -> bool:
-        """Run what is ready; whether nothing is left.
+        """Run what is ready. Returns whether nothing is left.
 
-        At rest it asks `next_completion` to hand over another, and goes on if that did. It stops
-        CALLBACKS_MAX after the last of them. Where it isn't waited for, it asks before it runs anything.
+        At rest it calls `next_completion`, and goes on if that handed over another. It stops CALLBACKS_MAX
+        callbacks after the last completion. If the body isn't waited for, it calls `next_completion` first.
         """
         ready, driver = self.ready, self.driver
         before, hooks = _get_running_loop(), get_asyncgen_hooks()
@@ -258,7 +258,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
                     try:
                         handle._context.run(handle._callback, *handle._args)
                     # guard: sys-exit-ends-the-host
-                    except BaseException as error:  # noqa: BLE001 - what a task raised, asyncio gave to that
+                    except BaseException as error:  # noqa: BLE001 - asyncio gave the exception to its task
                         message = f"Exception in callback {handle._callback!r}"
                         driver.report({"message": message, "exception": error, "handle": handle})
             return not ready
@@ -268,22 +268,22 @@ class BodyLoop(asyncio.AbstractEventLoop):
             _set_running_loop(before)
 
     def strike(self, timer: BodyTimer) -> None:
-        """Its time has come."""
+        """The timer's time has come."""
         self.ready.append(timer)
 
     @property
     def tasks(self) -> list[BodyTask]:
-        """The tasks that are not done."""
+        """The tasks that aren't done."""
         return [each for each in self._tasks if not each.done()]
 
     def cancel_tasks(self, but: Callable[[Context], bool]) -> None:
-        """Cancel every task `but` those in such contexts."""
+        """Cancel all tasks, except those for whose context `but` is true."""
         for task in self.tasks:
             if not but(task.context):
                 task.cancel()
 
     def cancel_all(self) -> bool:
-        """Cancel every task, and end the async generators that were left open; whether there was any."""
+        """Cancel all tasks, and close the async generators left open. Returns whether there were any."""
         self._begun = False
         left = self.tasks
         for task in left:
@@ -293,14 +293,14 @@ class BodyLoop(asyncio.AbstractEventLoop):
         return bool(left)
 
     def abandon(self) -> None:
-        """Resume no task that caught its end and goes on, or waits for something: what runs now is over."""
+        """Never resume tasks that caught their cancellation: the execution is over."""
         for task in self.tasks:
             task._log_destroy_pending = False
             close_in(task.context, task.get_coro())
         self.ready.clear()
 
     def forget(self) -> None:
-        """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
+        """The loop is over: drop the references that form cycles, so that the collector isn't needed."""
         self.driver, self._body = _NOBODY, None
         self._generators = None
         self._tasks.clear()
@@ -315,7 +315,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         if len(self._tasks) >= self._tasks_seen:
             self._tasks = self.tasks
             self._tasks_seen = max(64, 2 * len(self._tasks))
-        self._tasks.append(task)  # asyncio keeps them weakly
+        self._tasks.append(task)  # asyncio holds weak references only
         return task
 
     def _refuse_intruder(self) -> None:
@@ -345,19 +345,19 @@ for _method, _refuse in refusals().items():
 
 
 def close_in(context: Context, coro: Any) -> None:
-    """End a coroutine, in the context where its calls are known as the body's.
+    """Close a coroutine, in the context in which its calls are known as the body's.
 
-    One that catches even that goes on at its next call, which never ends. To free it would run it once more,
-    in a context where its calls raise at once, perhaps without end: so it is kept.
+    A coroutine that catches even this waits for ever at its next call. Freeing it would run it once more, in
+    a context where its calls raise at once, perhaps without end. So it is kept in memory.
     """
-    with suppress(BaseException):  # it may raise anything once more; nobody asks any more
+    with suppress(BaseException):  # it may raise anything again; nobody receives it
         context.run(coro.close)
     if getattr(coro, "cr_frame", None) is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(coro))
 
 
 def number_gathered_futures() -> None:
-    """Let the futures that `asyncio.gather` makes be hashed by numbers too: no loop is asked for them."""
+    """Give numbers as hashes to the futures that `asyncio.gather` makes: it asks no loop for them."""
     gathered: Any = tasks._GatheringFuture  # type: ignore[attr-defined]
     if gathered.__hash__ is _gathered_hash:
         return

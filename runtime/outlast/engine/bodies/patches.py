@@ -1,10 +1,10 @@
-"""What of Python itself, and of anyio, is changed for bodies of workflows. Elsewhere all does what it did.
+"""Changes to Python and anyio for workflow bodies. Outside of bodies everything behaves as before.
 
-- Threads know from which body they come, so that calls of steps in them are refused. A new thread, and what a
-  pool runs, begin without context variables: there a step would be the plain function, unrecorded.
-- `asyncio.gather` makes a future without asking its loop for it: it gets a number, too, to be hashed by.
-- anyio keeps scopes and events in sets: those of bodies are hashed by a number (see `number_scopes`).
-- `asyncio.as_completed` makes tasks in the order of a set of coroutines: in a body in the order given.
+- A thread knows which body it comes from, so that step calls in it are refused. New threads and pool workers
+  begin without context variables: without this, a step there would run as the plain function, unrecorded.
+- `asyncio.gather` makes a future without asking its loop. That future gets a number as its hash, too.
+- anyio keeps scopes and events in sets. Those of bodies have a number as their hash (see `number_scopes`).
+- `asyncio.as_completed` makes tasks in the order of a set of coroutines. In a body it keeps the given order.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from outlast.engine.bodies.loop import BodyLoop, number_gathered_futures
 from outlast.sdk.running import Line, current_line, enter_line, leave_line
 
 _WORKER = getattr(pools, "_worker", None)
-"""What the threads of a pool run: whoever makes one, it serves others too."""
+"""What a pool's threads run. Such a thread also serves others than the one whose call started it."""
 
 _OF_INTERPRETERS: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())
-"""Python 3.14's pool of interpreters: what goes there is pickled, and finds no engine."""
+"""Python 3.14's pool of interpreters. Its tasks are pickled, and run where there is no engine."""
 
 
 def install() -> None:
-    """Change it, once for this process."""
+    """Make these changes, once for this process."""
     number_gathered_futures()
     number_scopes()
     if not hasattr(asyncio.as_completed, "__wrapped__"):
@@ -88,16 +88,16 @@ def _keep_order(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 BACKEND = "anyio._backends._asyncio"
-"""anyio loads it when somebody first asks for something of it."""
+"""The module that anyio loads when it is first used on asyncio."""
 
 NUMBERED = ("CancelScope", "Event")
 
 
 def number_scopes() -> None:
-    """Number what anyio keeps in sets, now or when its backend is loaded.
+    """Give numbers to the objects that anyio keeps in sets, now or when its backend is loaded.
 
-    A task group cancels its tasks in the order of a set of scopes, and a memory stream that is closed wakes
-    those who wait in the order of a set of events. Both are hashed by address, and no loop is asked for them.
+    A task group cancels its tasks in the order of a set of scopes. A memory stream that is closed wakes its
+    waiters in the order of a set of events. Both sets hash by address, and no loop is asked for the objects.
     """
     if BACKEND in sys.modules:
         _number(sys.modules[BACKEND])

@@ -1,4 +1,4 @@
-"""What a body asks its loop for in vain: all that is I/O, and what would change how it runs."""
+"""The methods of its loop that a body can't use: all I/O, and all that would change how it runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _REFUSED = {
     "another run of its event loop": "run_forever run_until_complete stop close",
     "a change of its event loop": "set_task_factory set_exception_handler set_debug",
 }
-"""What methods of a loop stand for that a body can't have."""
+"""Loop methods that are refused, by what a body asks for with them."""
 
 
 def refusals() -> dict[str, Callable[..., None]]:
-    """Methods for a loop, by name: each refuses, with the user's line and what to do."""
+    """Methods for a loop, by name. Each refuses with the user's line and the remedy."""
     return {
         method: _make_refusal(method, meant)
         for meant, methods in _REFUSED.items()

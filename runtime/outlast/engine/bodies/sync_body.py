@@ -1,4 +1,4 @@
-"""The body of a `def` workflow, in a thread of its own: it is at rest while it waits for a call."""
+"""The body of a `def` workflow, in its own thread. It is at rest while it waits for a call."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from outlast.sdk.running import Line, StandingSaga, enter_line, undo_here, undoe
 
 REFUSAL_MAX_S = 1.0
 REFUSALS_MAX = 8
-"""A body that is to end, catches that and calls on and on, is left where it stands."""
+"""After so many refused calls, a body that catches its stop and calls again is left behind."""
 
 
 class _Answer(Future[Any]):
     stopped: Stopped | None = None
 
     def give_up(self) -> None:
-        """See Answer. A `def` body gives nothing up itself: it was stopped."""
+        """See Answer. A `def` body can't give a call up by itself: it was stopped."""
         self.set_exception(self.stopped or Stopped())
 
 
 class SyncBody(ExecutedBody):
-    """It is `sdk.running.Body` for its function and `Driven` for its execution."""
+    """Is `sdk.running.Body` for its function and `Driven` for its execution."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__(execution)
         self._branch = Branch()
         self._waiting: _Answer | None = None
         self._call: PendingCall | None = None
-        """What it waits for."""
+        """The call that it waits for."""
         self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
         self._thread: int | None = None
 
     def begin(self, pool: ThreadPoolExecutor, fn: Callable[..., Any], keywords: dict[str, Any]) -> None:
-        """Run `fn` in a thread of `pool`, in the context of who calls this."""
+        """Run `fn` in a thread of `pool`, in the caller's context."""
 
         def run() -> Any:
-            # Of all threads this one makes its calls.
+            # Only this thread may make the body's calls.
             # guard: def-body-in-the-loops-thread
             enter_line(Line(self, threaded=True))
             self._thread = get_ident()
@@ -76,7 +76,7 @@ class SyncBody(ExecutedBody):
         return self._task.result()
 
     def release(self) -> None:
-        """Refer to nothing that refers back."""
+        """Drop the references that form cycles."""
         self._task = self._call = self._waiting = None
 
     # --- Body ---------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class SyncBody(ExecutedBody):
             return answer.result()
         except Stopped:
             self._refusals += 1
-            # Ever later, so that a body that catches everything and calls again takes no processor.
+            # The delay grows, so that a body that catches all and calls again uses no processor time.
             time.sleep(min(REFUSAL_MAX_S, 0.001 * (2 ** min(self._refusals, 20) - 2)))
             raise
 
@@ -117,7 +117,7 @@ class SyncBody(ExecutedBody):
         self._execution.stands(saga, error, again=again, unheard=False)
 
     def _undo_again(self) -> None:
-        """Undo what stood; what then still does, nobody but the end hears of."""
+        """Undo again what could not be undone. Only the workflow's end reports new failures."""
         todo = list(self._execution.again.values())
         while todo and self.goes_on:
             saga = todo.pop(0)
@@ -129,7 +129,7 @@ class SyncBody(ExecutedBody):
                 self._execution.stood.append(error)
 
     def patched(self, name: str) -> bool:
-        """See Body. It is answered by the host's loop, as all else."""
+        """See Body. The host's loop answers it, like all other calls."""
         answer: Future[bool] = Future()
 
         def ask() -> None:
@@ -152,7 +152,7 @@ class SyncBody(ExecutedBody):
         return self._task is not None and self._task.done()
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool | None:
-        """See Driven. It runs by itself."""
+        """See Driven. The body runs by itself in its thread."""
         while self._waiting is not None and not self._waiting.done():
             if not next_completion():
                 return True
@@ -168,7 +168,7 @@ class SyncBody(ExecutedBody):
             answer.set_exception(reason)
 
     def place(self, *, calling: bool) -> str | None:
-        """See Driven. It waits in each call."""
+        """See Driven. The body waits within each call."""
         return None if self._thread is None else place_of_thread(self._thread)
 
     def unwind(self) -> None:

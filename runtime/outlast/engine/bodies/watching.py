@@ -1,6 +1,6 @@
-"""Find clocks and chance in bodies: what they give is another thing on replay, and no fault tells of it.
+"""Find reads of clocks and randomness in bodies: on replay they give other values, and no error shows it.
 
-A profiler sees each call of a built-in function. That is slow, so only hosts for development look.
+A profiler sees each call of a built-in function. That is slow, so only development hosts use it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from outlast.core.places import is_ours
 
 Found = Callable[[str, str, str], None]
-"""Is told what was called, where (file:line), and what to write instead."""
+"""Called with what was read, where (file:line), and what to write instead."""
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 _THROUGH = ("/uuid.py", "/random.py", "/secrets.py")
-"""Files of Python's library that ask the system for their callers."""
+"""Files of the standard library that read the system's randomness for their callers."""
 
 _CLOCK = "outlast.now()"
 _CHANCE = "outlast.random() or outlast.uuid4()"
@@ -40,13 +40,13 @@ _READS = {
 }
 
 _MODULES = {"Random": "random", "SystemRandom": "random.SystemRandom()", "posix": "os", "nt": "os"}
-"""Where users find what a class or an inner module gives."""
+"""The module or object by which users know a class or an internal module."""
 
 
-class watched:  # noqa: N801 - read as a verb, and no generator: what a body raises may refuse to pass one
-    """Tell `found` of each read of a clock, or of chance, by what runs in this thread within it.
+class watched:  # noqa: N801 - named as a verb; no generator: one can't pass on everything that a body raises
+    """While this context is entered, report to `found` each clock or random read in this thread.
 
-    Gives what begins to look; with `at_once` it has begun.
+    Gives a function that begins to watch. With `at_once` watching has begun already.
     """
 
     def __init__(self, found: Found, *, at_once: bool = True) -> None:
@@ -74,7 +74,7 @@ class watched:  # noqa: N801 - read as a verb, and no generator: what a body rai
 
 
 def _name_in_program(owner: str, name: str) -> str:
-    """As it is written in a program."""
+    """The name as users write it in a program."""
     return f"{_MODULES.get(owner, owner)}.{name}"
 
 
@@ -86,10 +86,10 @@ def _name_of(called: Any) -> tuple[str, str]:
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:
-    """The user's frame that asked; None if a library did for itself, as logging does."""
+    """The user's frame that made the read; None if a library reads for itself, as logging does."""
     while frame is not None and frame.f_code.co_filename.endswith(_THROUGH):
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith((_LIBRARY, "<frozen")) or is_ours(frame):
         return None
-    # What times the garbage collector, as hypothesis does, runs wherever that does.
+    # A callback of the garbage collector, such as that of hypothesis, may run anywhere.
     return None if any(getattr(each, "__code__", None) is frame.f_code for each in gc.callbacks) else frame

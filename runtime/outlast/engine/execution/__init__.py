@@ -1,1 +1,1 @@
-"""One execution of one workflow: its calls, what they came to, and in which order its body gets that."""
+"""One execution of one workflow: the calls of its body, their results, and the order of delivery."""

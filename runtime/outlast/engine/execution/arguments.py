@@ -1,4 +1,4 @@
-"""What a call was made with, compared with what it is replayed with."""
+"""Compares the arguments of a replayed call with the recorded ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outlast.sdk.operations import Operation
 def compare_arguments(
     services: Services, workflow_id: str, function: str, operation: Operation, record: StepRecord
 ) -> None:
-    """Tell of a call that the body makes with other arguments than it once did. Raises Diverged."""
+    """Report or refuse a call whose arguments differ from the recorded ones. Raises Diverged."""
     setting = services.replay_arguments
     if record.arguments is None or setting == "off" or operation.fingerprint == record.arguments:
         return

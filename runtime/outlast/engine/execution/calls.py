@@ -1,4 +1,4 @@
-"""The calls that a body made and has no answer to yet, and what they come to."""
+"""The calls of a body that have no answer yet, and their results."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ NO_CONTEXT = Context()
 
 
 class Answer(Protocol):
-    """Where the body waits for what a call comes to."""
+    """Where the body waits for the result of a call."""
 
     def set_result(self, value: Any, /) -> None:
-        """It came to `value`."""
+        """The call returned `value`."""
 
     def set_exception(self, error: BaseException, /) -> None:
-        """It failed."""
+        """The call failed."""
 
     def give_up(self) -> None:
-        """The body gave it up, and that is certain now."""
+        """The body gave the call up, and this is now certain."""
 
 
 class Success(NamedTuple):
-    """A result as JSON text and as what the workflow sees of it."""
+    """A result as JSON text and as the value that the workflow sees."""
 
     text: str
     value: Any
     record: StepRecord | None = None
-    """Where that stands already."""
+    """The record of the result, if it is committed already."""
 
 
 class Failure(NamedTuple):
@@ -44,41 +44,41 @@ class Failure(NamedTuple):
 
 
 class PendingCall:
-    """What is known of it. All of it belongs to the host's loop.
+    """The state of one call. Only the host's loop uses it.
 
-    What most calls never change stands here once, not in each: every step makes one.
+    Attributes that most calls never change are class attributes, to save memory: every step makes a call.
     """
 
     task: asyncio.Task[Any] | None = None
-    """What works on it."""
+    """The task that works on it."""
     timer: asyncio.TimerHandle | None = None
     running = False
-    """Whether its function has been begun."""
+    """Whether its function has begun."""
     began: float | None = None
     ended: float | None = None
-    """A `monotonic` reading, as `retry_at`."""
+    """A reading of `monotonic`, like `began` and `retry_at`."""
     attempt = 1
     retry_at: float | None = None
     awaited = 0
-    """Other workflows' ends that it waits for now: they had not ended when it looked."""
+    """How many other workflows it waits for now: those that had not ended when it looked."""
     wake_s: float | None = None
-    """Of a wait: until when, in Unix seconds."""
+    """For a wait: when it ends, in Unix seconds."""
     timed = False
-    """Whether it is recorded when the workflow leaves the memory."""
+    """Whether its wait is recorded when the workflow leaves the memory."""
     saved = False
-    """Whether that is recorded."""
+    """Whether its wait is recorded."""
     limit: str | None = None
-    """The limit under which it has a place, or asks for one, until it is recorded."""
+    """The limit under which it has a place, or asks for one, until its result is recorded."""
     ask_again: Callable[[], None] | None = None
-    """Of one that waits for such a place: ask for it now."""
+    """For a call that waits for a place under a limit: ask for the place now."""
     waits: tuple[Wait, ...] = ()
-    """What of other workflows it waits for."""
+    """What it waits for in other workflows."""
     places: tuple[int, ...] = ()
-    """Of a transaction: each that its record may have got, as its commit may have been done."""
+    """For a transaction: all places that its record may have, as an earlier COMMIT may have been done."""
     settled = False
-    """Whether it is known what it came to: that is on its way to the body."""
+    """Whether its result is known and on its way to the body."""
     asked = False
-    """Whether the body gave it up, and it is to be learned whether that came in time."""
+    """Whether the body gave it up, and waits to learn whether that came in time."""
 
     def __init__(
         self,
@@ -94,18 +94,18 @@ class PendingCall:
         self.operation = operation
         self.answer = answer
         self.context = context
-        """Of the task that called: a step runs in it."""
+        """The context of the task that called. A step runs in it."""
         self.record = record
-        """What is recorded of it."""
+        """The record of the call, if there is one."""
         self.handed = handed
-        """The write of the last completion that its body had been handed by then."""
+        """The write of the last completion that the body had received before this call."""
         self.called_after = called_after
-        """The place of that completion; 0 before the first one, None for what the body didn't call."""
+        """The place of that completion. 0 before the first one; None if the body didn't make the call."""
         if record is not None:
             self.saved = True
 
     def end(self) -> asyncio.Task[Any] | None:
-        """Work on it no more; the task that has to end for that."""
+        """Stop working on it. Returns the task that must still end, if there is one."""
         if self.timer is not None:
             self.timer.cancel()
         if self.task is None or self.task.done():
@@ -115,7 +115,7 @@ class PendingCall:
 
 
 class PendingCalls(dict[str, PendingCall]):
-    """Those of one body, by step id."""
+    """The pending calls of one body, by step id."""
 
     @property
     def _at_work(self) -> list[PendingCall]:
@@ -123,21 +123,21 @@ class PendingCalls(dict[str, PendingCall]):
 
     @property
     def only_wait(self) -> bool:
-        """Whether all wait for other workflows: what they hold is not freed before those run."""
+        """Whether all calls wait for other workflows. Then their memory isn't freed before those run."""
         at_work = self._at_work
         return bool(at_work) and all(call.awaited for call in at_work)
 
     @property
     def pause(self) -> bool:
-        """Whether no step is at work: each waits for other workflows, or for its next attempt."""
+        """Whether no step is at work: each waits for other workflows or for its next attempt."""
         at_work = self._at_work
         return bool(at_work) and all(call.awaited or call.retry_at is not None for call in at_work)
 
     @contextmanager
     def awaiting(self, step_id: str) -> Iterator[None]:
-        """That step waits for another workflow's end in here."""
+        """Within this block the step waits for another workflow's end."""
         call = self.get(step_id)
-        if call is None:  # it is over: a task that it left behind waits
+        if call is None:  # the step is over: a task that it left behind waits
             yield
             return
         call.awaited += 1

@@ -1,4 +1,4 @@
-"""What an execution drives: a body, on a loop or in a thread."""
+"""The protocol of a body as its execution drives it, on a loop or in a thread."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from outlast.core.stops import Stopped
 
 
 class Driven(Protocol):
-    """A body as its execution drives it."""
+    """A body that an execution drives."""
 
     @property
     def over(self) -> bool:
-        """Whether it has returned or raised."""
+        """Whether the body has returned or raised."""
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool | None:
-        """Let it go on; whether it is at rest. None: it will call or end.
+        """Let the body run. Returns whether it is at rest; None if it will call or end by itself.
 
-        At rest it asks `next_completion` to hand over another, which tells whether it did; where it isn't
-        waited for, it asks at once.
+        At rest the body calls `next_completion`, which hands over another completion and says whether it did.
+        If the body isn't waited for, it calls `next_completion` at once.
         """
 
     def interrupt(self, reason: Stopped) -> None:
-        """End all of it that doesn't undo. It is called while it is handed something."""
+        """End all tasks of the body that don't undo. Called while the body is handed a completion."""
 
     def place(self, *, calling: bool) -> str | None:
-        """Where its code is (file:line): at the call that it makes now (`calling`), or where it waits."""
+        """The place in its code (file:line): of the call that it makes now (`calling`), or where it waits."""
 
     def unwind(self) -> None:
-        """End it: the execution was stopped."""
+        """End the body, because the execution was stopped."""

@@ -1,8 +1,8 @@
-"""One execution of one workflow: what its body called, what that came to, and in which order it gets it.
+"""One execution of one workflow: the calls of its body, their results, and the order of delivery.
 
-The body is driven from here: it runs until it is at rest, is handed the next completion, and so on. On replay
-the completions are the recorded ones. A call without a record begins once all that is recorded was handed
-over, and never before all that its body had been handed when it called is durable.
+The execution drives the body. The body runs until it is at rest, receives the next completion, and so on.
+On replay the completions are the recorded ones. A call without a record begins only after all recorded
+completions were handed over, and after all that the body had received before the call is durable.
 """
 
 from __future__ import annotations
@@ -56,66 +56,66 @@ from outlast.sdk.operations import Operation, Stop, Timer, Undo
 from outlast.sdk.running import OpenSaga, StandingSaga, undoes
 
 STOP_GRACE_S = 5.0
-"""So long may what was stopped take to end. Then it is left where it stands."""
+"""A stopped execution may take this long to end. Then its remaining tasks are left behind."""
 
 
 class Operations(NamedTuple):
-    """How the operations of bodies are done."""
+    """How the operations that bodies call are carried out."""
 
     begin: Callable[[Execution, PendingCall], None]
-    """Do it, as it has no completion on record."""
+    """Begin the operation: it has no recorded completion."""
     value: Callable[[PendingCall, StepRecord], Any]
-    """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
+    """The value that a recorded completion gives the body. Any exception means that it no longer fits."""
     failure: Callable[[Execution, PendingCall, StepRecord], Exception]
-    """What a recorded error raises in the body."""
+    """The exception that a recorded error raises in the body."""
     leave: Callable[[Execution], None]
-    """Leave the memory if the body only waits, for long; else record what it waits for."""
+    """Leave the memory if the body only has long waits. Otherwise record the long waits."""
 
 
 class Execution:
-    """All of it runs on the host's event loop.
+    """Runs entirely on the host's event loop.
 
-    What it begins with in every workflow stands here once, not in each.
+    Attributes that start with the same value in every workflow are class attributes, to save memory.
     """
 
     stay: Stay | None = None
-    """Where there are traces."""
+    """Set only if tracing is on."""
     version: str | None = None
-    """Of the code, as far as it is known."""
+    """The version of the code, if it is known."""
     began: str | None = None
-    """The version as which its workflow began, if that is known."""
+    """The version that the workflow began with, if it is known."""
     unserved = False
-    """Whether its version isn't served here."""
+    """Whether this instance doesn't serve the workflow's version."""
     context: FunctionContext | None = None
-    """Made when the function asks for it."""
+    """Made when the function first asks for it."""
     task: asyncio.Task[None] | None = None
-    """Its life; kept here, since the loop itself keeps tasks weakly."""
+    """The task that runs this execution. Kept here because the loop only holds weak references to tasks."""
     stopped: Stopped | None = None
     undoing: Stopped | None = None
-    """Why the body only undoes from now on, and then ends."""
+    """The reason why the body now only undoes its sagas and then ends."""
     suspension: Suspension | None = None
-    """How it left the memory."""
+    """The suspension with which the workflow leaves the memory."""
     published_ahead = 0
     leave_timer: asyncio.TimerHandle | None = None
-    """Until it looks whether it can leave the memory."""
+    """The timer of the next check whether the workflow can leave the memory."""
     at_rest_since = 0.0
-    """By the clock of its loop, where it may leave."""
+    """When the body came to rest, by the host loop's clock. Only set if it may leave."""
     draining = False
     last_timed: str | None = None
-    """The last call whose time may have been over when the body was handed what it came to."""
+    """The last call handed to the body that can time out."""
     _undone_before = 0
     _live = False
-    """Whether nothing recorded is left."""
+    """Whether all records were replayed."""
     _handed: asyncio.Future[bool] | None = None
     _handed_place = 0
-    """Of the last completion that the body was handed."""
+    """The place of the last completion that was handed to the body."""
     _body: Driven | None = None
     _patience: asyncio.TimerHandle | None = None
     _advancing = False
     _scheduled = False
     _paused = False
     _asked: Stopped | None = None
-    """Why the body is to undo and end, as soon as all that is recorded was handed over."""
+    """The reason for a stop that takes effect once all recorded completions were handed over."""
     _stop_call: PendingCall | None = None
 
     def __init__(
@@ -132,46 +132,46 @@ class Execution:
         self.definition = definition
         self.services = services
         self.term = term
-        """Of the lease, in which it was last known that the row is this instance's."""
+        """The lease term in which the instance last knew that it owns the row."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
         born = {} if claimed.born is None else from_json(claimed.born)
         self.root_id: str = born.get("root", claimed.workflow_id)
         # guard: forks-draw-anew = claimed.workflow_id
         self.drawn_as: str = born.get("id", claimed.workflow_id)
-        """The workflow whose random draws are its body's: of a fork with records the one that they are of."""
+        """The workflow whose id seeds the random draws. A fork with records keeps that of its original."""
         self.host = asyncio.get_running_loop()
         self.calls = PendingCalls()
         self.waiting = Waiting()
-        """Those of them that wait, and hold nothing."""
+        """The calls that only wait and hold no resources."""
         self.sagas: dict[OpenSaga, None] = {}
-        """Those that the body is in, in their order."""
+        """The sagas that the body is in, in order."""
         self.stood: list[CompensationFailed] = []
-        """What they could not undo when the body could no longer hear of it."""
+        """Failed compensations that could no longer be reported to the body."""
         self.again: dict[CompensationFailed, StandingSaga] = {}
-        """What they could not undo, and is tried again once the body has ended: its workflow was retried."""
+        """Failed compensations to try again when the body has ended, because the workflow was retried."""
         self.left_running: set[ThreadFuture[Any]] = set()
-        """What runs in threads though it was given up: what undoes it waits for its end."""
+        """Threads of steps that were given up. What undoes such a step waits until its thread has ended."""
         self.inboxes: dict[str, Inbox] = {}
-        """Of messages, by topic."""
+        """The inboxes of messages, by topic."""
         self.cursors: dict[tuple[str, str, int], Cursor] = {}
-        """In events of other workflows, by id, name and the number of the last one that was taken."""
+        """Readers of other workflows' events, by workflow id, event name and number of the last event."""
         self.received = last_received(claimed.history.received)
         self.refused: dict[int, InvalidInput | InvalidJson] = {}
-        """Of a batch: inputs that are none for the function, by place from 1."""
+        """For a batch: the inputs that aren't valid for the function, by place from 1."""
         self.unsaved: list[StepRecord] = []
-        """Waits that are recorded with the suspension."""
+        """Waits that are recorded together with the suspension."""
         self._operations = operations
         self.generation = claimed.generation
         self.created_s = claimed.created_s or 0.0
         self.undone: list[str] = []
-        """The notes of what sagas have undone."""
+        """The records that note what sagas have undone."""
         self._history = claimed.history
         self._history.begin()
         # guard: time-passes-before-the-body = claimed.created_s
         began_s = claimed.began_s or claimed.created_s or 0.0
         self._goes_on_s: float = born.get("goes_on_s", began_s)
-        """When it began in this generation. What is recorded before may be of long ago."""
+        """When this generation began. Earlier records may be much older."""
         self.recording = Recording(
             self.workflow_id,
             self.epoch,
@@ -183,15 +183,15 @@ class Execution:
             self.advance,
         )
         self._held: list[PendingCall] = []
-        """Calls that are to be begun."""
+        """Calls that haven't begun."""
         self._outcomes: list[tuple[PendingCall, Success | Failure]] = []
-        """What calls came to since the body last went on."""
+        """Results of calls since the body last ran."""
         self.unwinding: set[asyncio.Task[Any]] = set()
         """Tasks of calls that were given up, until they have ended."""
         self._ended: asyncio.Future[None] = self.host.create_future()
         self._pace = Pace()
         self.has_sagas = kinds.UNDO in claimed.history.kinds
-        """Whether it may have something to undo."""
+        """Whether the workflow may have something to undo."""
         if kinds.STOP_ID in claimed.history.records:
             self._meet_stop()
         elif claimed.stop is not None:
@@ -207,16 +207,16 @@ class Execution:
         else:
             self.schedule()
         await self._ended
-        self._body = None  # which refers to this: without the collector neither would be freed
+        self._body = None  # the body refers back: only the garbage collector could free such a cycle
         await self._unwound()
 
     @property
     def replaying(self) -> bool:
-        """Whether the body still does what it did before."""
+        """Whether recorded operations are left to replay."""
         return self._history.replaying
 
     def running_steps(self) -> list[RunningStep]:
-        """What it runs at this moment."""
+        """The steps that run at this moment."""
         now, now_s = monotonic(), self.services.clock.now_s()
         return [
             RunningStep(
@@ -233,7 +233,7 @@ class Execution:
         ]
 
     def drain(self) -> None:
-        """Let running steps end, begin no other, then hand over."""
+        """Let running steps end, begin no others, then hand the workflow over."""
         self.draining = True
         self.schedule()
 
@@ -242,7 +242,7 @@ class Execution:
         return None if type(self.stopped) is Stopped else self.stopped
 
     def stop(self, reason: Stopped) -> None:
-        """End this execution: what it does is cancelled, later calls are refused. The first reason counts."""
+        """End this execution: cancel its calls and refuse later ones. Only the first reason counts."""
         if self.stopped is not None:
             return
         self.stopped = reason
@@ -253,7 +253,7 @@ class Execution:
             self._patience = self.host.call_later(STOP_GRACE_S, self._leave_behind, context=NO_CONTEXT)
 
     def ask_to_stop(self, reason: Stopped) -> None:
-        """Let the body undo what it can, and end; what is paused undoes nothing. The first reason counts."""
+        """Let the body undo what it can, then end. A pause undoes nothing. The first reason counts."""
         if not self.has_sagas or isinstance(reason, Paused):
             self.stop(reason)
         elif self._asked is None and self._stop_call is None:
@@ -261,17 +261,17 @@ class Execution:
             self.schedule()
 
     def refusal(self, context: Context) -> Stopped | None:
-        """Why a call of the body that is made in this context is refused; None if it isn't."""
+        """Why a call that the body makes in this context is refused; None if it is allowed."""
         # guard: goes-on-after-its-stop
         return self.stopped or (None if self.undoing is None or undoes(context) else self.undoing)
 
     def tell_unawaited(self, name: str, place: str) -> None:
-        """See `sdk.running.Body`. What a stop threw away is no slip; of a replay it was told once."""
+        """See `sdk.running.Body`. Not reported after a stop, nor again on replay."""
         if self.reason() is None and not self.replaying:
             self.services.observe(CallUnawaited(self.workflow_id, self.function, name, place))
 
     def tell_read(self, what: str, place: str, instead: str) -> None:
-        """The body reads a clock, or chance. Of a replay it was told the first time."""
+        """Report that the body reads a clock or a source of randomness. Not reported again on replay."""
         if not self.replaying:
             self.services.observe(BodyReads(self.function, what, place, instead))
 
@@ -288,9 +288,9 @@ class Execution:
 
     def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
         self.unwinding.discard(task)
-        call.task = None  # its traceback refers back to the call
+        call.task = None  # the task's traceback refers back to the call
         if task.cancelled():
-            # Python 3.14's asyncio.wait refers to the task: with its error left in it neither were freed.
+            # Python 3.14's asyncio.wait refers to the task: an error left in it would keep both in memory.
             # guard: what-was-cancelled-is-kept
             with suppress(asyncio.CancelledError):
                 task.exception()
@@ -298,13 +298,13 @@ class Execution:
             self._leave_limit(call)
 
     def _leave_limit(self, call: PendingCall) -> None:
-        """It was given up, or the execution ends: its place is free once nothing of it runs any more."""
+        """Free the place of a call that was given up or ends with its execution, once no thread runs."""
         thread = next(iter(self.left_running), None)
         if thread is not None:
             thread.add_done_callback(lambda _: self._leave_limit_from_thread(call))
             return
         name, call.limit = call.limit, None
-        # What waits for a place, and only leaves the memory, keeps its turn.
+        # A call that waits for a place keeps its turn if its workflow only leaves the memory.
         if name is not None and (self.stopped is None or call.began is not None):
             # guard: given-up-keeps-its-place
             self.services.limits.leave(LimitUse(name, self.workflow_id, self.epoch, call.step_id))
@@ -315,12 +315,12 @@ class Execution:
 
     def _unwind(self) -> None:
         if self._body is None:
-            return  # it ended meanwhile
+            return  # the body ended meanwhile
         self._body.unwind()
         self.check_over()
 
     def check_over(self) -> None:
-        """See whether the body has ended. What it called, and what it left running, is over then too."""
+        """Check whether the body has ended. Then all its pending calls and tasks end too."""
         if self._body is None or not self._body.over or self._ended.done():
             return
         self._end_calls()
@@ -340,10 +340,10 @@ class Execution:
         self.recording.end()
         for timer in (self._patience, self.leave_timer):
             if timer is not None:
-                timer.cancel()  # it would keep all this in memory
+                timer.cancel()  # the timer would keep this execution in memory
 
     def release(self) -> None:
-        """Refer to nothing that refers back: all of it, and its history, is freed without the collector."""
+        """Drop references that form cycles, so that this execution is freed without the garbage collector."""
         # guard: what-waited-is-kept
         self.waiting.forget()
         self._stop_call = None
@@ -351,17 +351,17 @@ class Execution:
             held.clear()
         for reason in (self.stopped, self.undoing):
             if reason is not None:
-                reason.__traceback__ = None  # its frames refer to this
+                reason.__traceback__ = None  # the frames of the traceback refer to this execution
 
     async def _unwound(self) -> None:
-        """Wait until what was cancelled has ended, for a while."""
+        """Wait until the cancelled tasks have ended, but not longer than STOP_GRACE_S."""
         if self.unwinding:
             await asyncio.wait(set(self.unwinding), timeout=STOP_GRACE_S)
 
     # --- what the body does -------------------------------------------------------------------------------
 
     def make(self, operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
-        """The body calls. Raises Stopped."""
+        """Make a call of the body. Raises Stopped."""
         if (refusal := self.refusal(context)) is not None:
             raise refusal
         if isinstance(operation, Undo):
@@ -372,15 +372,15 @@ class Execution:
             operation = self._anew(operation)
         # guard: transactions-before-their-patch
         if operation.kind == kinds.TRANSACTION and self.recording.attached and not self.replaying:
-            self._handed = self.recording.write()  # its record has a commit of its own
+            self._handed = self.recording.write()  # the transaction's record has a commit of its own
         call = PendingCall(step_id, operation, answer, context, record, self._handed, self._handed_place)
         self.calls[step_id] = call
         if record is None or record.completion_order is None:
-            self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
+            self._held.append(call)  # it begins once the body is at rest and all records were handed over
         return call
 
     def _anew(self, timer: Timer) -> Timer:
-        """The body's time may be of long before a retry or a fork: a timeout has its time from then on."""
+        """Count a new timeout from the last retry or fork: the body's time may be older."""
         # guard: timeouts-over-before-the-retry
         if self.recording.now_s < self._goes_on_s:
             return Timer(self._goes_on_s + timer.when_s - self.recording.now_s)
@@ -393,7 +393,7 @@ class Execution:
             operation.note.append(step_id)
 
     def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool, unheard: bool) -> None:
-        """See Body. `unheard`: the body has ended, and hears of nothing."""
+        """See Body. `unheard`: the body has ended, so the error can't be reported to it."""
         if again:
             self.again[error] = saga
         # guard: stands-in-silence
@@ -402,7 +402,7 @@ class Execution:
 
     @property
     def undone_by_stop(self) -> list[str]:
-        """The notes of what was undone since the body was stopped."""
+        """The records of what was undone since the body was stopped."""
         return [] if self.undoing is None else self.undone[self._undone_before :]
 
     def _find_record(self, operation: Operation, step_id: str) -> StepRecord | None:
@@ -423,11 +423,11 @@ class Execution:
         return record
 
     def patched(self, name: str) -> bool:
-        """Whether the body goes the new way of a change: not where it has passed this place before.
+        """Whether the body takes the new path of a code change: not if it passed this place before it.
 
-        The answer is written with what is written next: until then a replay comes to the same. Only where
-        something is on its way that the body has not been handed yet, a replay would take this for an old
-        place: then what the body calls next waits for the answer's own commit. Raises Stopped.
+        The answer is written with the next record: until then a replay gives the same answer. But if a
+        completion is pending that the body hasn't received, a replay would take this for an old place.
+        Then the body's next call waits for a commit of the answer itself. Raises Stopped.
         """
         if (stopped := self.reason()) is not None:
             raise stopped
@@ -444,9 +444,9 @@ class Execution:
         return answer
 
     def give_up(self, call: PendingCall) -> bool:
-        """The body wants a call no more; whether it is given up at once.
+        """The body no longer wants a call. Returns whether the call is given up at once.
 
-        A transaction isn't: it may be committing. The body learns in its turn what came of it.
+        A transaction isn't: it may be committing. The body receives its outcome in order.
         """
         if call.operation.kind == kinds.TRANSACTION and self.stopped is None:
             recorded = call.record is not None and call.record.completion_order is not None
@@ -476,9 +476,9 @@ class Execution:
             self.host.call_soon(self.advance, context=NO_CONTEXT)
 
     def advance(self) -> None:
-        """Hand the body one completion after another, as long as there are some.
+        """Hand the body one completion after another, as long as there are any.
 
-        It is called by plain callbacks of the host's loop alone, never within a task.
+        Only plain callbacks of the host's loop call this, never a task.
         """
         self._scheduled = False
         body = self._body
@@ -492,7 +492,7 @@ class Execution:
             again = self._go_on(body)
         except Stopped as reason:
             self.stop(reason)
-        except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
+        except Exception as error:  # noqa: BLE001 - an engine fault must not leave the workflow hanging
             self.stop(Broken(f"it can't go on: {error!r}"))
         finally:
             self._advancing = False
@@ -502,7 +502,7 @@ class Execution:
             self.check_over()
 
     def _go_on(self, body: Driven) -> bool | None:
-        """Let the body go on as long as it can; whether it is to go on soon, None if it is over."""
+        """Let the body run as long as it can. Returns whether it needs another turn; None if it has ended."""
         self._pace.begin_turn()
         at_rest = body.run(self._hand_over_next, self._pace.waited_for)
         if body.over:
@@ -514,7 +514,7 @@ class Execution:
         if at_rest:
             self._pace.rested()
             if self.undoing is not None and not self._undoes:
-                self.stop(self.undoing)  # the body caught its end, and waits for anything else
+                self.stop(self.undoing)  # the body caught its stop, and waits for something else
                 return False
             if self.draining or self.waiting.calls:
                 self._leave_if_at_rest()
@@ -527,17 +527,17 @@ class Execution:
 
     @property
     def _undoes(self) -> bool:
-        """Whether the body still waits for something of an undo, or for what came of a transaction."""
+        """Whether the body still waits for an undo, or for the outcome of a transaction."""
         return any(undoes(call.context) or call.asked or call.settled for call in self.calls.values())
 
     def _meet_stop(self) -> None:
-        """It is recorded: it will come in its place."""
+        """The stop is already recorded: it is delivered at its recorded place."""
         record = self._history.meet(kinds.STOP_ID, kinds.STOP, Stop.name)
         call = PendingCall(kinds.STOP_ID, Stop(), _StopAnswer(self), NO_CONTEXT, record, None)
         self.calls[call.step_id] = self._stop_call = call
 
     def _record_stop(self, reason: Stopped) -> None:
-        """All that came before has its place: the stop comes after it."""
+        """Record the stop, after all earlier completions have their places."""
         self._asked = None
         call = PendingCall(kinds.STOP_ID, Stop(), _StopAnswer(self), NO_CONTEXT, None, self._handed)
         self.calls[call.step_id] = self._stop_call = call
@@ -546,7 +546,7 @@ class Execution:
         self.recording.complete(call, to_json(document).decode(), value=document, attempts=0)
 
     def undo(self, document: dict[str, Any]) -> None:
-        """The stop has come: from now on the body only undoes."""
+        """The stop was delivered: from now on the body only undoes."""
         self.undoing = stop_of(document)
         self._undone_before = len(self.undone)
         if self._body is not None:
@@ -557,7 +557,7 @@ class Execution:
         self.schedule()
 
     def _hand_over_next(self) -> bool:
-        """Hand over the next completion; False if there is none, or it is the others' turn."""
+        """Hand over the next completion. Returns False if there is none, or if others must have a turn."""
         body = self._body
         if self.stopped is not None or body is None or body.over:
             return False
@@ -589,7 +589,7 @@ class Execution:
     def _hand_over(
         self, call: PendingCall | None, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
     ) -> None:
-        """The body learns it; of a call that it gave up only what time it is."""
+        """Hand a completion to the body. If the body gave the call up, only set the body's time."""
         if record.at_s is not None and record.at_s > self.recording.now_s:
             self.recording.now_s = record.at_s
         # guard: called-before-all
@@ -602,7 +602,7 @@ class Execution:
         if record.error is None and call.record is record:
             try:
                 value = self._operations.value(call, record)
-            except Exception as error:  # a validator of the user's may raise anything
+            except Exception as error:  # a user's validator may raise anything
                 raise Diverged(
                     f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
                     f"annotation: {text_of(error)}",
@@ -626,13 +626,13 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
-        if call.timer is not None:  # one that has struck refers to the call, too
+        if call.timer is not None:  # a timer that has fired refers to the call, too
             call.timer.cancel()
         if call.wake_s is not None:
             self.waiting.drop(call)
 
     def performed(self, call: PendingCall, outcome: Success | Failure) -> None:
-        """What a call came to goes to journal and body in one go: what that does next joins the commit."""
+        """Keep a call's result until the body's next turn: its next calls can then join the commit."""
         self._outcomes.append((call, outcome))
         self.schedule()
 
@@ -654,15 +654,15 @@ class Execution:
     def _record_failure(self, call: PendingCall, error: Exception) -> None:
         # guard: shutdown-is-the-childs-error
         # guard: steps-shut-down-for-ever without 2
-        if isinstance(error, ShuttingDown) and self.services.stopping():  # else a step has raised it
-            call.running = False  # this instance ends: that is nobody's result
+        if isinstance(error, ShuttingDown) and self.services.stopping():  # otherwise a step has raised it
+            call.running = False  # the instance shuts down: the error is no result of the call
             self.drain()
             return
         in_doubt = call.operation.kind == kinds.TRANSACTION
         self.recording.complete(call, error=encode_failure(error), attempts=call.attempt, certain=in_doubt)
 
     def _leave_if_at_rest(self) -> None:
-        """The body waits for what isn't there yet: see whether it can leave."""
+        """Nothing more can be handed to the body now: check whether the workflow can leave."""
         if self.draining:
             # guard: drains-wait-for-the-next-attempt = not any(call.running for call in self.calls.values())
             if not any(call.running and call.retry_at is None for call in self.calls.values()):
@@ -672,7 +672,7 @@ class Execution:
 
 
 class _StopAnswer:
-    """Where a stop comes to."""
+    """The answer of a stop's call."""
 
     __slots__ = ("_execution",)
 

@@ -1,33 +1,33 @@
-"""How long a body runs before everybody else on the host's loop has a turn."""
+"""How long a body runs before all others on the host's loop have a turn."""
 
 from __future__ import annotations
 
 from outlast.core.clock import monotonic
 
 SLICE_S = 0.0005
-"""After so long a replay lets everybody else on the host's loop run: a call of theirs takes some 20 turns."""
+"""After this time a replay lets others on the host's loop run. Their calls take about 20 turns each."""
 
 RESTLESS_MAX = 5
-"""Full runs of its loop after which a body isn't waited for: it may be asking in a loop for what's next."""
+"""After so many full turns the engine no longer waits for a body to rest: it may be polling in a loop."""
 
 PAUSE_STEP_S = 0.001
 PAUSE_MAX_S = 0.05
-"""So long it then waits for its next turn, each time a little longer, until something is handed to it."""
+"""Such a body then pauses before each turn, each time a little longer, until it is handed something."""
 
 
 class Pace:
-    """That of one body."""
+    """The pace of one body."""
 
     __slots__ = ("_restless", "_until", "cut_short")
 
     def __init__(self) -> None:
         self.cut_short = False
-        """Whether others are to have a turn before it goes on."""
+        """Whether others must have a turn before the body goes on."""
         self._until = 0.0
         self._restless = 0
 
     def begin_turn(self) -> None:
-        """It runs from now on."""
+        """The body's turn begins."""
         self._until = monotonic() + SLICE_S
         self.cut_short = False
 
@@ -40,17 +40,17 @@ class Pace:
 
     @property
     def waited_for(self) -> bool:
-        """Whether it is to come to rest before anything else is handed to it."""
+        """Whether the body must come to rest before it is handed the next completion."""
         return self._restless < RESTLESS_MAX
 
     def rested(self) -> None:
-        """It came to rest, or was handed something."""
+        """The body came to rest, or was handed something."""
         self._restless = 0
 
     def went_on(self) -> float:
-        """It ran through a whole turn and isn't at rest; how long it has to pause now.
+        """The body used a whole turn and isn't at rest. Returns how long it must pause now.
 
-        It asks again and again, as anyio does for what can't be cancelled yet.
+        It polls, as anyio does for a task that can't be cancelled yet.
         """
         self._restless += 1
         # guard: restless-bodies-never-pause

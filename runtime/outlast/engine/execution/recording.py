@@ -1,4 +1,4 @@
-"""What one execution records: what its calls came to, in which order, and what of that is durable."""
+"""What one execution records: the results of its calls, their order, and which of them are durable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from outlast.engine.execution.services import Services
 
 
 class Completion(NamedTuple):
-    """What a call came to. `value` is the body's, unless the record holds an error."""
+    """The result of a call. `value` is for the body; it isn't used if the record holds an error."""
 
     call: PendingCall
     record: StepRecord
@@ -26,16 +26,19 @@ class Completion(NamedTuple):
 
 
 class Completions:
-    """A place that is taken and not filled yet lets no later one pass: it may be committing elsewhere."""
+    """The completions of one execution, by place. One may be committing on another connection.
+
+    So no completion passes an earlier place that is taken and not filled yet.
+    """
 
     __slots__ = ("_last", "_next", "places")
 
     def __init__(self, last: int) -> None:
-        """`last` is the last place that is taken by what is recorded."""
+        """`last` is the last place of the recorded completions."""
         self._last = last
         self._next = last + 1
         self.places: dict[int, Completion | None] = {}
-        """Those that are taken and not handed over: with what comes there, once that is known."""
+        """The places that are taken and not handed over, each with its completion once that is known."""
 
     @property
     def last(self) -> int:
@@ -43,22 +46,22 @@ class Completions:
         return self._last
 
     def take_place(self) -> int:
-        """The next place."""
+        """Take the next place."""
         self._last += 1
         self.places[self._last] = None
         return self._last
 
     def drop(self, places: Iterable[int]) -> None:
-        """Nothing comes at these places."""
+        """Drop places to which no completion will come."""
         for each in places:
             self.places.pop(each, None)
 
     def fill(self, place: int, completion: Completion) -> None:
-        """This comes at `place`."""
+        """Set the completion for `place`."""
         self.places[place] = completion
 
     def next(self) -> Completion | None:
-        """The next one, if it is there."""
+        """The next completion in order; None if it isn't known yet or if there is none."""
         while self._next <= self._last:
             if self._next in self.places:
                 completion = self.places[self._next]
@@ -73,7 +76,7 @@ class Completions:
 
 
 class Recording:
-    """The writes of one execution. A call begins when all that its body had been handed is durable."""
+    """The writes of one execution. A call begins when all that its body had received is durable."""
 
     def __init__(
         self,
@@ -86,10 +89,10 @@ class Recording:
         stop: Callable[[Stopped], None],
         advance: Callable[[], None],
     ) -> None:
-        """`last_place` of what is recorded. `stop` ends the execution, `advance` lets its body go on."""
+        """`last_place`: of the recorded completions. `stop` ends the execution, `advance` runs its body."""
         self.completions = Completions(last_place)
         self.now_s = created_s
-        """The time of the body: as of what it was handed last."""
+        """The time of the body: that of the last completion it was handed."""
         self._workflow_id = workflow_id
         self._epoch = epoch
         self._journal = services.journal
@@ -100,31 +103,31 @@ class Recording:
         self._advance = advance
         self._over = False
         self.attached: list[StepRecord] = []
-        """What is recorded with whatever is recorded next."""
+        """Records that are written together with the next write."""
         self._begins: list[tuple[PendingCall, Callable[[], None]]] = []
-        """How those begin that wait until what came before is durable."""
+        """Calls, and how to begin them, that wait until earlier completions are durable."""
         self._last_write: asyncio.Future[bool] | None = None
         self._durable: asyncio.Future[bool] | None = None
-        """A write that was accepted, the last that was heard of."""
+        """The last write that is known to be durable."""
 
     @property
     def progressed(self) -> bool:
-        """Whether its last write is durable: a workflow that goes on doesn't kill its process each time."""
+        """Whether the last write is durable: a suspect that progresses doesn't always kill its process."""
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
     def when_written(self, call: Callable[[], None]) -> None:
-        """Call it once the last write is done."""
+        """Call `call` once the last write is done."""
         if self._last_write is not None:
             self._last_write.add_done_callback(lambda _: call(), context=NO_CONTEXT)
 
     def end(self) -> None:
-        """Begin nothing more, and refer to nothing that refers back."""
+        """Begin no more calls, and drop the references that form cycles."""
         self._over = True
         self._begins.clear()
         self._stop = self._advance = _nothing
 
-    # --- what calls came to -------------------------------------------------------------------------------
+    # --- results of calls ---------------------------------------------------------------------------------
 
     def complete(
         self,
@@ -137,10 +140,10 @@ class Recording:
         at_s: float = 0.0,
         certain: bool = False,
     ) -> None:
-        """What a call came to: recorded, and handed to the body in its turn, when it next advances.
+        """Record the result of a call, and hand it to the body in order when the body next advances.
 
-        `certain`: a transaction failed or was given up. Its COMMIT may have been done for all that. Then its
-        own record stands, this one is refused, and so must be all that the body would do next.
+        `certain`: a transaction failed or was given up, but its COMMIT may still have been done. Then its own
+        record is already there, this one is refused, and the body must not go on: it waits for the write.
         """
         record = self.record_of(call, self.completions.take_place(), output, error, attempts, at_s)
         call.settled = True
@@ -168,7 +171,7 @@ class Recording:
         attempts: int = 1,
         at_s: float = 0.0,
     ) -> StepRecord:
-        """The record of what a call came to, at its place in the order and at the body's time."""
+        """The record of a call's result, at its place in the order and at the body's time."""
         operation = call.operation
         return StepRecord(
             call.step_id,
@@ -186,7 +189,7 @@ class Recording:
         )
 
     def take_place(self, call: PendingCall) -> int:
-        """A place for a transaction that is about to commit: nothing later passes until it is known."""
+        """Take a place for a transaction that is about to commit. Later completions wait for its outcome."""
         place = self.completions.take_place()
         call.places += (place,)
         return place
@@ -194,7 +197,7 @@ class Recording:
     def fill(
         self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
     ) -> None:
-        """A completion whose record is on its way, or committed."""
+        """Set a completion whose record is being written or is committed."""
         place = record.completion_order
         assert place is not None
         call.running, call.settled = False, True
@@ -205,16 +208,16 @@ class Recording:
     # --- writing ------------------------------------------------------------------------------------------
 
     def attach(self, record: StepRecord) -> None:
-        """Record this with whatever is recorded next."""
+        """Write this record together with the next one."""
         self.attached.append(record)
 
     def take_attached(self) -> list[StepRecord]:
-        """What is to be recorded with something else, for whoever writes that."""
+        """Take the attached records. The caller must write them."""
         attached, self.attached = self.attached, []
         return attached
 
     def write(self, *records: StepRecord) -> asyncio.Future[bool]:
-        """Record these, or only what was attached, with the next commit."""
+        """Write these records and the attached ones with the next commit."""
         if self.attached:
             records = (*self.take_attached(), *records)
         write = self._journal.write(self._workflow_id, self._epoch, records)
@@ -224,11 +227,11 @@ class Recording:
         return write
 
     def is_durable(self, write: asyncio.Future[bool]) -> bool:
-        """Whether `write` was accepted. If it was refused the execution is stopped by now."""
+        """Whether `write` was accepted. If it was refused, this stops the execution."""
         if not write.done():
             return False
         # guard: refusal-heard-late
-        self._hear(write)  # as its own callback is about to, perhaps
+        self._hear(write)  # its own callback may not have run yet
         return not self._over
 
     def _written(self, write: asyncio.Future[bool]) -> None:
@@ -253,7 +256,7 @@ class Recording:
             self._durable = write
 
     def when_durable(self, call: PendingCall, begin: Callable[[], None]) -> None:
-        """Begin a call when all that its body had been handed before is durable, if it is wanted then."""
+        """Begin a call once all that its body had received before is durable, if the call is still wanted."""
         if self._over or self._calls.get(call.step_id) is not call:
             return
         # guard: begins-on-the-undurable

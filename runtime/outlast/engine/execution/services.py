@@ -1,4 +1,4 @@
-"""What the executions of one instance share."""
+"""What all executions of one instance share."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from outlast.sdk.running import Host
 
 
 class Child(NamedTuple):
-    """A workflow that another one starts: under this id, or what follows from a `key` of its own.
+    """A workflow that another one starts. Its id is given, or derived from its `key`.
 
-    It must end by `ends_by_s` (Unix seconds), if there is such a time. It is cancelled with the one that
-    starts it, unless it is `detached`.
+    It must end by `ends_by_s` (Unix seconds), if that is set. It is cancelled together with its parent,
+    unless it is `detached`.
     """
 
     workflow_id: str
@@ -55,47 +55,47 @@ class Children(NamedTuple):
 
 
 class Holding(Protocol):
-    """Gives back workflows whose records their code doesn't fit."""
+    """Holds workflows whose code doesn't fit their records."""
 
     async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
-        """Whether it is held; False where an instance has other code for it, None where it isn't ours."""
+        """Whether it is held. False: an instance has other code for it. None: it isn't this instance's."""
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
         """See HoldStore."""
 
 
 class ExecutionHost(Host, Protocol):
-    """What executions reach of the engine for their functions, and for themselves."""
+    """What executions use of the engine, for their functions and for themselves."""
 
     async def start_child(
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
-        """Start a workflow for another; its id."""
+        """Start a child workflow; returns its id."""
 
     async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
-        """The input of each item, as its workflow's only argument. Raises UsageError, InvalidInput."""
+        """The input of each item as the workflow's only argument. Raises UsageError, InvalidInput."""
 
     async def start_block(
         self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
     ) -> list[str | None]:
-        """Start workflows for another, whose places begin at `first`, together; their ids.
+        """Start child workflows together, whose places begin at `first`; returns their ids.
 
-        None where there is one of another function, or with another input.
+        An id is None if that workflow exists with another function or another input.
         """
 
     async def those_of(self, workflow_ids: Sequence[str]) -> list[str]:
-        """Which of these are there, the last ones first. Raises DatabaseUnavailable."""
+        """Which of these workflows exist, the last ones first. Raises DatabaseUnavailable."""
 
     def new_map(self, operation: Map, children: Children, fingerprint: str) -> NewMap:
-        """A map whose items are `children`, made of what has this fingerprint. Raises UsageError."""
+        """A map with the items `children`. `fingerprint`: of what it goes over. Raises UsageError."""
 
     def new_items(
         self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
     ) -> list[NewWorkflow]:
-        """The rows of a map's items, which wait in its queue."""
+        """The rows of a map's items, which wait in the map's queue."""
 
     async def result(self, workflow_id: str, awaiting: AbstractContextManager[None] | None = None) -> Any:
-        """See Host; it is in `awaiting` from when it has looked and the workflow had not ended."""
+        """See Host. It is within `awaiting` while it waits for a workflow that had not ended."""
 
     async def first_ended(
         self,
@@ -108,10 +108,10 @@ class ExecutionHost(Host, Protocol):
     async def send_again(
         self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
     ) -> int | None:
-        """Send a message of a workflow that was retried: see MessageStore."""
+        """Send a message of a workflow that was retried. See MessageStore."""
 
     async def attributes(self, workflow_id: str) -> str | None:
-        """What a workflow is found by now (JSON); None for nothing. Raises DatabaseUnavailable."""
+        """The current attributes of a workflow (JSON); None without any. Raises DatabaseUnavailable."""
 
     async def ended(self, workflow_id: str) -> None:
         """Wait until a workflow has ended. Raises ShuttingDown."""
@@ -119,10 +119,10 @@ class ExecutionHost(Host, Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """What executions share."""
+    """What all executions of one instance share."""
 
     host: ExecutionHost = field(init=False)
-    """It needs the executions, as they need it."""
+    """Set later: the host needs the executions, and they need the host."""
     journal: Journal
     lease: Lease
     transactions: TransactionStore
@@ -141,11 +141,11 @@ class Services:
     stopping: Callable[[], bool]
     """Whether this instance shuts down."""
     moment_s: float
-    """Waits that are longer leave the memory."""
+    """A workflow leaves the memory for waits that are longer."""
     replay_arguments: str = "warn"
-    """What a replay does that calls a recorded step with other arguments: `warn`, `hold` or `off`."""
+    """What happens when a replay calls a recorded step with other arguments: `warn`, `hold` or `off`."""
     watch_bodies: bool = False
     clients: MakeClients | None = None
     seals: Seals = NO_SEALS
-    """Of the links that workflows give to people."""
+    """The seals for workflows' callback links."""
     tracing: Tracing | None = None

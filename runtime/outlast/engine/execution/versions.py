@@ -1,4 +1,4 @@
-"""Of which version a workflow is: known before its body begins, and written down."""
+"""Settles the version of a workflow before its body begins, and records it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RETRY_S = 0.5
 
 
 async def settle_version(execution: Execution, claimed: ClaimedWorkflow) -> None:
-    """Let a workflow begin that is of a version which is served here; it stays one of that.
+    """Make sure that the workflow's version is served here, and record it if the row has none.
 
-    Raises Diverged where it isn't served. What is started by SQL bears no version before.
+    A workflow that was started by SQL has no version before. Raises Diverged if its version isn't served.
     """
     definition = execution.definition
     if execution.unserved:

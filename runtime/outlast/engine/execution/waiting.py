@@ -1,4 +1,4 @@
-"""What one body waits for that holds nothing: sleeps, timers, messages, ends of others. Then it may leave."""
+"""The waits of one body that hold no resources: sleeps, timers, messages, ends of other workflows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from outlast.engine.execution.calls import PendingCall
 
 
 class Waiting:
-    """The calls that wait, and when the first of them is over."""
+    """The waiting calls, and when the first of them ends."""
 
     def __init__(self) -> None:
         self.calls: dict[str, PendingCall] = {}
-        """By step id."""
+        """All waiting calls, by step id."""
         self._wakes: list[tuple[float, str]] = []
-        """A heap of when they are over. What no longer holds stays in it until it comes first."""
+        """A heap of the times when they end. An outdated entry stays in it until it comes first."""
         self._fresh: dict[str, PendingCall] = {}
-        """Those of them that came since the last look."""
+        """The calls that were added since the last look."""
         self.others: dict[str, PendingCall] = {}
-        """Those of them that wait for messages, and for other workflows."""
+        """The calls that wait for messages and for other workflows."""
 
     def add(self, call: PendingCall, wake_s: float) -> None:
-        """This call waits until then (Unix seconds)."""
+        """Add a call that waits until `wake_s` (Unix seconds)."""
         call.wake_s = wake_s
         self.calls[call.step_id] = call
         if call.waits or call.operation.kind == kinds.RECEIVE:
@@ -31,31 +31,31 @@ class Waiting:
         self._fresh[call.step_id] = call
 
     def drop(self, call: PendingCall) -> None:
-        """It waits no more, if it did."""
+        """Remove a call, if it is there."""
         for each in (self.calls, self.others, self._fresh):
             each.pop(call.step_id, None)
 
     def forget(self) -> None:
-        """Refer to none of them: they refer back."""
+        """Drop all calls: they refer back to the execution."""
         for each in (self.calls, self.others, self._fresh):
             each.clear()
 
     def nearest_s(self) -> float:
-        """When the first one is over. There must be one."""
+        """When the first wait ends. There must be one."""
         while not self._stands(*self._wakes[0]):
             heappop(self._wakes)
         return self._wakes[0][0]
 
     def _stands(self, wake_s: float, step_id: str) -> bool:
-        """Whether that call still waits, and until then: what asks for a place again has another time."""
+        """Whether the call still waits for this time: one that asks for its place again has a new time."""
         call = self.calls.get(step_id)
         return call is not None and call.wake_s == wake_s
 
     def take_fresh(self) -> list[PendingCall]:
-        """Those that still wait of what came since the last look."""
+        """Take the calls that were added since the last look and still wait."""
         fresh, self._fresh = self._fresh, {}
         return list(fresh.values())
 
     def receives(self) -> list[PendingCall]:
-        """Those that wait for messages."""
+        """The calls that wait for messages."""
         return [call for call in self.others.values() if call.operation.kind == kinds.RECEIVE]

@@ -1,1 +1,1 @@
-"""This instance among the others: what it claims, takes from queues and loads, and whom it finds lost."""
+"""This instance among the others: what it claims, loads and takes from queues, and whose work it recovers."""

@@ -1,4 +1,4 @@
-"""What may be loaded now: by what the workflows here take, those that only wait for others too."""
+"""What may be loaded now, given the memory of the workflows here, also of those that wait for others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from outlast.core.claims import ClaimedWorkflow, Space
 from outlast.core.clock import monotonic
 
 LONE_EVERY_S = 10.0
-"""Those that wait may wait for what isn't loaded yet. Where they hold all memory one more is so often."""
+"""If waiting workflows use all memory, one more is loaded this often: they may wait for it."""
 
 
 class Allowance:
-    """Who waits for others is in nobody's way that it may wait for, and keeps large newcomers out.
+    """Workflows that wait for others keep out only large newcomers, which they don't wait for.
 
-    A newcomer is what no workflow has started: it would wait as well, and so the next one, without end.
+    A newcomer is a workflow without a parent. It would wait as well, and so would the next one, without end.
     """
 
     def __init__(self, budget: Budget, taken: Callable[[], Taken]) -> None:
@@ -24,31 +24,31 @@ class Allowance:
         self._lone_at = 0.0
 
     def used(self, taken: Taken, load_bytes: int = 0) -> int:
-        """What counts as used for a newcomer that takes so much."""
+        """The memory that counts as used for a newcomer of this size."""
         return taken.active + (taken.waiting if load_bytes > SMALL_BYTES else 0)
 
     def space(self, taken: Taken) -> Space:
-        """What may come yet."""
+        """The room for workflows that may be loaded now."""
         return Space(self._budget.left(taken.active), self._budget.idle(taken.active))
 
     def space_for_large(self, taken: Taken) -> Space:
-        """The same for large newcomers."""
+        """The room for large newcomers."""
         lone = not self.held(taken) or monotonic() >= self._lone_at
         left = self._budget.left(taken.active + taken.waiting)
         return Space(left, lone and self._budget.idle(taken.active))
 
     def held(self, taken: Taken) -> bool:
-        """Whether those that wait hold all there is."""
+        """Whether the workflows that wait use all memory."""
         return taken.waiting > self._budget.json_bytes_max
 
     def fits(self, taken: Taken, workflow: ClaimedWorkflow) -> bool:
-        """Whether it may come, as large as it is known to be."""
+        """Whether the workflow may be loaded, by its size as far as it is known."""
         large = _is_large(workflow.load_bytes, workflow.parent)
         left, alone = (self.space_for_large if large else self.space)(taken)
         return workflow.load_bytes <= left or alone
 
     def took(self, workflow: ClaimedWorkflow) -> None:
-        """It has come."""
+        """The workflow was loaded."""
         if _is_large(workflow.load_bytes, workflow.parent):
             self._lone_at = monotonic() + LONE_EVERY_S
 

@@ -1,6 +1,6 @@
-"""Bulks: verbs that are done to many workflows, a block after the other. One loop.
+"""Bulks: verbs that are done to many workflows, block by block. One loop.
 
-Whoever has the time does the next block, and a block is one commit: nothing is held in between.
+Any instance does the next block. Each block is one commit, so no lock is held between blocks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BulkRunner:
         self._changed = changed
         self._observe = observe
         self._told: tuple[str | None, str] | None = None
-        """The fault that was told of last, and of which bulk."""
+        """The last reported fault, and its bulk."""
         self.looks = Looks("bulks", self._look, may_run, observe, look_s)
 
     async def _look(self) -> float | None:

@@ -1,7 +1,7 @@
-"""Ended workflows are removed once they were kept for long enough: in small batches, behind all else.
+"""Removes ended workflows that were kept for long enough, in small batches, with less priority than all else.
 
-Nobody waits for it. So after each batch it rests for a multiple of the time that the batch took: short where
-this instance has nothing to do, long where it has. The database lets one instance remove at a time.
+Nobody waits for it, so it rests after each batch for a multiple of the time that the batch took. The rest is
+short if this instance has nothing to do, and long otherwise. The database lets one instance remove at a time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from outlast.core.ports import Catalog, Place, RetentionStore
 
 REST_IDLE = 1.0
 REST_BUSY = 20.0
-"""How long it rests, in times of what the last batch took: half of one connection, or a twentieth."""
+"""How long it rests, as a multiple of the last batch's time: it uses half of a connection, or a twentieth."""
 
 REST_S_MIN = 0.02
 REST_S_MAX = 5.0
-"""A batch that took long was kept waiting by something else."""
+"""A batch that took so long that this bound applies was kept waiting by something else."""
 
 
 class Cleaner:
-    """A background loop over what has ended."""
+    """A background loop over ended workflows."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Cleaner:
         observe: Observer,
         look_s: float,
     ) -> None:
-        """`keep_s` is for functions that say nothing; 0: for ever. `look_s`: how often it looks."""
+        """`keep_s` is for functions without a retention of their own; 0: for ever. `look_s`: its interval."""
         self._store = store
         self._catalog = catalog
         self._keep_s = keep_s
@@ -51,10 +51,10 @@ class Cleaner:
     async def _do_round(self) -> float:
         keeps = self._catalog.retentions()
         if not self._keep_s and not keeps:
-            return self._look_s  # all is kept for ever
+            return self._look_s  # everything is kept for ever
         # guard: removes-while-leaving
         if not self._may_work():
-            return min(REST_S_MAX, self._look_s)  # it starts, is cut off or leaves
+            return min(REST_S_MAX, self._look_s)  # it starts, has lost its lease, or shuts down
         if self._after == Place():
             await self._store.declare(keeps, self._catalog.workflow_names())
         began = monotonic()

@@ -32,33 +32,33 @@ LONE_LOOK_LIMIT_S = 60.0
 """The longest look for a single message of a slow queue. Postgres may take seconds for a large one."""
 
 LOOK_AIM_S = 2.0
-"""A look that takes longer takes fewer messages the next time."""
+"""After a look that takes longer, the next one takes fewer messages."""
 
 PATIENCE_S = 10.0
-"""So long a message stays in its queue for want of memory. Then it waits as a workflow that is due."""
+"""A message stays in its queue this long for lack of memory. Then it is taken as a workflow that is due."""
 
 SHARE_FIRST = 16
-"""Messages of the first look at a queue. How large they are is seen afterwards."""
+"""The number of messages in the first look at a queue. Their size is only known afterwards."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 
 TRIES_A_SECOND = 10.0
-"""So many messages of a queue that were refused have their turn again: others are taken meanwhile."""
+"""So many refused messages of a queue are tried again each second. Others are taken meanwhile."""
 
 TOLD_MAX = 1_000
-"""So many errors are known, so that each is told of once."""
+"""So many errors are remembered, so that each is reported once."""
 
 
 @dataclass(slots=True)
 class _Queue:
-    """What was learned of a queue."""
+    """What is known of a queue."""
 
     share: int = SHARE_FIRST
-    """How many messages are taken at once: fewer where they are large."""
+    """How many messages are taken at once: fewer if they are large."""
     largest_bytes: int = 0
-    """Of those that were taken last."""
+    """The size of the largest one in the last look."""
     held_since: float | None = None
-    """Since when there is no memory for another one like these."""
+    """Since when there is no memory for another message of that size."""
     next_turn: float = 0.0
     """When the next message that is refused has its turn again."""
     slow_until: float = 0.0
@@ -79,11 +79,11 @@ class _Queue:
         self.slow_until = now + SLOW.wait_s(self.slow_looks)
 
     def note_refusal(self) -> None:
-        """Another one was refused."""
+        """Count another refusal."""
         self.next_turn = max(self.next_turn, monotonic()) + 1 / TRIES_A_SECOND
 
     def learn(self, messages: int, largest_bytes: int, took_s: float) -> None:
-        """See how a look went."""
+        """Adapt to how a look went."""
         if took_s > LOOK_AIM_S:
             self.share = max(1, int(messages * LOOK_AIM_S / took_s))
         elif messages >= self.share:
@@ -94,7 +94,7 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class _Taking:
-    """What messages of a queue start."""
+    """What the messages of a queue start."""
 
     queue: str
     function: str
@@ -137,7 +137,7 @@ class Consumer:
         self._load = load
         self._observe = observe
         self._refused: dict[str, tuple[str, float, float]] = {}
-        """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
+        """The queues that aren't consumed: the reported error, the pause, and the end of the pause."""
         self._known: dict[str, _Queue] = {}
         self._told: dict[tuple[str, str], None] = {}
         """For which errors messages of a queue were set aside."""
@@ -159,7 +159,7 @@ class Consumer:
         queues = dict(self._catalog.message_queues())
         self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
         more = False
-        # In any order: the first may leave no room to those after it.
+        # In random order: the first queues may leave no room for the others.
         for queue, functions in random.sample(list(queues.items()), len(queues)):
             known = self._known.setdefault(queue, _Queue())
             if known.is_slow == slow and queue not in self._under_way and self._is_due(queue):
@@ -214,9 +214,9 @@ class Consumer:
         return _Taking(queue, function, version, timeout_s, slow)
 
     async def _take_some(self, taking: _Taking, room: int) -> tuple[int, int]:
-        """Take messages, all at once, or in parts if that is refused.
+        """Take messages: all at once, or in parts if that is refused.
 
-        How many are no more in front, and how large the largest workflow is.
+        Returns how many left the queue's front, and the size of the largest workflow.
         """
         try:
             workflows = await self._take(taking, room)
@@ -226,9 +226,9 @@ class Consumer:
         return len(workflows), max((each.load_bytes for each in workflows), default=0)
 
     async def _take_in_parts(self, taking: _Taking, room: int) -> tuple[int, int]:
-        """As `_take_some`: the one in front, then twice as many each time, until that is refused.
+        """Like `_take_some`: first the front message, then twice as many each time, until that is refused.
 
-        What is refused by itself is set aside; others go on.
+        A message that is refused alone is set aside; the others go on.
         """
         began, count, largest_bytes, part = monotonic(), 0, 0, 1
         while count < room and not self._loop.closing and monotonic() - began < LOOK_AIM_S:
@@ -249,7 +249,7 @@ class Consumer:
         return count, largest_bytes
 
     async def _take_part(self, taking: _Taking, part: int) -> Consumed | None:
-        """What became of so many messages; None if they are refused, and one of them may be the reason."""
+        """The outcome of so many messages; None if they were refused, perhaps because of one of them."""
         if part == 1:
             return await self._take_front(taking)
         try:
@@ -258,7 +258,7 @@ class Consumer:
             return None
 
     async def _take(self, taking: _Taking, room: int) -> list[ClaimedWorkflow]:
-        # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
+        # The term before the look: a workflow inserted in another term may belong to another instance by now.
         term = self._lease.term
         async with asyncio.timeout(taking.limit_s(room)):
             consumed = await self._store.consume(
@@ -267,7 +267,7 @@ class Consumer:
         return self._begin(taking, consumed, term)
 
     async def _take_front(self, taking: _Taking) -> Consumed:
-        """What became of the message in front."""
+        """The outcome of the front message."""
         term, known = self._lease.term, self._known[taking.queue]
         turn_s = known.next_turn - monotonic()
         async with asyncio.timeout(taking.limit_s(1)):
@@ -281,7 +281,7 @@ class Consumer:
         return consumed
 
     def _begin(self, taking: _Taking, consumed: Consumed, term: int) -> list[ClaimedWorkflow]:
-        """Have what messages became run, or wait for its turn."""
+        """Run the workflows of the messages, or let them wait in their queue."""
         workflows = consumed.workflows
         if consumed.wait:
             self._queued()
@@ -294,7 +294,7 @@ class Consumer:
         return workflows
 
     async def _set_front_aside(self, queue: str) -> bool:
-        """To take one message takes too long, of itself, or for what holds up all; whether others go on."""
+        """Taking one message takes too long, because of it or in general. Returns whether others go on."""
         error = f"it didn't answer within {LONE_LOOK_LIMIT_S:g} s"
         remedy = f"see in pg_stat_activity what holds up pgmq.q_{queue}"
         try:
@@ -308,9 +308,9 @@ class Consumer:
         return aside is not None
 
     def _tell_aside(self, queue: str, aside: SetAside) -> None:
-        """Tell of it, once for an error: a trigger may refuse all, which is no news of each.
+        """Report the message, but only once for each error: a trigger may refuse all messages.
 
-        What somebody holds for a moment nobody needs to know of.
+        A lock that another transaction holds for a moment isn't reported.
         """
         known = queue, aside.error
         # guard: each-refused-message-told = False
@@ -337,7 +337,7 @@ class Consumer:
         return min(room, 1) if now - known.held_since > PATIENCE_S else 0
 
     def _refuse(self, queue: str, error: str, remedy: str) -> None:
-        """Tell of it once, and look again ever more seldom."""
+        """Report the error once, and look again with growing pauses."""
         told, pause_s, _ = self._refused.get(queue, ("", RETRY_MIN_S / 2, 0.0))
         pause_s = min(RETRY_MAX_S, 2 * pause_s)
         self._refused[queue] = (error, pause_s, monotonic() + pause_s * random.uniform(0.8, 1.0))

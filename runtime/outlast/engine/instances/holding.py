@@ -1,4 +1,4 @@
-"""What no code fits: given back for other code, freed when that comes, ended when it never does. One loop."""
+"""Workflows that no code fits: held for other code, freed when it comes, ended if it never does. One loop."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from outlast.core.ports import Catalog, HeldUp, HoldStore
 BATCH = 500
 """So many holds go into one statement."""
 PAUSE_LOOKS = 5
-"""An instance whose last look is longer ago than so many took was away: frozen, or its database was."""
+"""If the last look is longer ago than so many intervals, this instance or its database was frozen."""
 NEVER_S = 1e9
 _Asked = tuple[int, Hold, asyncio.Future[bool | None]]
 
 
 class Holder:
-    """A background loop. `due` is told that workflows were made claimable."""
+    """A background loop. `due` is called when workflows became claimable."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Holder:
         grace_s: float,
         days_max: float,
     ) -> None:
-        """Every `look_s` it is seen whether other code is served here, every `all_every_s` what else is held.
+        """Every `look_s` it checks whether other code is served here, every `all_every_s` all that is held.
 
-        `works` says whether this instance takes work; what is due for `grace_s` without code is held, once
-        this instance has been here for as long: after a pause all is overdue, and who serves it as late.
-
-        After `days_max` it ends; 0: never.
+        `works`: whether this instance takes work. A workflow that is due for `grace_s` without code is held,
+        but only once this instance has been here for that long. Otherwise, after a pause, workflows would be
+        held although the instance that serves them is as late as this one.
+        A held workflow ends after `days_max`; 0: never.
         """
         self._store = store
         self._catalog = catalog
@@ -58,16 +58,16 @@ class Holder:
         self._all_at = 0.0
         self._here_since = self._looked_at = -math.inf
         self.counts: dict[str, int] = {}
-        """How many are held in the whole database, by reason, as of the last look; a thousand at most."""
+        """How many are held in the whole database, by reason, at the last look. Counts a thousand at most."""
         self.loop = Loop("holds", self._do_round, observe)
 
     async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
-        """See services.Holding. It is cancelled with the loop: then the end of the lease gives it back."""
+        """See services.Holding. Closing the loop cancels it: then the end of the lease gives it back."""
         answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         former = self._asked.get(workflow_id)
         # guard: former-hold-unanswered
         if former is not None and not former[2].done():
-            former[2].set_result(None)  # it was claimed again meanwhile
+            former[2].set_result(None)  # the workflow was claimed again meanwhile
         self._asked[workflow_id] = epoch, hold, answer
         self.loop.wake()
         return await answer
@@ -77,7 +77,7 @@ class Holder:
         return await self._store.pin(workflow_id, epoch, version)
 
     async def close(self) -> None:
-        """End the loop; who still asks is answered that nothing was done."""
+        """End the loop. Pending calls of `hold` return None."""
         await self.loop.close()
         for _, _, answer in self._asked.values():
             if not answer.done():

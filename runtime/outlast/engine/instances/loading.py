@@ -1,4 +1,4 @@
-"""Claimed workflows on their way into memory: as many at once as there is memory for, the rest given back."""
+"""Loads claimed workflows: as many at once as there is memory for. The rest is given back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Launch = Callable[[ClaimedWorkflow, int], None]
 GiveBack = Callable[[Sequence[ClaimedWorkflow]], None]
 
 BROKEN_S = 30.0
-"""So much later what could not be read is tried again: meanwhile it is in nobody's way."""
+"""A workflow that could not be read is due again after this time, so that it doesn't hold up others."""
 
 
 class Loader:
-    """A background loop. It reads beside the lease's connection, so that no beat waits for it.
+    """A background loop. It reads on another connection than the lease's, so that no beat waits for it.
 
-    While it waits after a failure (`loop.resumes_at`) nothing more should be claimed.
+    While it waits after a failure (`loop.resumes_at`), nothing more should be claimed.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Loader:
         give_back: GiveBack,
         observe: Observer,
     ) -> None:
-        """`launch` gets each that is whole, and its lease term."""
+        """`launch` gets each loaded workflow and its lease term."""
         self._store = store
         self._allowance = allowance
         self._clock = clock
@@ -42,22 +42,22 @@ class Loader:
         self._give_back = give_back
         self._batches: deque[tuple[list[ClaimedWorkflow], int]] = deque()
         self.loading: dict[str, ClaimedWorkflow] = {}
-        """What is claimed and not running yet. At the end it is given back with the lease."""
+        """Workflows that are claimed and don't run yet. At shutdown they are given back with the lease."""
         self.loop = Loop("loader", self._load_next, observe, repeats=False)
 
     @property
     def load_bytes(self) -> int:
-        """What is to be loaded yet, as far as it is known."""
+        """The size of what is still to be loaded, as far as it is known."""
         return sum(each.load_bytes for each in self.loading.values())
 
     def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
-        """Load and launch `workflows`, which were claimed in that term of the lease."""
+        """Load and launch `workflows`, which were claimed in this term of the lease."""
         self.loading.update((each.workflow_id, each) for each in workflows)
         self._batches.append((workflows, term))
         self.loop.wake()
 
     def forget(self, workflow: ClaimedWorkflow) -> None:
-        """It is no longer this instance's: it isn't launched."""
+        """The workflow is no longer this instance's: don't launch it."""
         if self.loading.get(workflow.workflow_id) is workflow:
             del self.loading[workflow.workflow_id]
 
@@ -69,7 +69,7 @@ class Loader:
             await self._load(workflows, term)
         except Exception as error:
             if not isinstance(error, Unreachable):
-                for broken in self._left(workflows)[:1]:  # at the first one that isn't whole it stood
+                for broken in self._left(workflows)[:1]:  # the first incomplete one caused the failure
                     broken.due_s = self._clock.now_s() + BROKEN_S
             self._batches.clear()
             self._return(list(self.loading.values()))
@@ -92,7 +92,7 @@ class Loader:
 
         def enough(workflow: ClaimedWorkflow) -> bool:
             nonlocal taken, growing
-            if workflow.workflow_id != growing:  # who has ended meanwhile is seen once for each
+            if workflow.workflow_id != growing:  # once for each workflow: others may have ended
                 growing, taken = workflow.workflow_id, self._allowance.taken()
             # guard: records-without-budget = False
             return not self._allowance.fits(taken, workflow)

@@ -1,4 +1,4 @@
-"""What waits in the database for whoever has the time: looked for now and then, and soon after news of it."""
+"""Loops that look for work in the database that any instance may do: now and then, and soon after news."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import Observer
 
 LOOKS_APART_S = 0.5
-"""Told of work again and again, it looks no more often: that is mostly about other work."""
+"""The least time between looks after repeated news of work, which is mostly about other work."""
 
 
 class Looks:
-    """A background loop."""
+    """A background loop that looks for one kind of work."""
 
     def __init__(
         self,
@@ -24,10 +24,10 @@ class Looks:
         observe: Observer,
         look_s: float,
     ) -> None:
-        """`look` does what is due, and tells in how many seconds more will be, if it knows of any.
+        """`look` does what is due. It returns in how many seconds more will be due, if it knows.
 
-        `may_work`: whether this instance works. `look_s`: so soon is seen what others have begun, where
-        nobody tells of it.
+        `may_work`: whether this instance works. `look_s`: the time between looks, in which work of other
+        instances is found if no news of it comes.
         """
         self._look = look
         self._may_work = may_work
@@ -36,7 +36,7 @@ class Looks:
         self.loop = Loop(name, self._do_round, observe)
 
     def look_soon(self) -> None:
-        """Somebody says that there may be work."""
+        """There may be work."""
         self.loop.wake(max(monotonic(), self._looked_at + LOOKS_APART_S))
 
     async def _do_round(self) -> float:

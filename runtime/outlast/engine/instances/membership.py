@@ -1,4 +1,4 @@
-"""This instance among the others: its lease, what it claims, whom it finds lost. One loop, one by one."""
+"""This instance among the others: lease, claims, and recovery of lost instances. One loop, in order."""
 
 from __future__ import annotations
 
@@ -53,27 +53,28 @@ from outlast.engine.options import DECLARE_S
 T = TypeVar("T")
 JITTER = 0.05
 CLAIM_PART = 1 / 3
-"""Of the lease: so long a claim may take. A renewal waits for one that is under way."""
+"""The part of the lease that a claim may take. A renewal waits for a claim that is under way."""
 
 PAUSE_PART = 1 / 6
-"""Of the lease: no longer is a pause after a failed round, whatever failed in it."""
+"""The part of the lease that is the longest pause after a failed round, for any failure."""
 
 STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
-"""In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
+"""For this part of each period nothing passes a workflow that is too large for the free memory. Otherwise
+smaller workflows could take the memory for ever."""
 
 LOOKS_APART_S, LOOK_ONCE_MORE_S = 0.02, 0.05
-"""After news of work: how soon after the last claim to look, and once more after that."""
+"""After news of work: how soon after the last claim to look, and how soon after that once more."""
 
 ORPHANS_KEPT_S = 2 * LONE_LOOK_LIMIT_S
-"""No look at messages of a queue takes so long: what it has taken is asked for before."""
+"""Longer than any look at the messages of a queue. Until then orphans are remembered, for late answers."""
 
 CLOCK_SLACK_S = 0.005
-"""So much may the database's clock be behind what this process believes it to be."""
+"""The database's clock may be this much behind the time that this process derives from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often and how much; EngineOptions holds what is usual."""
+    """How often and how much to claim. EngineOptions has the defaults."""
 
     tick_s: float
     claim_batch: int
@@ -83,12 +84,12 @@ class Pace:
 
     @property
     def claims_below(self) -> int:
-        """How many run here when an instance that was full claims again: it makes room for several first."""
+        """A full instance claims again once at most this many workflows run, so that several have room."""
         return self.workflows_max - min(self.claim_batch, -(-self.workflows_max // 4))
 
 
 class Membership:
-    """Keeps this instance's lease, claims what is due, and makes the work of lost instances claimable."""
+    """Keeps this instance's lease, claims what is due, and makes workflows of lost instances claimable."""
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class Membership:
         self._queues_full = queues_full
         self._queues = queues
         self._declared: tuple[Sequence[DeclaredQueue], Sequence[str]] | None = None
-        """The queues, and which functions are served."""
+        """The queues and functions that were declared last."""
         self._declare_at = 0.0
         self._observe = observe
         self._pace = pace
@@ -129,27 +130,27 @@ class Membership:
         self._forced_at = 0.0
         self._claimed_at = 0.0
         self._claim_at = self._decide_at = 0.0
-        """When to look next for what is due, and for what queues let begin."""
+        """When to look next for workflows that are due, and for those that queues let begin."""
         self._doubtful = False
-        """Whether others may have begun to recover what is this instance's."""
+        """Whether others may have begun to recover this instance's workflows."""
         self._came_back = False
-        """Whether the lease was renewed since its session was lost: others take this instance for alive."""
+        """Whether the lease was renewed since its session was lost, so that others see this instance live."""
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
         self._orphans: dict[str, tuple[int, float]] = {}
-        """What was given back a while ago since it was unknown: its epoch, and when."""
+        """Unknown workflows that were given back a while ago: the epoch of each, and when."""
         self._shown: set[tuple[Any, ...]] = set()
-        """What of `running` others are shown."""
+        """The steps in `running` that others are shown."""
         self._suspicions = Suspicions()
         self._loader = Loader(workflows, pace.allowance, clock, self._launch, self.give_back, observe)
         self._returned: list[ClaimedWorkflow] = []
-        """Claimed, and to be given back unused: there was no memory for them, or no time."""
+        """Claimed workflows to give back unused, because there was no memory or time for them."""
         self._claim_batch = pace.claim_batch
         self._undecided: dict[str, str] = {}
-        """Queues that could not decide, and why, as it was told."""
+        """Queues that could not decide, with the reported error."""
         self._told_due = False
         self.told: Callable[[], None] = lambda: None
-        """Called whenever somebody says that there may be work."""
+        """Called whenever there may be work."""
         # guard: pauses-outlast-the-lease = RETRY.backoff_max_s
         longest_s = min(RETRY.backoff_max_s, lease.ttl_s * PAUSE_PART)
         retry = RetryPolicy(backoff_s=RETRY.backoff_s, backoff_max_s=longest_s)
@@ -159,17 +160,17 @@ class Membership:
         store.when_due(self._look_now)
 
     async def join(self) -> None:
-        """Take the lease; then `loops` may be opened. Raises Unreachable."""
+        """Take the lease. Then `loops` may be opened. Raises Unreachable."""
         await self._beat()
         await self._declare()
         self._observe(InstanceJoined(self._instance_id))
 
     def stop_claiming(self) -> None:
-        """Keep the lease, take no more work."""
+        """Keep the lease, but take no more work."""
         self._claiming = False
 
     async def leave(self) -> None:
-        """Stop after the round that is under way and end the lease. Never raises for an absent database."""
+        """Stop after the current round, and end the lease. Never raises if the database is unreachable."""
         await self._loop.close(LAST_ROUND_S)
         await self._loader.loop.close()
         # guard: trust-while-leaving
@@ -184,18 +185,18 @@ class Membership:
 
     @property
     def loading(self) -> int:
-        """Workflows that are claimed, and on their way into memory."""
+        """How many workflows are claimed and being loaded."""
         return len(self._loader.loading)
 
     @property
     def load_bytes(self) -> int:
-        """What they take."""
+        """The memory that these need."""
         return self._loader.load_bytes
 
     def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
-        """Load and launch workflows that this instance has claimed in that term of its lease.
+        """Load and launch workflows that this instance has claimed in this term of its lease.
 
-        Of those whose answer came so late that beats took them for unknown it has given back the claim.
+        It skips those whose claim was answered so late that beats have already given them back as unknown.
         """
         # guard: run-though-given-back = workflows
         own = [each for each in workflows if self._orphans.get(each.workflow_id, (0, 0))[0] != each.epoch]
@@ -206,11 +207,11 @@ class Membership:
         self._claim_by(self._local_time_of(at_s))
 
     def decide_soon(self, at_s: float) -> None:
-        """Something in a queue may begin at `at_s` (Unix seconds): see then."""
+        """Something in a queue may begin at `at_s` (Unix seconds): decide then."""
         self._decide_by(self._local_time_of(at_s))
 
     def _local_time_of(self, at_s: float) -> float:
-        """When that is due in the database, by the clock of this process."""
+        """The time of this process's clock at which that is due in the database."""
         wait_s = at_s - self._clock.now_s()
         return monotonic() + (wait_s + CLOCK_SLACK_S if wait_s > 0 else 0.0)
 
@@ -223,30 +224,30 @@ class Membership:
         self._loop.wake(at)
 
     def look_at_owned(self) -> None:
-        """Workflows that run here may have been cancelled: see now."""
+        """Workflows that run here may have been cancelled: check now."""
         self._beat_at = 0.0
         self._loop.wake()
 
     def _go_on(self) -> None:
-        """There is room again."""
+        """There is room again: claim and decide."""
         self._claim_by(monotonic())
         self._decide_by(monotonic())
 
     def _look_now(self) -> None:
-        """Somebody says that there may be work."""
+        """There may be work."""
         self._told_due = True
         self.told()
         self._claim_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:
-        """The session by which others know this instance is gone: show them the next one."""
+        """The session by which others know this instance is gone: beat to show them the next session."""
         self._beat_at = 0.0
         self._doubtful = True
         if self._came_back:
             self._loop.relent()
         self._came_back = False
-        # With a pause between: whatever ends sessions may end each. One, however many were lost just now, as
-        # others take for dead whose session is gone for longer than some.
+        # The pause helps if something ends every session. There is only one pause, even after many losses:
+        # after several pauses the others would take this instance for dead.
         now = monotonic()
         # guard: pauses-add-up = max(now, self._forced_at + RETRY.backoff_s)
         self._forced_at = min(max(now, self._forced_at + RETRY.backoff_s), now + RETRY.backoff_s)
@@ -258,7 +259,7 @@ class Membership:
                 await self._beat()
             await self._release_returned()
             await self._declare()
-            # Who was woken for a queue alone leaves the rest to its time.
+            # If it was woken only for a queue, the claim waits for its own time.
             decides = monotonic() >= self._decide_at
             if self._claiming and (monotonic() >= self._claim_at or not decides):
                 self._claim_at = monotonic() + self._tick_s()
@@ -267,12 +268,12 @@ class Membership:
             if self._claiming and monotonic() >= self._decide_at:
                 self._decide_at = math.inf
                 again_at = await self._decide()
-                self._decide_at = min(self._decide_at, again_at)  # it may have been asked for meanwhile
+                self._decide_at = min(self._decide_at, again_at)  # news may have come meanwhile
             if not self._tidied:
                 await self._store.tidy()
                 self._tidied = True
         except Unreachable:
-            self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
+            self._beat_at = 0.0  # the lease names the session: the new one must be known first
             self._doubtful = True
             raise
         if not self._claiming:
@@ -280,9 +281,9 @@ class Membership:
         return max(0.0, min(self._claim_at, self._decide_at) - monotonic())
 
     async def _declare(self) -> None:
-        """Make known what the functions that are served now say of their queues.
+        """Declare the queues of the functions that are served now.
 
-        Again and again: it holds where instances with newer code have gone.
+        Repeated, because it takes effect once instances with newer code have gone.
         """
         declared = self._catalog.queues(), self._catalog.workflow_names()
         # guard: queues-declared-once = declared == self._declared
@@ -295,7 +296,7 @@ class Membership:
             # guard: held-queues-stop-claims = True
             if declared != self._declared:
                 raise
-            return  # the next look may do it: nothing else waits for whoever holds a queue's row
+            return  # a later round declares it; nothing else waits for the lock on the queue's row
         if changed or declared != self._declared:
             self._decide_at = 0.0
         self._declared = declared
@@ -308,7 +309,7 @@ class Membership:
         known, term = list(self._executor.live.values()), self._lease.term
         loading = list(self._loader.loading.values())
         running = self._executor.long_running()
-        # Dates of the same moment differ by how well this process knows the database's clock.
+        # Dates are left out: they change with what this process learns of the database's clock.
         shown = {
             (each.workflow_id, each.epoch, each.step_id, each.attempt, each.retry_s is None)
             for each in running
@@ -325,11 +326,11 @@ class Membership:
         await self._release_unknown(beat)
 
     def _verify(self, known: list[Execution], loading: list[ClaimedWorkflow], beat: Beat, term: int) -> None:
-        """End executions whose rows are no longer this instance's: cancelled, or taken over.
+        """End executions whose rows this instance no longer owns: they were cancelled or taken over.
 
-        After a gap in the lease, or a lost session, one beat can't tell that a row still is: it may have been
-        read before a recovery that was under way. Nor does it know what was begun before the gap and came
-        since. Both are for the next one, at once.
+        After a gap in the lease, or a lost session, one beat can't prove that a row is still owned: it may
+        have been read before a recovery that was under way. It also doesn't know workflows that began before
+        the gap and were added since. In both cases the next beat decides, and comes at once.
         """
         for execution in known:
             if beat.owned.get(execution.workflow_id) != execution.epoch:
@@ -357,7 +358,7 @@ class Membership:
             and workflow_id not in starting
             and workflow_id not in self._loader.loading
         }
-        # Seen by two beats in a row: an end may have been on its way during the first.
+        # Only those that two beats in a row have seen: during the first, their end may have been on its way.
         # guard: orphans-at-first-sight = unknown
         twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}
         self._unknown = unknown
@@ -369,11 +370,11 @@ class Membership:
             await self._store.release(twice)
 
     async def _claim(self) -> bool:
-        """Claim, and load; whether there may be more at once. Where room is short the next claim waits."""
+        """Claim and load. Returns whether there may be more at once. Without room the next claim waits."""
         allowance = self._pace.allowance
         self._claimed_at = monotonic()
         if self._told_due:
-            # Who committed a moment after whoever told of it told nobody.
+            # Another commit may have come just after the news, without news of its own.
             self._told_due = False
             self._claim_by(self._claimed_at + LOOK_ONCE_MORE_S)
         taken = self._taken()
@@ -416,10 +417,10 @@ class Membership:
             execution.ask_to_stop(stop_of(document))
         # guard: cancelled-by-others-unheard
         elif execution.stopped is None:
-            self.look_at_owned()  # the row alone tells whether this is the execution that was cancelled
+            self.look_at_owned()  # only the row tells whether this execution is the one that was cancelled
 
     async def _decide(self) -> float:
-        """Claim what queues let begin; when to look again, if nobody says so before."""
+        """Claim what queues let begin. Returns when to look again, if no news comes before."""
         taken, room, term = self._taken(), self._room(), self._lease.term
         if room == 0:
             self._executor.when_at_most(self._pace.claims_below, self._go_on)
@@ -445,7 +446,7 @@ class Membership:
         return math.inf if claims.again_s is None else monotonic() + max(LOOKS_APART_S, claims.again_s)
 
     async def _ask(self, room: int, taken: Taken, claim: Callable[..., Awaitable[T]]) -> T | None:
-        """What `claim` gives, as far as there is room; None where it took too long."""
+        """The result of `claim`, as far as there is room; None if it took too long."""
         allowance, limit_s = self._pace.allowance, self._lease.ttl_s * CLAIM_PART
         names, suspects = self._catalog.workflow_names(), self._suspects(room)
         wanted = Room(names, room, suspects, allowance.space(taken), allowance.space_for_large(taken))
@@ -458,7 +459,7 @@ class Membership:
 
     @property
     def _rests(self) -> bool:
-        """Whether nothing is to be claimed now, as what is claimed can't be loaded."""
+        """Whether to claim nothing now, because claimed workflows can't be loaded."""
         if self._loader.loop.resumes_at <= monotonic():
             return False
         self._claim_by(self._loader.loop.resumes_at)
@@ -473,7 +474,7 @@ class Membership:
         return Taken(active + self._loader.load_bytes, waiting)
 
     def _suspects(self, room: int) -> int:
-        """How many of those that were lost often may be claimed: they run alone."""
+        """How many workflows that were lost often may be claimed. Each of them runs alone."""
         alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
         return min(1 if alone else 0, room)
 
@@ -482,13 +483,13 @@ class Membership:
         due = [each for each in workflows if each.due_s is not None]
         lags_s = tuple(max(0.0, now_s - (each.due_s or 0.0)) for each in due)
         ids = tuple(each.workflow_id for each in workflows)
-        # Who starts what need not wait has its first epoch without a claim.
+        # A workflow that starts without waiting gets its first epoch without a claim. So these begin now.
         begin = [each for each in workflows if each.epoch == 1]
         queues = tuple(map(_shown_queue, due))
         self._observe(WorkflowsClaimed(ids, lags_s, tuple(each.workflow_id for each in begin), queues))
         for each in begin:
             trigger = _trigger_of(each)
-            # Who makes a row that waits tells of it, but for a map's items.
+            # The start of a row that waits was reported by its starter, except for a map's items.
             before = trigger in ("call", "child") and _shown_queue(each) != "map"
             self._observe(
                 WorkflowStarted(
@@ -505,9 +506,9 @@ class Membership:
         # guard: any-version-runs-it = False
         unserved = definition is None
         # guard: claims-while-leaving
-        if not self._claiming:  # told to stop while it was loaded
+        if not self._claiming:  # the instance began to stop while it was loaded
             self.give_back([claimed])
-        elif newest is not None:  # else its file was broken a moment ago: the next beats give it back
+        elif newest is not None:  # otherwise its file was broken a moment ago: the next beats give it back
             self._executor.launch(
                 claimed,
                 definition or newest,
@@ -517,7 +518,7 @@ class Membership:
             )
 
     def give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
-        """Let these be claimed again: they are this instance's, and it doesn't run them."""
+        """Make these claimable again: this instance owns them and doesn't run them."""
         self._returned += workflows
         if workflows:
             self._loop.wake()
@@ -528,7 +529,7 @@ class Membership:
             return
         epochs = {each.workflow_id: each.epoch for each in returned}
         learned = {each.workflow_id: each.load_bytes for each in returned}
-        # Beats would find them too, but later, and not what was learned of them.
+        # Beats would give them back too, but later, and without what was learned of their size.
         try:
             await self._store.release(epochs, learned, {each.workflow_id: each.due_s for each in returned})
         except BaseException:
@@ -537,7 +538,7 @@ class Membership:
             raise
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
-        """Make a batch of lost instances' workflows claimable; whether there were any."""
+        """Make a batch of lost instances' workflows claimable. Returns whether there were any."""
         dead = self._suspicions.look(lost)
         if not dead:
             return False
@@ -553,7 +554,7 @@ class Membership:
 
 
 def _shown_queue(claimed: ClaimedWorkflow) -> str:
-    """A map's items wait in a queue that bears its id, which tells nobody anything."""
+    """The queue's name for reports. A map's items wait in a queue with the map's id, which says nothing."""
     return "map" if claimed.queue and claimed.queue == claimed.parent else claimed.queue or ""
 
 

@@ -1,6 +1,6 @@
-"""What fails of many things that one loop does: each is tried again at a time of its own, and told of once.
+"""Failures in a loop that does many things: each is tried again at its own time, and reported once.
 
-So none is late for another one that fails.
+So no thing is late because another one fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from outlast.core.ports import Locked, TookTooLong
 from outlast.core.retry import RetryPolicy
 
 SLOW = RetryPolicy(backoff_s=10.0, backoff_max_s=300.0)
-"""How long to wait before the next try of what took too long: others wait while it is tried."""
+"""The pauses before the next try of what took too long: others wait while it is tried."""
 
 
 @dataclass(slots=True)
@@ -26,22 +26,22 @@ class _Setback:
 
 
 class Setbacks:
-    """Names that fail, and until when each is left alone."""
+    """The names that fail, and until when each is left alone."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
-        """`tell` is called with a name and its error, where that is another one than before."""
+        """`tell` is called with a name and its error, if the error differs from the last one."""
         self._tell = tell
         self._known: dict[str, _Setback] = {}
 
     def note(self, name: str, error: Exception | None) -> None:
-        """It has failed; without an error there was only nothing to do for this instance."""
+        """The name has failed. Without an error, there was only nothing to do for this instance."""
         setback = self._known.setdefault(name, _Setback())
         setback.failures += 1
         # guard: what-is-slow-tried-as-often = RETRY
         pauses = SLOW if isinstance(error, TookTooLong) else RETRY
         # guard: no-pause-of-its-own = monotonic()
         setback.until = monotonic() + pauses.wait_s(setback.failures)
-        # What somebody holds for a moment nobody needs to know of.
+        # A lock that another transaction holds for a moment isn't reported.
         if error is None or (isinstance(error, Locked) and setback.failures < HELD_TOLD_AT):
             return
         if (text := repr(error)) != setback.told:
@@ -49,25 +49,25 @@ class Setbacks:
             self._tell(name, text)
 
     def forget(self, name: str | None) -> None:
-        """It has done well, or is gone."""
+        """The name has succeeded, or no longer exists."""
         self._known.pop(name or "", None)
 
     def keep(self, names: Collection[str]) -> None:
-        """All others are gone."""
+        """Forget all other names."""
         for each in self._known.keys() - set(names):
             del self._known[each]
 
     def rests(self, name: str) -> bool:
-        """Whether it is left alone now."""
+        """Whether the name is left alone now."""
         return name in self._known and monotonic() < self._known[name].until
 
     def first(self) -> str | None:
-        """Of those that fail, who may be tried again, and has waited longest for it."""
+        """The failing name that may be tried again and has waited longest for it; None without one."""
         name = min(self._known, key=lambda each: self._known[each].until, default=None)
         return None if name is None or self.rests(name) else name
 
     def others(self, name: str | None) -> list[str]:
-        """Who fails, but for that one."""
+        """All failing names except this one."""
         return [each for each in self._known if each != name]
 
     def next_s(self) -> float:

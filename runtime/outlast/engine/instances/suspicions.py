@@ -1,4 +1,4 @@
-"""Which instances to take for dead whose database sessions are gone, though their leases still run."""
+"""Which instances count as dead because their database sessions are gone, although their leases still run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ LOOK_AGAIN_S = 0.13
 """How soon to look again at a session that was seen gone."""
 
 LOOKS = 3
-"""So often a session must be seen gone. Whoever lost only that is told at once, and is back by then.
+"""A session must be seen gone so often. An instance that lost only its session is back by then.
 
-Looks are counted, not the time they take: what makes a machine too busy to come back in time delays them too.
+Looks are counted, not the time they take: a machine that is too busy to come back in time delays them too.
 """
 
 LOOKS_AFTER_RESTART = LOOKS + round(1.5 * RETRY.backoff_max_s / LOOK_AGAIN_S)
-"""After a restart of Postgres: whoever lives comes back at the pace of its retries."""
+"""The same after a restart of Postgres: live instances come back only at the pace of their retries."""
 
 _APART_S = 0.8 * LOOK_AGAIN_S
-"""Looks in closer succession are one."""
+"""Looks with less time between them count as one."""
 
 
 @dataclass(slots=True)
@@ -32,17 +32,17 @@ class _Suspicion:
 
 
 class Suspicions:
-    """What one instance has seen of the others. A renewed lease clears its holder."""
+    """What this instance has seen of the others. A renewed lease clears its holder."""
 
     def __init__(self) -> None:
         self._by_lease: dict[tuple[str, float], _Suspicion] = {}
 
     def __bool__(self) -> bool:
-        """Whether any session is seen gone."""
+        """Whether any session was seen gone."""
         return bool(self._by_lease)
 
     def look(self, lost: Sequence[LostInstance]) -> list[LostInstance]:
-        """Take in all that are seen lost now; those of them that are surely dead."""
+        """Take in all instances that look lost now. Returns those that are surely dead."""
         now = monotonic()
         before, self._by_lease = self._by_lease, {}
         dead = []

@@ -1,7 +1,7 @@
-"""Schedules: this instance makes known what its functions declare, and starts what is due. One loop.
+"""Schedules: this instance declares those of its functions, and starts what is due. One loop.
 
-Nothing is held between a look and what is decided by it: the database does it only if the schedule is still
-as it was. So each tick is one commit, on however many instances, and a frozen one is in nobody's way.
+It holds no lock between reading a schedule and acting: the database acts only if the schedule is unchanged.
+So each tick is one commit, on any number of instances, and a frozen instance blocks nobody.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from outlast.engine.instances.setbacks import Setbacks
 from outlast.engine.options import DECLARE_S
 
 BACKFILL_BATCH = 50
-"""Each is a subtransaction: of more than 64 Postgres keeps no count in memory."""
+"""Each start is a subtransaction, and Postgres keeps only 64 of them in memory."""
 
 TICK_LIMIT_S = 2.0
-"""So long may take what is done about schedules together, and about one by itself for the first time."""
+"""The time limit for all due schedules together, and for each one alone at its first try."""
 
 SLOW_LIMIT_S = 5.0
-"""So long may take what has failed, or was slow, and is tried after all others. With what it costs at first
-others are not so late that they are missed (LATE_S)."""
+"""The time limit for schedules that failed or were slow. They are tried after all others. Together with the
+first limit it keeps the others from being so late that they count as missed (LATE_S)."""
 
 KNOWN_MAX = 1_000
-"""Of so many schedules is known that they are slow, or refused."""
+"""So many schedules are remembered as slow, and so many as refused."""
 
 GIVEN_UP_AFTER_S = 60.0
-"""So long a missed tick that must be run (`catchup="all"`) is tried before the next one has its turn."""
+"""A missed tick that must be run (`catchup="all"`) is tried for this long. Then the next one has its turn."""
 
 DECLARES = "declares"
 
@@ -86,14 +86,14 @@ class Ticker:
         self._backfilling = Setbacks(partial(self._tell, "backfill"))
         self._declaring = Setbacks(lambda _, error: observe(LoopFailed("schedules", error)))
         self._turns: dict[str, int] = {}
-        """Which backfill was at work last, which before it, and so on."""
+        """Backfills by name, with a number that grows with each turn: the smallest has the next turn."""
         self._batches: dict[str, int] = {}
-        """Of backfills that are slow, how many ticks are started at once."""
+        """For slow backfills: how many ticks are started at once."""
         self._refused: dict[str, _Refused] = {}
         self._slow: dict[str, None] = {}
-        """Schedules whose ticks took too long: none shares its time with others."""
+        """Schedules whose ticks took too long. Each is ticked alone, so that it uses no time of others."""
         self.declared: Sequence[Declared] | None = None
-        """What this instance has made known."""
+        """What this instance has declared."""
         self.looks = Looks("schedules", self._look, may_tick, observe, look_s)
         self.loop = self.looks.loop
 
@@ -102,16 +102,16 @@ class Ticker:
 
     async def _look(self) -> float | None:
         await self._declare_or_go_on()
-        # One that fails costs the others time: one of them is tried between two looks for what is due.
+        # Each failing schedule costs time. So only one of them is tried again between two looks.
         again = self._failing.first()
         # guard: failing-schedules-fill-what-is-due = await self._store.due([])
         work = await self._store.due(self._failing.others(again))
         if again not in [*(each.name for each in work.due), *(each.name for each in work.unusable)]:
-            self._failing.forget(again)  # there is nothing to do for it any more
+            self._failing.forget(again)  # there is nothing left to do for it
         for unusable in work.unusable:
             await self._mark_unusable(unusable)
         moved = await self._tick_all(work.due, again)
-        # Whose row went on is another one than was read.
+        # The row of a schedule that has moved on differs from what was read, so its backfill waits.
         if await self._backfill_one([each for each in work.backfills if each.name not in moved]) or moved:
             return 0.0
         names = [each.name for each in work.backfills]
@@ -122,7 +122,7 @@ class Ticker:
         return min(*again_s, float("inf") if work.next_s is None else work.next_s)
 
     async def _declare_or_go_on(self) -> None:
-        """What is declared may wait: what is due may not."""
+        """Declare schedules. A failure here must not delay due ones."""
         if self._declaring.rests(DECLARES):
             return
         try:
@@ -130,7 +130,7 @@ class Ticker:
         except Unreachable:
             raise
         # guard: one-declaration-stops-all-schedules
-        except Exception as error:  # noqa: BLE001 - told of, and tried again
+        except Exception as error:  # noqa: BLE001 - reported, and tried again
             self._declaring.note(DECLARES, error)
         else:
             self._declaring.forget(DECLARES)
@@ -151,16 +151,16 @@ class Ticker:
         except Unreachable:
             raise
         # guard: one-unusable-schedule-stops-all
-        except Exception as error:  # noqa: BLE001 - told of, and tried again
+        except Exception as error:  # noqa: BLE001 - reported, and tried again
             self._failing.note(unusable.name, error)
             return
         self._failing.forget(unusable.name)
         self._observe(ScheduleUnusable(unusable.name, unusable.fault))
 
     async def _tick_all(self, due: Sequence[DueSchedule], again: str | None) -> set[str]:
-        """Do what is due, all at once, or each by itself if that fails; for which anything was done.
+        """Do what is due, all at once, or each alone if that fails. Returns the schedules that moved on.
 
-        `again` has failed before, and is tried by itself, after all others, as is what was slow.
+        `again` has failed before: it is tried alone, after all others, and so are slow schedules.
         """
         orders: list[Order] = []
         lags_s: dict[str, float | None] = {}
@@ -168,7 +168,7 @@ class Ticker:
             try:
                 order = self._or_skipped(decide(each), each.policies.catchup)
             # guard: undecided-stops-all
-            except Exception as error:  # noqa: BLE001 - told of, and tried again
+            except Exception as error:  # noqa: BLE001 - reported, and tried again
                 self._failing.note(each.name, error)
                 continue
             orders.append(order)
@@ -185,7 +185,7 @@ class Ticker:
                 )
             except Unreachable:
                 raise
-            except Exception as error:  # noqa: BLE001 - told of, or met again alone
+            except Exception as error:  # noqa: BLE001 - reported, or met again alone
                 # guard: one-schedule-stops-all = False
                 if len(batch) > 1:
                     batches += [[each] for each in batch]
@@ -215,7 +215,7 @@ class Ticker:
             del self._slow[each]
 
     def _note_refusal(self, order: Order, error: Exception) -> None:
-        """Its tick has failed by itself. What somebody holds, or is slow, may be done some day."""
+        """The tick has failed alone. After a lock or a timeout it may still succeed, so these don't count."""
         known = self._refused.pop(order.name, None)
         if order.nominal is None or isinstance(error, Locked | TookTooLong):
             return
@@ -227,7 +227,7 @@ class Ticker:
             del self._refused[each]
 
     def _or_skipped(self, order: Order, catchup: Catchup) -> Order:
-        """The order, or another one that skips its tick, which others wait for in vain."""
+        """The order, or one that skips its tick if it has failed for too long and later ticks wait for it."""
         known = self._refused.get(order.name)
         if known is None or known.nominal != order.nominal or order.late_s is None or catchup != Catchup.ALL:
             return order
@@ -237,9 +237,9 @@ class Ticker:
         return replace(order, refusal=f"it was tried again and again: {known.error}")
 
     async def _backfill_one(self, backfills: Sequence[Backfill]) -> bool:
-        """Start some ticks of the past, of the one whose turn it is; whether there may be more to do at once.
+        """Start some past ticks of the backfill whose turn it is. Returns whether more may be done at once.
 
-        One at a time: none is late for it that is due now.
+        Only one backfill at a time, so that no tick that is due now is late.
         """
         ready = [each for each in backfills if not self._backfilling.rests(each.name)]
         if not ready:
@@ -252,17 +252,17 @@ class Ticker:
         except Unreachable:
             raise
         # guard: one-backfill-stops-all
-        except Exception as error:  # noqa: BLE001 - told of, and tried again
+        except Exception as error:  # noqa: BLE001 - reported, and tried again
             self._backfilling.note(one.name, error)
         else:
             if further:
                 self._backfilling.forget(one.name)
                 return True
-            self._backfilling.note(one.name, None)  # another instance is at it
+            self._backfilling.note(one.name, None)  # another instance works on it
         return len(ready) > 1
 
     async def _backfill(self, backfill: Backfill) -> bool:
-        """Start some ticks of the past; whether it is further than before."""
+        """Start some past ticks. Returns whether the backfill made progress."""
         times: list[datetime] = []
         most, began = self._batches.get(backfill.name, BACKFILL_BATCH), monotonic()
         for each in backfill.timetable.times(backfill.after):

@@ -1,1 +1,1 @@
-"""What bodies ask for: a file for each operation, and one table of them."""
+"""What bodies can call: a file for each kind of operation, and one table of them all."""

@@ -1,4 +1,4 @@
-"""Steps that are one question to the host: sends, cancels, verbs, reading attributes, links for people."""
+"""Operations that are one request to the host: sends, cancels, verbs, reads of attributes, callback links."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from outlast.sdk.operations import Act, Callback, Cancel, Send
 
 
 def attempted(run: Run, retry: RetryPolicy = UNTIL_THE_HOST_CAN) -> Callable[[Execution, PendingCall], None]:
-    """Begins an operation that `run` does, which may happen twice. See operations.table."""
+    """The `begin` of an operation that `run` does. `run` may happen twice. See operations.table."""
     return lambda execution, call: Attempts(execution, call, run, retry).begin()
 
 
 async def send(execution: Execution, call: PendingCall) -> Success:
-    """Send a message to a workflow: its key makes it sent once, however often it is begun."""
+    """Send a message to a workflow. Its key makes sure that it is sent only once."""
     operation, host = call.operation, execution.services.host
     assert isinstance(operation, Send)
     to, body, topic = operation.workflow_id, operation.body, operation.topic
     key = operation.key or message_key_of(execution.workflow_id, call.step_id)
-    # A key that the body gives stands for one message in all generations.
+    # A key given by the body means the same message in all generations.
     # guard: messages-of-before-hinder = True
     if execution.generation == 1 or operation.key is not None:
         return Success(*PLAIN.through(await host.send(to, body, topic, key)))
@@ -59,7 +59,7 @@ async def cancel(execution: Execution, call: PendingCall) -> Success:
 
 
 async def act(execution: Execution, call: PendingCall) -> Success:
-    """Do a verb to another workflow: once, however often it is begun."""
+    """Do a verb to another workflow, only once even if this is run again."""
     operation = call.operation
     assert isinstance(operation, Act)
     do = partial(execution.services.host.act, operation.verb, operation.workflow_id)
@@ -68,7 +68,7 @@ async def act(execution: Execution, call: PendingCall) -> Success:
     if all(each.name != KEY for each in operation.verb.arguments):
         return Success(*PLAIN.through(dict(await do(operation.arguments, by))))
     first = message_key_of(execution.workflow_id, call.step_id)
-    # Under a key of before something else may have been made at this place, which stays.
+    # With an earlier generation's key, something else may have been made here. That stays as it is.
     # guard: forks-of-before-hinder = ()
     later = (again_of(first, each) for each in range(2, execution.generation + 1))
     for key in (first, *later):
@@ -78,13 +78,13 @@ async def act(execution: Execution, call: PendingCall) -> Success:
 
 
 async def read_attributes(execution: Execution, call: PendingCall) -> Success:
-    """Read the workflow's own. What the body itself has set before is durable when it begins, and is read."""
+    """Read the workflow's own attributes. Those that the body set before this call are durable by now."""
     found = await execution.services.host.attributes(execution.workflow_id)
     return Success(*PLAIN.through({} if found is None else from_json(found)))
 
 
 async def link(execution: Execution, call: PendingCall) -> Success:
-    """Make a link for people: it is recorded once, and a replay gives the same."""
+    """Make a callback link. It is recorded once, so a replay gives the same link."""
     operation, seals = call.operation, execution.services.seals
     assert isinstance(operation, Callback)
     if seals.lacks is not None:
@@ -93,7 +93,7 @@ async def link(execution: Execution, call: PendingCall) -> Success:
     of = _name_of(execution, operation)
     mark = mark_of(execution.created_s, operation.topic, operation.uses, of)
     url = seals.url(Link(execution.workflow_id, call.step_id, expires_s, mark))
-    # What it says of itself, the host that is asked reads from the record.
+    # The host that receives a callback reads these details from the record.
     document = {"url": url, "topic": operation.topic, "uses": operation.uses, "of": of, "mark": mark}
     text, _ = PLAIN.through(document)
     return Success(text, url)

@@ -1,6 +1,6 @@
-"""What work outside of a body has in common: when it may begin, and its attempts in tasks of the host's loop.
+"""What all work outside of bodies has in common: when it may begin, and its attempts as host tasks.
 
-It begins under the lease, and not while the instance shuts down.
+Work begins only under the lease, and not while the instance shuts down.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from outlast.sdk.context import enter_attempt
 from outlast.sdk.running import enter_line, undoes
 
 TOLD_MAX = 20
-"""The note tells of so many attempts and one, the last ones."""
+"""The note on an error describes the final attempt and at most so many before it."""
 
 TOLD_CHARS_MAX = 200
 
 THREADS_MAX_S = 600.0
-"""So long an undo waits for a thread that was given up: it may hang for ever."""
+"""An undo waits at most this long for a thread that was given up, which may hang for ever."""
 _NOTE = "All attempts failed:"
 
 UNTIL_THE_HOST_CAN = RetryPolicy(
     max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
 )
-"""For results of others and for messages: that the host can't now is never recorded as their failure."""
+"""For operations on other workflows: an outage of the host or database is never recorded as their failure."""
 
 Run = Callable[[Execution, PendingCall], Awaitable[Success]]
 """Makes one attempt."""
 
 
 class Attempts:
-    """Those of one call, until one succeeds or `retry` has enough.
+    """The attempts of one call, until one succeeds or `retry` allows no more.
 
-    Each has a task, and a context of its own: what it sets in context variables stays in it, for on replay
-    it isn't run. Cancellation by the body and the end of the execution pass through. Nothing else does: what
-    is no Exception becomes one.
+    Each attempt has its own task and context: context variables that it sets stay in it, because on replay it
+    isn't run. Cancellation by the body and the end of the execution pass through. Any other error that isn't
+    an Exception becomes a RuntimeError.
     """
 
     __slots__ = ("_call", "_context", "_earlier", "_execution", "_retry", "_run", "_timeout_s", "_what")
@@ -61,7 +61,7 @@ class Attempts:
         timeout_s: float | None = None,
         what: str = "",
     ) -> None:
-        """`what` is the kind of a function that is told of its attempt, and whose error has a note of all."""
+        """`what`: the kind of a user function. It can see its attempt then, and its error lists them all."""
         self._execution = execution
         self._call = call
         self._context = call.context
@@ -72,11 +72,11 @@ class Attempts:
         self._earlier: list[str] = []
 
     def begin(self) -> None:
-        """Make the first one when it may begin."""
+        """Make the first attempt as soon as it may begin."""
         self._execution.recording.when_durable(self._call, self._attempt)
 
     def begin_now(self) -> None:
-        """Make it at once: who only reads leaves nothing outside that depends on what could be lost."""
+        """Make the first attempt at once. Only for reads: they have no effects outside that could be lost."""
         self._attempt()
 
     def _attempt(self) -> None:
@@ -97,7 +97,7 @@ class Attempts:
                 call.began, call.running = monotonic(), True
                 faults.reach("step.before_run")
             # guard: steps-within-steps
-            enter_line(None)  # in a step, steps are plain calls
+            enter_line(None)  # within a step, steps are plain calls
             if self._what:
                 enter_attempt(call.step_id, call.attempt, self._retry.max_attempts, call.operation.name)
                 if execution.stay is not None and execution.services.tracing is not None:
@@ -114,12 +114,12 @@ class Attempts:
                 outcome = self._failed(error if isinstance(error, Exception) else _instead_of(error))
         except Stopped as reason:
             execution.stop(reason)
-        except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
+        except Exception as error:  # noqa: BLE001 - an engine fault must not leave the workflow hanging
             execution.stop(Broken(f"{call.operation.name!r} can't be done: {error!r}"))
         else:
             if outcome is not None:
                 self._end(outcome)
-            del outcome  # an error's traceback refers to this frame, which would keep it
+            del outcome  # its traceback refers to this frame, which would keep it in memory
 
     def _end(self, outcome: Success | Failure) -> None:
         execution, call = self._execution, self._call
@@ -142,10 +142,10 @@ class Attempts:
         execution.performed(call, outcome)
 
     def _ends_execution(self, error: BaseException) -> bool:
-        """Whether it passes through: it is no error of the attempt's own. A step may raise anything else."""
+        """Whether the error ends the execution. All others are the attempt's: a step may raise anything."""
         if isinstance(error, asyncio.CancelledError):
             return _cancelled_from_outside()
-        if isinstance(error, GeneratorExit):  # else the loop is gone, and this task with it
+        if isinstance(error, GeneratorExit):  # otherwise the loop is gone, and this task with it
             return asyncio.current_task(self._execution.host) is not self._call.task
         return isinstance(error, Stopped)
 
@@ -161,7 +161,7 @@ class Attempts:
             raise TimeoutError(f"{of}the attempt took longer than {timeout_s:g} s") from error
 
     def _failed(self, error: Exception) -> Failure | None:
-        """What an attempt came to that raised; None: another follows."""
+        """The outcome of a failed attempt; None if another attempt follows."""
         execution, call, attempt = self._execution, self._call, self._call.attempt
         if isinstance(error, NotSerializable):
             return Failure(error)
@@ -192,19 +192,19 @@ class Attempts:
     def _retries(self, error: Exception) -> bool:
         try:
             return self._retry.retries(error, self._call.attempt)
-        except Exception:  # noqa: BLE001 - a predicate that raises says no
+        except Exception:  # noqa: BLE001 - a predicate that raises counts as no
             return False
 
 
 async def _end_of_threads(execution: Execution) -> None:
-    """Wait for what still runs in threads, for a while: an undo comes after what it undoes."""
+    """Wait for threads that still run, at most THREADS_MAX_S: an undo must run after what it undoes."""
     left = [asyncio.wrap_future(each) for each in tuple(execution.left_running)]
     await asyncio.wait(left, timeout=THREADS_MAX_S)
     await may_begin(execution)
 
 
 def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn`, begun only under the lease: until there is a thread or a connection, it may have run out."""
+    """`fn`, begun only under the lease: it may run out while `fn` waits for a thread or a connection."""
 
     def begin(*args: Any, **kwargs: Any) -> Any:
         if execution.stopped is not None or not execution.services.lease.covers(execution.term):
@@ -215,7 +215,7 @@ def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class TooLate(Exception):
-    """Nothing was begun: the lease had run out by then."""
+    """Nothing was begun, because the lease had run out."""
 
 
 def _cancelled_from_outside() -> bool:
@@ -231,29 +231,29 @@ def _instead_of(error: BaseException) -> Exception:
 
 
 def _describe_attempt(error: Exception, attempt: int, now_s: float) -> str:
-    """One attempt, for the note: when it failed, and with what."""
+    """One line of the note: when an attempt failed, and with which error."""
     at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
     lines = text_of(error).strip().splitlines() or [""]
     return f"  {attempt}. {at} {type(error).__name__}: {lines[0][:TOLD_CHARS_MAX]}"
 
 
 def _note(error: Exception, told: list[str]) -> None:
-    """Add the note of all attempts. An error that a file keeps and raises anew has no second one."""
+    """Add a note of all attempts. An error that user code keeps and raises again has only one such note."""
     if not told:
         return
-    with suppress(Exception):  # a foreign class may refuse in any way
+    with suppress(Exception):  # a foreign class may refuse attributes
         kept = [each for each in getattr(error, "__notes__", []) if not str(each).startswith(_NOTE)]
         error.__notes__ = [*kept, "\n".join([_NOTE, *told])]
 
 
 def held_up(execution: Execution) -> bool:
-    """Whether `may_begin` is to be awaited."""
+    """Whether `may_begin` must be awaited."""
     covered = execution.services.lease.covers(execution.term)
     return execution.draining or bool(execution.unwinding) or execution.stopped is not None or not covered
 
 
 async def may_begin(execution: Execution) -> None:
-    """A step begins under the lease, and after the end of what its body gave up: as if it waited."""
+    """Wait until a step may begin: under the lease, and after the end of calls that its body gave up."""
     # guard: begins-beside-what-was-given-up
     if execution.unwinding:
         await asyncio.wait(set(execution.unwinding))
@@ -264,7 +264,7 @@ async def may_begin(execution: Execution) -> None:
 
 
 async def may_begin_again(execution: Execution, call: PendingCall) -> None:
-    """A later attempt begins only under the lease, and not in a shutdown."""
+    """Wait until another attempt may begin: under the lease, and not during a shutdown."""
     if execution.draining:
         call.running = False
         await never(execution)
@@ -273,7 +273,7 @@ async def may_begin_again(execution: Execution, call: PendingCall) -> None:
 
 
 async def never(execution: Execution) -> None:
-    """Begin nothing while the instance shuts down: its last running step ends the execution."""
+    """Wait for ever, because the instance shuts down. The end of the last running step ends the execution."""
     execution.schedule()
     await execution.host.create_future()
 

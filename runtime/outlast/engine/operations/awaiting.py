@@ -1,7 +1,7 @@
-"""Waiting for other workflows: for what one returns, the first of several to end, and published events.
+"""Waiting for other workflows: for a result, for the first of several to end, and for published events.
 
-A workflow that only waits for such leaves the memory after a moment. The end of one that it waits for wakes
-it, in the same commit. Then it asks anew.
+A workflow that only waits for these leaves the memory after a moment. When one of the other workflows ends,
+the same commit wakes it. Then it looks again.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def wait_for(
     run: Run,
     timeout_s: float | None = None,
 ) -> None:
-    """Let `run` wait, and the workflow leave the memory for that: one of `waits` wakes it.
+    """Let `run` wait. The workflow may leave the memory meanwhile: one of `waits` wakes it.
 
-    With a timeout the time is recorded when it leaves, and stands in `call.wake_s`.
+    With a timeout, the end of the wait is in `call.wake_s`, and is recorded when the workflow leaves.
     """
     now_s = execution.services.clock.now_s()
     call.waits, call.timed = waits, timeout_s is not None
@@ -63,9 +63,9 @@ def wait_for(
 
 @contextmanager
 def awaiting(execution: Execution, call: PendingCall) -> Iterator[None]:
-    """It has looked, and what it waits for wasn't there: it waits in this."""
+    """The call waits within this block: it has looked, and did not find what it waits for."""
     with execution.calls.awaiting(call.step_id):
-        execution.schedule()  # it may leave the memory now
+        execution.schedule()  # the workflow may leave the memory now
         yield
 
 
@@ -78,7 +78,7 @@ async def _result(execution: Execution, call: PendingCall) -> Success:
 
 
 async def _retry_child(execution: Execution, call: PendingCall, child: str) -> None:
-    """A workflow that was retried has its child retried, too, if that failed before."""
+    """If this workflow was retried, also retry a child that failed before."""
     # guard: children-fail-for-ever
     if execution.generation > 1:
         maps, fence = execution.services.maps, Fence(execution.workflow_id, execution.epoch, call.step_id, 0)
@@ -98,9 +98,9 @@ async def _first_ended(execution: Execution, call: PendingCall) -> Success:
 
 
 def begin_event(execution: Execution, call: PendingCall) -> None:
-    """See operations.table. An event wakes it, and the end, after which there is none.
+    """See operations.table. An event wakes the workflow. So does the target's end: no events come after it.
 
-    Which event was taken says the record, so that each replay goes on after it.
+    The record says which event was taken, so a replay continues after it.
     """
     operation = call.operation
     assert isinstance(operation, TakeEvent)
@@ -127,6 +127,6 @@ async def _take(execution: Execution, call: PendingCall) -> Success:
 
 
 def _cursor(execution: Execution, operation: TakeEvent) -> Cursor:
-    """The one that has read ahead of this place, if there is one."""
+    """A cursor that has already read past this place, if there is one; otherwise a new one."""
     given = operation.workflow_id, operation.event, operation.after
     return execution.cursors.pop(given, None) or Cursor(*given, newest=operation.newest)

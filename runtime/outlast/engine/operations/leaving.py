@@ -1,4 +1,4 @@
-"""How a workflow leaves the memory when waiting is all that is left, and comes back later."""
+"""How a workflow that only waits leaves the memory, and what wakes it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Receive, Step
 
 _NO_MESSAGE = 2**62
-"""The number of a message that none reaches."""
+"""Larger than the number of any message."""
 
 TICK_S = 0.001
-"""Times of the loop are compared no finer."""
+"""The loop's times are compared with this tolerance."""
 
 SHOWN_MAX = 3
 """So many of the workflows that it waits for are named in its row."""
 
 
 def leave(execution: Execution) -> None:
-    """The body is at rest: suspend the workflow if all that it wants is far; else record the long waits.
+    """The body is at rest: suspend the workflow if all its waits are long. Otherwise record the long waits.
 
-    Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
+    A recorded wait survives a crash: it ends at the same time, and others see that it waits.
     """
     waiting = execution.waiting
     if not waiting.calls or execution.recording.completions.places:
@@ -37,7 +37,7 @@ def leave(execution: Execution) -> None:
         if not waiting.others:
             _suspend(execution)
             return
-        # A message, or an end, may be on its way: suspend if nothing happens for a moment.
+        # A message or an end may be on its way: suspend only if nothing happens for a moment.
         execution.at_rest_since = execution.host.time()
         if execution.leave_timer is None:
             _look_in(execution, execution.services.moment_s)
@@ -55,7 +55,7 @@ def _only_waits(execution: Execution) -> bool:
 
 
 def _soon_s(execution: Execution) -> float:
-    """What is to come before this time isn't worth leaving for."""
+    """For a wait that ends before this time the workflow doesn't leave the memory."""
     return execution.services.clock.now_s() + execution.services.moment_s
 
 
@@ -68,7 +68,7 @@ def _look(execution: Execution) -> None:
     waiting = execution.waiting
     if execution.stopped is not None or execution.draining or not waiting.calls:
         return
-    # A message that was taken a moment ago is awaited no more: nothing would wake it.
+    # A receive that just took a message waits no more: after leaving now, nothing would wake the workflow.
     # guard: leaves-with-a-completion
     if execution.recording.completions.places:
         return
@@ -82,10 +82,10 @@ def _look(execution: Execution) -> None:
 
 
 def has_looked(execution: Execution, call: PendingCall) -> bool:
-    """Whether what it waits for wasn't there yet when it looked.
+    """Whether the call has looked for what it waits for, and did not find it.
 
-    A look may take longer than a moment. What left before it is woken at once by what is there: it would come
-    back only to leave again.
+    A look may take longer than a moment. A workflow that left before would be woken at once if it is there,
+    only to leave again.
     """
     if call.operation.kind == kinds.RECEIVE:
         # guard: leaves-with-a-message = True
@@ -100,24 +100,24 @@ def _topic(call: PendingCall) -> str:
 
 
 def _suspend(execution: Execution) -> None:
-    # What undoes has no deadline.
+    # While it undoes, the workflow has no deadline.
     waiting, deadline_s = execution.waiting, None if execution.undoing else execution.deadline_s
     wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
     waits = tuple(dict.fromkeys(each for call in waiting.others.values() for each in call.waits))
     execution.suspension = Suspension(wake_s, _awaits(execution, waits), waits)
-    # A step that waits for its limit has begun nothing: it asks again. So do others' waits.
+    # A step that waits for a limit has not begun: it asks again. So does a wait for other workflows.
     calls = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS or call.timed)
     execution.unsaved = [_record(call) for call in calls if not call.saved]
     execution.stop(Suspended("the workflow sleeps"))
 
 
 def _awaits(execution: Execution, waits: Sequence[Wait]) -> str | None:
-    """What others wake it by: messages of its topics that came after what it knows, ends, limits."""
+    """What wakes the workflow: new messages of its topics, ends of other workflows, limits."""
     topics = sorted({_topic(call) for call in execution.waiting.receives()})
     limits = sorted(set(filter(None, map(_limit, execution.waiting.calls.values()))))
     if not topics and not limits and not waits:
         return None
-    # Every message of these topics up to that number was received. What is beyond it wakes.
+    # The messages of these topics up to this number were received. One with a higher number wakes it.
     known = min((execution.inboxes[topic].seen for topic in topics), default=_NO_MESSAGE)
     awaits: dict[str, Any] = {"mail": known, "topics": topics}
     if limits:
@@ -135,7 +135,7 @@ def _limit(call: PendingCall) -> str | None:
 
 
 def _record(call: PendingCall) -> StepRecord:
-    """Of a wait that isn't over."""
+    """The record of a wait that isn't over."""
     attempts = 0 if call.operation.kind == kinds.RECEIVE else 1
     output = to_json(call.wake_s).decode()
     return StepRecord(

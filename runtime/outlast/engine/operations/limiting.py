@@ -1,4 +1,4 @@
-"""A place under a named limit, which a step takes before it begins."""
+"""Places under named limits: a step takes one before it begins."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from outlast.engine.operations.attempts import held_up, may_begin
 from outlast.sdk.queues import Limit
 
 AGAIN_S = 0.05
-"""So soon it is asked again after the database did not answer."""
+"""The delay before it asks again after the database did not answer."""
 
 FAILED_S = 5.0
-"""The same after the database said that it can't be asked."""
+"""The delay before it asks again after the database refused."""
 
 
 class Place:
-    """The wait of one call for its place under a named limit. A long one leaves the memory."""
+    """The wait of one call for a place under a named limit. A workflow with a long one leaves the memory."""
 
     def __init__(
         self, execution: Execution, call: PendingCall, limit: Limit, begin: Callable[[], None]
     ) -> None:
-        """`begin` is called when it may begin."""
+        """`begin` is called once the call has its place."""
         self._execution = execution
         self._call = call
         self._limit = limit
@@ -33,7 +33,7 @@ class Place:
         call.limit = limit.name
 
     def ask(self) -> None:
-        """Ask for it, as soon as the step could begin."""
+        """Ask for a place as soon as the step could begin."""
         self._execution.recording.when_durable(self._call, self._start)
 
     def _start(self) -> None:
@@ -56,7 +56,7 @@ class Place:
         except Unreachable:
             wait_s = AGAIN_S
         # guard: limits-asked-once
-        except Exception as error:  # noqa: BLE001 - whatever it is about this limit: nobody else asks again
+        except Exception as error:  # noqa: BLE001 - an error of this limit only; nobody else asks again
             execution.services.limits.failed(self._limit.name, error)
             wait_s = FAILED_S
         else:
@@ -70,7 +70,7 @@ class Place:
         self._wait(wait_s)
 
     def _wait(self, wait_s: float) -> None:
-        """Ask again then, or when a place is free before."""
+        """Ask again after `wait_s`, or earlier if a place becomes free."""
         execution, call = self._execution, self._call
         execution.waiting.add(call, execution.services.clock.now_s() + wait_s)
         call.timer = execution.host.call_later(wait_s, self._start, context=NO_CONTEXT)

@@ -1,4 +1,4 @@
-"""Maps: items start in blocks, with the map's position in each commit; the last one's end is the map's."""
+"""Maps. Items start in blocks, and each commit holds the map's position. The last item's end ends the map."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
         news, keys = await _block(execution, operation, children, state.started, inputs)
         first = state.started
         state = _check_owned(await until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
-        execution.services.left_queue()  # who waits in the map's queue may begin
+        execution.services.left_queue()  # items that wait in the map's queue may begin
         if monotonic() - told >= TELLS_APART_S:
             told = monotonic()
             await _tell(execution, map_id)
-    # Of a map that goes on all items may have ended before its last block was looked for.
+    # In a map that was retried, all items may have ended before its last block was checked.
     if execution.generation > 1 and state.status is Status.PENDING:
         state = _check_owned(await until_it_can(lambda: maps.finish(map_id)))
     while state.status is Status.PENDING:
@@ -98,7 +98,7 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
 
 
 async def _new_map(execution: Execution, call: PendingCall, fence: Fence, inputs: Sequence[str]) -> NewMap:
-    """The map of this call. A retried workflow finds the one that it has begun before, of the same items."""
+    """The map of this call. A retried workflow finds its earlier map if that has the same items."""
     operation, services = call.operation, execution.services
     assert isinstance(operation, Map)
     ids = [
@@ -114,7 +114,7 @@ async def _new_map(execution: Execution, call: PendingCall, fence: Fence, inputs
 
 
 def _fingerprint(operation: Map, inputs: Sequence[str]) -> str:
-    """Of what it goes over: the items of a list with their keys, or what those of a source follow from."""
+    """The fingerprint of the items: of a list's items and keys, or of the source that the items come from."""
     items, keyed = operation.items, operation.keys is not None
     if isinstance(items, Query):
         return fingerprint_of_items("query", items.text, items.parameters, keyed)
@@ -124,7 +124,7 @@ def _fingerprint(operation: Map, inputs: Sequence[str]) -> str:
 
 
 async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
-    """Wait until the map has ended. The workflow may leave the memory for that: its end wakes it."""
+    """Wait until the map has ended. The workflow may leave the memory: the map's end wakes it."""
     if not call.waits:
         call.waits = (Wait(map_id),)
         execution.waiting.add(call, execution.services.clock.now_s() + DURATION_MAX_S)
@@ -146,7 +146,7 @@ def _check_owned(found: T | None) -> T:
 async def _block(
     execution: Execution, operation: Map, children: Children, first: int, inputs: list[str]
 ) -> tuple[list[NewWorkflow], Sequence[str] | None]:
-    """The rows of the next block, and their keys where the map has to keep them."""
+    """The rows of the next block, and their keys if the map must store them."""
     host = execution.services.host
     if not isinstance(operation.items, Query | Generated):
         block = inputs[first : first + BLOCK]
@@ -154,7 +154,7 @@ async def _block(
         keys = [str(place) if operation.keys is None else operation.keys[place] for place in places]  # type: ignore[index]
         return host.new_items(children, operation.workflow, block, keys), None
     source = await until_it_can(lambda: execution.services.maps.source(children.prefix, first, BLOCK))
-    # What a query gives is not looked at before it runs: an item that doesn't fit fails alone.
+    # Items of a query aren't checked before they run: an item that isn't valid fails alone.
     block = [operation.workflow.inputs.item(text) for text in source]
     if operation.keys is None:
         keys = [str(place) for place in range(first, first + len(block))]
@@ -165,7 +165,7 @@ async def _block(
 
 
 async def _tell(execution: Execution, map_id: str) -> None:
-    """Publish how far it is. It takes a place of the body's, which nothing else comes at."""
+    """Publish the map's progress. It takes a place in the body's order to which no completion comes."""
     place = execution.recording.completions.take_place()
     execution.recording.completions.drop([place])
     await until_it_can(lambda: execution.services.maps.tell(map_id, place))
@@ -211,9 +211,9 @@ _ITEM = Codec(of="an item")
 
 
 async def gather(execution: Execution, call: PendingCall, fence: Fence, new: NewMap) -> None:
-    """Keep all that the step yields, and how many that are. One that fails is tried again from its beginning.
+    """Store all items that the step yields, and their number. A step that fails is run again from its start.
 
-    No item starts before all are kept: so it doesn't matter what the step yields after a crash.
+    No item starts before all are stored, so the step may yield other items after a crash.
     """
     assert isinstance(call.operation, Map)
     generated = call.operation.items
@@ -234,7 +234,7 @@ async def gather(execution: Execution, call: PendingCall, fence: Fence, new: New
 async def _keep(
     execution: Execution, call: PendingCall, fence: Fence, new: NewMap, generated: Generated
 ) -> int:
-    """How many the step yields. Raises what it raises, and UsageError for too many."""
+    """The number of items that the step yields. Raises the step's error, or UsageError for too many."""
     maps, total = execution.services.maps, 0
     async with aclosing(_pages(execution, generated)) as pages:
         async for page in pages:
@@ -250,7 +250,7 @@ async def _keep(
 
 
 async def _pages(execution: Execution, generated: Generated) -> AsyncGenerator[list[Any]]:
-    """What it yields, some at a time. A `def` generator runs in a thread."""
+    """The items that the step yields, in pages. A `def` generator runs in a thread."""
     yields: Any = generated.definition.fn(*generated.args, **generated.kwargs)
     if isinstance(yields, Iterator):
         while page := await in_thread(execution.services.step_threads, _next_of, yields):

@@ -1,4 +1,4 @@
-"""What a record gives the body: plain JSON of a start, a result or a sent message, nothing, or a failure."""
+"""What a record gives the body: plain JSON, nothing, or a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nothing(call: PendingCall, record: StepRecord) -> None:
 
 
 def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-    """See Operations. Its class is looked for where the function is defined that raised it."""
+    """See Operations. The exception's class is looked up where the function that raised it is defined."""
     operation, name = call.operation, record.name
     function: Any = execution.definition.fn
     if isinstance(operation, Step | Transaction):
@@ -34,7 +34,7 @@ def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exce
         function = operation.workflow.fn
     error = decode_failure(record.error or "", name, globals_of(function))
     if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
-        # What it raised can't be rebuilt here.
+        # The exception can't be rebuilt here.
         text = f"{error.error_type}: {error.error_message}"
         failed = WorkflowFailed(operation.workflow_id, f"{operation.workflow_id} failed: {text}")
         failed.__cause__ = error

@@ -1,4 +1,4 @@
-"""Published events, attributes, what sagas note: a record like a step's, with nothing to run before it."""
+"""Published events, attributes and the notes of sagas: they are recorded like steps, with nothing to run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from outlast.engine.operations.attempts import may_begin
 from outlast.sdk.operations import Publish, SetAttributes, Undo
 
 AHEAD_CHARS_MAX = 1_000_000
-"""So much may a body publish before it waits until that is durable."""
+"""How much a body may publish before it waits until that is durable."""
 
 EVENT_CHARS = 10_000
-"""What each event counts for beside its value."""
+"""The size that each event counts for in addition to its value."""
 
 
 def begin(execution: Execution, call: PendingCall) -> None:
-    """See operations.table. Nobody sees it before it is durable, so it needn't wait for what came before."""
+    """See operations.table. It needn't wait for earlier writes: nobody sees it before it is durable."""
     operation = call.operation
     assert isinstance(operation, Publish | SetAttributes | Undo)
     call.began = monotonic()
@@ -37,7 +37,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
 
 
 def is_again(call: PendingCall, record: StepRecord) -> object:
-    """See operations.table. Whether what stands is to be undone again, as of `Saga`; else false."""
+    """See operations.table. Whether a saga must undo again what it could not undo; otherwise false."""
     return record.name == Undo.STANDING and from_json(record.output or "{}").get("again", False)
 
 
@@ -45,7 +45,7 @@ def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish | SetAttributes | Undo)
     if isinstance(call.operation, Undo) and call.operation.name == Undo.FAILED:
         note = from_json(call.operation.body)
-        # A step may be called `failed`, too: what undoes that is noted under the same name.
+        # A step may have the name `failed`: its undo is noted under the same name, without an error.
         if "error" in note:
             execution.services.observe(_undo_failed(execution.workflow_id, note))
     execution.recording.complete(call, call.operation.body, attempts=0)

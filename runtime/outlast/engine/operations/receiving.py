@@ -1,4 +1,4 @@
-"""Receiving messages: that a message was received says the record of the receive, and nothing else."""
+"""Receiving messages. Only the record of the receive says that a message was received."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> Non
         with delivery.watching(inbox):
             late = clock.now_s() >= call.wake_s
             await delivery.look()
-            execution.schedule()  # it may leave the memory now
-            # None if a look that began at the end of its time or later found none.
+            execution.schedule()  # the workflow may leave the memory now
+            # It is None if a look that began after the timeout found no message.
             while (message := inbox.take()) is None and not late:
                 left_s = call.wake_s - clock.now_s()
                 if left_s <= 0:
@@ -55,7 +55,7 @@ async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> Non
                     await delivery.look()
                 else:
                     await inbox.arrival.wait(min(left_s, execution.services.moment_s))
-    # Since it was taken nothing was waited for: a message that isn't recorded now is received by nobody.
+    # No await since it was taken: a message that isn't recorded here counts as not received.
     if execution.stopped is None:
         output = TIMED_OUT if message is None else envelope_of(message)
         body = None if message is None else message.body

@@ -1,4 +1,4 @@
-"""Sleeps of a workflow, and the timers that its body sets through asyncio."""
+"""Sleeps of a workflow, and timers that its body sets through asyncio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Sleep, Timer
 
 LOOK_S = 30.0
-"""After so long a wait asks again what time it is: the process may have been frozen."""
+"""A long wait checks the time at this interval: the process may have been frozen."""
 
 
 def begin(execution: Execution, call: PendingCall) -> None:

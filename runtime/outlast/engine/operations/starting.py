@@ -1,4 +1,4 @@
-"""Starting a workflow: its id, or its key, makes it started once."""
+"""Starting workflows. The id or the key makes sure that each is started only once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def begin_all(execution: Execution, call: PendingCall) -> None:
 async def _start(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Start)
-    # What has a key is shared: the first who starts it doesn't end it for the others.
+    # A child with a key is shared: it must not end with the first workflow that starts it.
     # guard: shared-end-with-their-first-starter = operation.detached
     detached = operation.detached or operation.key is not None
     child = Child(
@@ -70,7 +70,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
 
 
 async def _start_again(execution: Execution, child: Child, start: Callable[[Child], Awaitable[str]]) -> str:
-    """Start it beside what earlier generations have started at its place, unless one of those is the same."""
+    """Start the child under a new id beside those of earlier generations, unless one of these is the same."""
     host = execution.services.host
     of_before = [again_of(child.workflow_id, each) for each in range(2, execution.generation)]
     # guard: started-in-each-generation
@@ -107,7 +107,7 @@ async def _start_all(execution: Execution, call: PendingCall) -> Success:
 async def _start_others(
     execution: Execution, operation: StartAll, children: Children, places: Sequence[int]
 ) -> dict[int, str]:
-    """The children at these places, where others have been started. Raises KeyReused."""
+    """Start the children at these places, whose ids are taken by others. Raises KeyReused."""
     host = execution.services.host
     # guard: other-children-of-before = True
     if execution.generation == 1:
@@ -132,7 +132,7 @@ async def _start_others(
         )
         return await _start_again(execution, child, started)
 
-    # All of them come to their end, so that none is still on its way when this one fails.
+    # Wait for all of them, so that none is still being started when one has failed.
     ids = await asyncio.gather(*map(start, places), return_exceptions=True)
     for each in ids:
         if isinstance(each, BaseException):
@@ -141,12 +141,12 @@ async def _start_others(
 
 
 async def until_it_can(start: Callable[[], Awaitable[T]]) -> T:
-    """What `start` comes to, however long the host or the database can't. Raises HandedOver."""
+    """The result of `start`, retried while host or database are unavailable. Raises HandedOver."""
     wait_s = START_RETRY_MIN_S
     while True:
         try:
             return await start()
-        # The host could: who starts would keep its own place for as long, and nobody would know why.
+        # The host is available. Waiting would keep the caller's own place in a queue, for no visible reason.
         # guard: full-queues-hold-their-parents
         except QueueFull:
             raise

@@ -1,4 +1,4 @@
-"""Steps: run at least once until their outcome is recorded, never again after."""
+"""Steps: run at least once until their outcome is recorded, and never again after that."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _in_thread(
 
 
 def _mark_errors(over: Future[None], fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn`, which shows by `over` whether it runs: nothing can end a thread."""
+    """`fn`, which shows in `over` whether it runs: a thread can't be ended from outside."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         if not over.running():
@@ -88,19 +88,19 @@ def _mark_errors(over: Future[None], fn: Callable[..., Any]) -> Callable[..., An
 
 
 class Emitter:
-    """Called with each value, from the threads of the step too."""
+    """Sends the values that a step emits. The step's threads may call it too."""
 
     __slots__ = ("_attempt", "_emissions", "_number", "_of")
 
     def __init__(self, execution: Execution, call: PendingCall) -> None:
         self._emissions = execution.services.emissions
         self._of: tuple[Execution, PendingCall] | None = execution, call
-        """None when it is over: a call has a context, which has this, and that would never be freed."""
+        """None after the attempt: otherwise call, context and emitter would form a cycle."""
         self._attempt = call.attempt
         self._number = 0
 
     def __call__(self, value: str) -> None:
-        """Tell JSON text to those who listen. Of an attempt that is over nothing is told any more."""
+        """Send JSON text to the listeners. After the end of the attempt nothing is sent."""
         with self._emissions.lock:
             # guard: emits-after-its-end
             if self._of is None:
@@ -123,6 +123,6 @@ class Emitter:
                 each.put(emission)
 
     def end(self) -> None:
-        """The attempt is over."""
+        """End the attempt's emissions."""
         with self._emissions.lock:
             self._of = None

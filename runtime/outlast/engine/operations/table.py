@@ -1,4 +1,4 @@
-"""The one table of operations: how each is begun, and what its record gives the body."""
+"""The one table of operations: how each kind begins, and what its record gives the body."""
 
 from __future__ import annotations
 

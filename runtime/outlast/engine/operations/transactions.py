@@ -1,4 +1,4 @@
-"""Transactions: their record is the last statement of the user's own, so both are there or none."""
+"""Transactions: the record is the last statement of the user's transaction, so both commit or neither."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from outlast.sdk.context import context
 from outlast.sdk.operations import Transaction
 
 CONFLICTS_MAX = 50
-"""Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
+"""Reruns of one transaction after serialization failures and deadlocks, before they count as its error."""
 
 
 def begin(execution: Execution, call: PendingCall) -> None:
@@ -42,7 +42,7 @@ async def _run(execution: Execution, call: PendingCall) -> Success:
 
 
 async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
-    """Run the body and its record's insert until Postgres gave a plain answer."""
+    """Run the body and insert its record, until Postgres gives a clear answer."""
     operation, services = _transaction_of(call), execution.services
     definition = operation.definition
     nonce = secrets.randbits(63)
@@ -77,7 +77,7 @@ async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
             pass
         # guard: lost-commit-fails
         except Unreachable:
-            # If that was the commit, its record stands in the way of the next run's and undoes it.
+            # If that was the COMMIT, the record already exists: the next run's insert meets it and is undone.
             await asyncio.sleep(random.uniform(0.05, 0.5))
         else:
             break
@@ -88,7 +88,7 @@ async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
 
 
 async def conflict_pause(conflicts: int, error: Conflicted) -> None:
-    """Wait before a transaction that conflicted runs again; after very many raise what Postgres said."""
+    """Wait before a transaction that conflicted runs again. After CONFLICTS_MAX raise Postgres's error."""
     if conflicts > CONFLICTS_MAX:
         raise (error.__cause__ or error) from None
     await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))

@@ -1,1 +1,1 @@
-"""Who waits on this instance for the end of a workflow, or for a message."""
+"""Waits on this instance: for the end of a workflow, for messages, events and places under limits."""

@@ -6,18 +6,18 @@ import asyncio
 
 
 class Arrival:
-    """Tells all who wait at that moment."""
+    """Wakes all current waiters."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[bool]] = []
 
     def tell(self) -> None:
-        """Something has arrived."""
+        """Wake the waiters: something has arrived."""
         for waiter in self._waiters:
             _settle(waiter, told=True)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for that, `timeout_s` at most; whether it came. Others may take it."""
+        """Wait for an arrival, at most `timeout_s`. Returns whether it came. Another waiter may take it."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         timer = loop.call_later(timeout_s, lambda: _settle(waiter, told=False))

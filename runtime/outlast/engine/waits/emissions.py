@@ -1,4 +1,4 @@
-"""Who listens to what steps emit on this instance. Nobody who emits waits for a listener."""
+"""The listeners for what steps emit on this instance. An emitting step never waits for a listener."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from typing import NamedTuple, Protocol
 from outlast.core.events import Emission
 
 HELD_MAX = 1_000
-"""So many values wait for one listener; beyond, the oldest are dropped."""
+"""So many values wait for one listener. Beyond that the oldest are dropped."""
 
 HELD_CHARS_MAX = 256 * 1024
-"""The same of their JSON."""
+"""So many characters of JSON wait for one listener. Beyond that the oldest values are dropped."""
 
 
 class Heard(NamedTuple):
-    """What a listener takes: `dropped` values are missing before the first one."""
+    """What a listener takes. `dropped` values are missing before the first one."""
 
     dropped: int
     emissions: deque[Emission]
 
 
 class Hears(Protocol):
-    """Takes what is emitted, and doesn't wait."""
+    """Takes emitted values without waiting."""
 
     def put(self, emission: Emission) -> None:
-        """Take one. Only under the lock."""
+        """Take one value. Only under the lock."""
 
 
 class Emissions:
-    """The listeners of all workflows. Steps emit from any thread."""
+    """The listeners of all workflows. Steps may emit from any thread."""
 
     def __init__(self) -> None:
         self.lock = Lock()
-        """Over all of it: nothing is done under it that waits."""
+        """Guards all of it. No code waits while it holds this lock."""
         self._listeners: dict[str, list[Listener]] = {}
 
     @contextmanager
     def listening(self, workflow_id: str) -> Iterator[Listener]:
-        """Hear what this workflow's steps emit here from now on."""
+        """Receive what this workflow's steps emit here from now on."""
         listener = Listener(self.lock)
         with self.lock:
             self._listeners.setdefault(workflow_id, []).append(listener)
@@ -56,12 +56,12 @@ class Emissions:
                     del self._listeners[workflow_id]
 
     def of(self, workflow_id: str) -> Sequence[Hears] | None:
-        """Those of one workflow. Only under the lock."""
+        """The listeners of one workflow; None without any. Only under the lock."""
         return self._listeners.get(workflow_id)
 
 
 class Listener:
-    """One who looks, and what waits for it."""
+    """One listener, and the values that wait for it."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
@@ -72,10 +72,10 @@ class Listener:
         self._chars = 0
         self._dropped = 0
         self.after = 0
-        """`Emission.after` of the newest one."""
+        """`Emission.after` of the newest value."""
 
     def put(self, emission: Emission) -> None:
-        """Keep one until it is taken. Only under the lock."""
+        """Keep a value until it is taken. Only under the lock."""
         self._held.append(emission)
         self._chars += len(emission.value)
         self.after = emission.after
@@ -89,7 +89,7 @@ class Listener:
                 self._loop.call_soon_threadsafe(self._arrived.set)
 
     def take(self) -> Heard:
-        """All that waits."""
+        """Take all values that wait."""
         with self._lock:
             heard = Heard(self._dropped, self._held)
             self._held, self._chars, self._dropped, self._told = deque(), 0, 0, False
@@ -97,5 +97,5 @@ class Listener:
         return heard
 
     async def arrival(self) -> None:
-        """Wait until something waits."""
+        """Wait until there are values to take."""
         await self._arrived.wait()

@@ -1,6 +1,6 @@
-"""Waiting for workflows to end: told in process where they run here, else by one query for all that wait.
+"""Waiting for workflows to end: woken in process if they run here, otherwise by one query for all waits.
 
-That looks soon at first, and less often the longer a wait lasts.
+The query comes soon at first, and less often the longer a wait lasts.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from outlast.engine.concurrency import Patience
 LOOK_MIN_S = 0.02
 LOOK_MAX_S = 2.0
 LATE_MAX = 1 / 8
-"""An end is seen late by at most this part of what the wait has lasted, within the two bounds above."""
+"""The delay in seeing an end, as a part of the length of the wait. The bounds above limit it."""
 
 
 class Looks:
-    """When each workflow is to be looked at. Times are `monotonic` ones.
+    """When to look at each workflow. All times are readings of `monotonic`.
 
-    Looks are put together: one that is due takes along all that have waited half of their pause. So what has
-    been waited for long is soon looked at by one query, however the waits began.
+    A look that is due takes along all workflows that have waited half of their pause. So long waits soon
+    share one query, whenever they began.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class Looks:
         self._looked: dict[str, float] = {}
 
     def begin(self, workflow_id: str, now: float) -> None:
-        """Somebody begins to wait for it, or it has just left this instance: it is due at once."""
+        """A wait for it begins, or it has just left this instance: it is due at once."""
         self._began[workflow_id] = now
         self._looked.pop(workflow_id, None)
 
     def again(self, workflow_ids: Iterable[str]) -> None:
-        """The look at these brought nothing: they are due at once."""
+        """The look at these had no answer: they are due again at once."""
         for each in workflow_ids:
             self._looked.pop(each, None)
 
@@ -51,17 +51,17 @@ class Looks:
         self._looked.pop(workflow_id, None)
 
     def take_due(self, workflow_ids: Iterable[str], now: float) -> list[str]:
-        """Those that this look is for. They count as looked at now."""
+        """Take the workflows that are due. They count as looked at now."""
         due = [each for each in workflow_ids if self._due_at(each, 0.5) <= now]
         self._looked |= dict.fromkeys(due, now)
         return due
 
     def pause_s(self, workflow_ids: Iterable[str], now: float) -> float:
-        """How long until the first of these, of which there is one, is due."""
+        """The time until the first of these is due. There must be one."""
         return max(0.0, min(self._due_at(each, 1.0) for each in workflow_ids) - now)
 
     def _due_at(self, workflow_id: str, part: float) -> float:
-        """When it is due after that part of its pause."""
+        """When it is due, if it waits only this part of its pause."""
         looked = self._looked.get(workflow_id)
         if looked is None:
             return 0.0
@@ -72,20 +72,20 @@ class Looks:
 LOOK_RETRY = RetryPolicy(backoff_s=LOOK_MIN_S, backoff_max_s=LOOK_MIN_S)
 
 EXISTS_S = 1.0
-"""So often a poll asks not only who has ended but who is still there: rows may be removed."""
+"""How often a poll asks for all states, not only for ends: it then sees that a row was removed."""
 
 
 class Waits:
-    """Who waits for what, and two background loops. `runs_here` says which workflows need no polling."""
+    """The waits, and two background loops. `runs_here` says which workflows need no polling."""
 
     def __init__(self, store: WorkflowStore, runs_here: Callable[[str], bool], observe: Observer) -> None:
         self._store = store
         self._runs_here = runs_here
         self._waiters: defaultdict[str, dict[asyncio.Future[WorkflowState | None], int]] = defaultdict(dict)
-        """Each with its place among all that ever began to wait."""
+        """The waiters by workflow id, each with its number among all waits that ever began."""
         self._begun = 0
         self._told_of_holds: set[asyncio.Future[WorkflowState | None]] = set()
-        """Those of them who are also told that it is held."""
+        """The waiters that also want to know that the workflow is held."""
         self._patience = Patience()
         self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[WorkflowState | None]] = {}
@@ -96,7 +96,7 @@ class Waits:
         self.loops = (self._polling, self._looking)
 
     async def close(self, reason: OutlastError) -> None:
-        """Stop polling; who still asks how a workflow stands is told `reason`."""
+        """Stop polling. Those who still wait for a look get `reason`."""
         for loop in self.loops:
             await loop.close()
         _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
@@ -109,9 +109,9 @@ class Waits:
     async def wait(
         self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
     ) -> WorkflowState | None:
-        """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given.
+        """The state of the workflow once it has ended; None after `timeout_s`. Raises what `fail` was given.
 
-        With `or_held` also how it stands as soon as it is held.
+        With `or_held` also its state as soon as it is held.
         """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[WorkflowState | None] = loop.create_future()
@@ -139,7 +139,7 @@ class Waits:
                     self._elsewhere.forget(workflow_id)
 
     async def look(self, workflow_id: str) -> WorkflowState | None:
-        """How the workflow stands now. Calls of one moment share a query. Raises Unreachable."""
+        """The current state of the workflow. Simultaneous calls share a query. Raises Unreachable."""
         look = self._looks.get(workflow_id)
         if look is None:
             look = self._looks[workflow_id] = asyncio.get_running_loop().create_future()
@@ -148,20 +148,20 @@ class Waits:
 
     @property
     def begun(self) -> int:
-        """The place of the last one that has begun to wait, of whatever."""
+        """The number of the last wait that has begun."""
         return self._begun
 
     def ended(self, state: WorkflowState, begun: int) -> None:
-        """A workflow's end is durable: tell who waited for it here when `begun` was taken, before that.
+        """A workflow's end is durable: wake the waits up to number `begun`, which was read before the end.
 
-        It may have been retried since, so who came later may wait for another end, and it is polled for them.
+        The workflow may have been retried since. A later wait may be for the next end: it is polled.
         """
         for waiter in self._that_waited(state.workflow_id, begun):
             waiter.set_result(state)
         self.moved(state.workflow_id)
 
     def _held(self, state: WorkflowState, begun: int) -> None:
-        """No code fits it, or somebody has paused it: who wants to know needn't wait."""
+        """The workflow is held: wake the waits that want to know this."""
         for waiter in self._that_waited(state.workflow_id, begun):
             if waiter in self._told_of_holds:
                 waiter.set_result(state)
@@ -172,13 +172,13 @@ class Waits:
         return [each for each, place in waiters.items() if place <= begun and not each.done()]
 
     def moved(self, workflow_id: str) -> None:
-        """A workflow runs here no more and has not ended: poll for it, if somebody waits."""
+        """A workflow doesn't run here now: poll for it, if somebody still waits."""
         if not all(each.done() for each in self._waiters.get(workflow_id, ())):
             self._elsewhere.begin(workflow_id, monotonic())
             self._polling.wake()
 
     def fail(self, workflow_id: str, error: OutlastError) -> None:
-        """Tell those who wait for a workflow that this instance won't see its end."""
+        """Tell all who wait for a workflow that this instance won't see its end."""
         self._fail(workflow_id, error, self._begun)
 
     def _fail(self, workflow_id: str, error: OutlastError, begun: int) -> None:
@@ -186,12 +186,12 @@ class Waits:
             waiter.set_exception(error)
 
     def fail_elsewhere(self, error: OutlastError) -> None:
-        """As `fail`, for all that don't run here."""
+        """Call `fail` for all workflows that don't run here."""
         for workflow_id in self.that_run_elsewhere():
             self.fail(workflow_id, error)
 
     def fail_all(self, error: OutlastError) -> None:
-        """As `fail`, for all that is waited for."""
+        """Call `fail` for all workflows that somebody waits for."""
         for workflow_id in list(self._waiters):
             self.fail(workflow_id, error)
 
@@ -207,7 +207,7 @@ class Waits:
         return self._elsewhere.pause_s(elsewhere, monotonic()) if elsewhere else None
 
     async def _ask(self, due: list[str]) -> None:
-        """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
+        """Tell which have ended and, every EXISTS_S, which no longer exist. Raises Unreachable."""
         now_s, begun = monotonic(), self._begun
         whole = now_s >= self._exist_at_s
         if whole:
@@ -244,7 +244,7 @@ class Waits:
                 looks.pop(workflow_id).set_result(found.get(workflow_id))
 
     def that_run_elsewhere(self) -> list[str]:
-        """What is waited for and doesn't run here."""
+        """The workflows that somebody waits for and that don't run here."""
         return [
             each
             for each, waiters in self._waiters.items()

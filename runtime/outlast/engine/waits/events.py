@@ -1,4 +1,4 @@
-"""Published events on this instance: who waits for which, and one loop that reads for all of them."""
+"""Published events on this instance: the readers that wait, and one loop that reads for all of them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ POLL_MIN_S = 0.02
 POLL_MAX_S = 0.2
 WAIT_S = 3600.0
 WAIT_MIN_S = 0.001
-"""The difference of two times may be too small to be waited for."""
+"""A shorter time isn't worth a wait: the difference of two times may be tiny."""
 
 
 class Cursor:
-    """One reader's place in the events of a workflow, and what was read ahead."""
+    """One reader's place in the events of a workflow, and the events that were read ahead."""
 
     def __init__(self, workflow_id: str, event: str, after: int, *, newest: bool = False) -> None:
-        """`after`: the number of the last event that was taken before. `newest`: only that one is wanted."""
+        """`after`: the number of the last event taken. `newest`: the reader wants only the newest event."""
         self.workflow_id = workflow_id
         self.event = event
         self.after = after
@@ -46,7 +46,7 @@ class Cursor:
         return bool(self._ahead) or self._ended or self._missing
 
     def take(self) -> Taken:
-        """The next event, or that there will be none. Only when `ready`. Raises WorkflowNotFound."""
+        """The next event, or that the workflow has ended. Only when `ready`. Raises WorkflowNotFound."""
         if self._ahead:
             event = self._ahead.popleft()
             self.after = event.number
@@ -56,11 +56,11 @@ class Cursor:
         return Taken(None, ended=True)
 
     def question(self) -> EventQuery:
-        """What to look for."""
+        """The query for the events after this place."""
         return EventQuery(self.workflow_id, self.event, self.after, self._newest)
 
     def put(self, found: EventsFound | None) -> None:
-        """Know what a look found; None: there is no such workflow."""
+        """Keep what a look found. None: there is no such workflow."""
         self._missing = found is None
         if found is not None:
             self._ahead.extend(found.events)
@@ -70,7 +70,7 @@ class Cursor:
 
 
 class EventReading:
-    """Reads for all cursors that are watched: one query, again and again, the less often the longer."""
+    """Reads for all watched cursors with one repeated query, whose pauses grow."""
 
     def __init__(self, store: WorkflowStore, observe: Observer) -> None:
         self._store = store
@@ -83,7 +83,7 @@ class EventReading:
 
     @contextmanager
     def watching(self, cursor: Cursor) -> Iterator[None]:
-        """Read for this cursor again and again."""
+        """Read for this cursor repeatedly within this block."""
         self._watched[cursor] += 1
         self._workflows[cursor.workflow_id] += 1
         try:
@@ -93,7 +93,7 @@ class EventReading:
             _uncount(self._workflows, cursor.workflow_id)
 
     def written(self, workflow_id: str) -> None:
-        """Something of this workflow was written here: see whether somebody waits for it."""
+        """A record of this workflow was written here: look soon, if somebody waits for its events."""
         if workflow_id in self._workflows:
             self._look_soon()
 
@@ -102,7 +102,7 @@ class EventReading:
         self.loop.wake()
 
     def refuse(self, reason: OutlastError) -> None:
-        """Tell who waits, now and from now on, `reason`."""
+        """Raise `reason` in all current and later waits."""
         self._refusal = reason
         for cursor in self._watched:
             cursor.arrival.tell()
@@ -110,9 +110,9 @@ class EventReading:
     async def next(
         self, cursor: Cursor, ends_at: float | None, awaiting: AbstractContextManager[None]
     ) -> Taken:
-        """The next event; wait for it until `ends_at` (`monotonic`) at most, in `awaiting` if it isn't there.
+        """The next event. It waits until `ends_at` (`monotonic`), within `awaiting` if there is none yet.
 
-        Raises WorkflowNotFound, and what `refuse` was given.
+        Raises WorkflowNotFound, and the error given to `refuse`.
         """
         if not cursor.ready:
             with self.watching(cursor):
@@ -122,7 +122,7 @@ class EventReading:
                     while not cursor.ready and not late:
                         left_s = WAIT_S if ends_at is None else ends_at - monotonic()
                         if late := left_s < WAIT_MIN_S:
-                            await self._await_look()  # one that begins after the time is over decides
+                            await self._await_look()  # a look that begins after the timeout decides
                         else:
                             await cursor.arrival.wait(min(left_s, WAIT_S))
                             self._check()
@@ -133,7 +133,7 @@ class EventReading:
             raise self._refusal
 
     async def _await_look(self) -> None:
-        """Wait for a look for all watched cursors that begins after this call."""
+        """Wait for a look at all watched cursors that begins after this call."""
         self._check()
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)

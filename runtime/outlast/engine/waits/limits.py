@@ -1,4 +1,4 @@
-"""Places under limits of steps: one loop that gives them back, and wakes who waits for one."""
+"""Places under limits of steps: one loop that gives places back and wakes those who wait for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outlast.core.records import LimitUse
 
 
 class Limits:
-    """Who waits longest is woken. Only what is in the memory of another instance asks by itself."""
+    """Wakes the one that waits longest. A workflow in another instance's memory asks again by itself."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Limits:
         due: Callable[[], None],
         observe: Observer,
     ) -> None:
-        """`ask_again` lets a workflow here ask for its place; `due` is told that others are claimable."""
+        """`ask_again` makes a workflow here ask for its place. `due` is called if others became claimable."""
         self._store = store
         self._instance_id = instance_id
         self._ask_again = ask_again
@@ -31,25 +31,25 @@ class Limits:
         self._given_up: list[LimitUse] = []
         self._freed: set[str] = set()
         self._told: dict[str, str] = {}
-        """What keeps limits from being asked for a place, as it was told last."""
+        """The last reported error of each limit that can't be asked."""
         self.loop = Loop("limits", self._free, observe)
 
     def leave(self, use: LimitUse) -> None:
-        """What had this place, or waited for it, was given up, and has ended."""
+        """A call that had this place, or waited for it, was given up and has ended."""
         self._given_up.append(use)
         self._free_soon(use.name)
 
     def free_when(self, write: asyncio.Future[bool], name: str) -> None:
-        """A place under this limit is free when that record is written."""
+        """A place under this limit is free once the write is done."""
         write.add_done_callback(lambda _: self._free_soon(name))
 
     def answered(self, name: str) -> None:
-        """This limit was asked for a place, and has answered."""
+        """This limit has answered a request for a place."""
         self._told.pop(name, None)
 
     def failed(self, name: str, error: Exception) -> None:
-        """This limit can't be asked, for a reason of its own: tell of it, once. Who waits asks again."""
-        text = str(error).partition("\n")[0]  # where in a function it was found differs from time to time
+        """Report once that this limit can't be asked, for a reason of its own. Its calls ask again."""
+        text = str(error).partition("\n")[0]  # the later lines, with the place in a function, may differ
         if self._told.get(name) != text:
             self._told[name] = text
             self._observe(LoopFailed(f"limit {name}", repr(error)))
@@ -65,7 +65,7 @@ class Limits:
             return None
         try:
             await self._give_back(given_up, names)
-        # Whatever it is: nobody else knows of what was given up.
+        # For any error: the places that were given up are known only here.
         except BaseException:
             self._given_up = given_up + self._given_up
             self._freed |= names
@@ -78,14 +78,14 @@ class Limits:
         except Unreachable:
             raise
         # guard: one-limit-stops-all
-        except Exception:  # noqa: BLE001 - met again alone
+        except Exception:  # noqa: BLE001 - each limit is tried alone, and fails again alone
             await self._wake(given_up, ())
             for name in names:
                 try:
                     await self._wake((), (name,))
                 except Unreachable:
                     raise
-                except Exception as error:  # noqa: BLE001 - of one limit: the others go on
+                except Exception as error:  # noqa: BLE001 - an error of one limit: the others go on
                     self.failed(name, error)
 
     async def _wake(self, given_up: Sequence[LimitUse], names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Messages on this instance: who waits for which, and one loop that delivers and reads for all of them."""
+"""Messages on this instance: the receives that wait, and one loop that delivers and reads for all of them."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ class Inbox:
     """The messages of one topic for one execution."""
 
     def __init__(self, workflow_id: str, topic: str, after: int) -> None:
-        """`after`: the number of the last message that was received before."""
+        """`after`: the number of the last message received before."""
         self.topic = topic
         self.seen = -1
-        """Up to which number all messages are known; -1 before the first look."""
+        """All messages up to this number are known; -1 before the first look."""
         self._workflow_id = workflow_id
         self._after = after
         self._messages: deque[Message] = deque()
         self.arrival = Arrival()
-        """Of messages. Others may take them."""
+        """Wakes the waiters when messages arrive. Another waiter may take them first."""
 
     @property
     def empty(self) -> bool:
-        """Whether it is known to hold nothing."""
+        """Whether a look has shown that there are no messages."""
         return self.seen >= 0 and not self._messages
 
     def take(self) -> Message | None:
-        """The next message, which must be recorded before the caller waits for anything."""
+        """The next message. The caller must record it before its next await."""
         return self._messages.popleft() if self._messages else None
 
     def question(self) -> InboxQuery:
-        """What to look for."""
+        """The query for new messages."""
         return InboxQuery(self._workflow_id, self.topic, self._after, self.seen)
 
     def put(self, arrivals: Arrivals) -> None:
-        """Know what a look found."""
+        """Keep what a look found."""
         self.seen = arrivals.seen
         if arrivals.messages:
             self._messages.extend(arrivals.messages)
@@ -54,11 +54,11 @@ class Inbox:
 
 
 class Delivery:
-    """Delivers what was sent, to whomever, and reads the inboxes that are watched here: a background loop.
+    """A background loop: delivers sent messages to any workflow, and reads the inboxes watched here.
 
-    It tells of ends, too, where whoever ended a workflow did not.
+    It also wakes those who wait for an ended workflow, if the commit of the end did not do this.
 
-    `due` is told that workflows were made claimable.
+    `due` is called if workflows became claimable.
     """
 
     def __init__(self, store: MessageStore, due: Callable[[], None], observe: Observer) -> None:
@@ -71,7 +71,7 @@ class Delivery:
         self._untold = False
         self._pause_s = POLL_MIN_S
         self.loop = Loop("messages", self._deliver_and_read, observe)
-        """When it is closed, who still waits for a look is cancelled with what it belongs to."""
+        """After it is closed, a wait for a look ends only by the cancellation of its workflow."""
 
     def arrived(self) -> None:
         """There are messages to deliver."""
@@ -79,13 +79,13 @@ class Delivery:
         self.loop.wake()
 
     def untold(self) -> None:
-        """There are ends to tell of."""
+        """There are ended workflows that others wait for."""
         self._untold = True
         self.loop.wake()
 
     @contextmanager
     def watching(self, inbox: Inbox) -> Iterator[None]:
-        """Read this inbox again and again."""
+        """Read this inbox repeatedly within this block."""
         self._watched[inbox] += 1
         try:
             yield
@@ -95,7 +95,7 @@ class Delivery:
                 del self._watched[inbox]
 
     async def look(self) -> None:
-        """Wait for a delivery that begins after this call, and a look into all watched inboxes after it."""
+        """Wait for a delivery that begins after this call, and for a look at all watched inboxes after it."""
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
         self.loop.wake()

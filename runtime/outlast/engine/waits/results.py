@@ -1,4 +1,4 @@
-"""What one who waits for a workflow in Python gets: its value, or what it raised."""
+"""The result of a workflow for Python code that waits for it: its value, or its exception."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from outlast.core.status import Status
 from outlast.sdk.http import HTTPException
 
 _NOWHERE = "\0"
-"""No step's name: an exception that can't be rebuilt is told from a StepFailed that the workflow raised."""
+"""No step's name: with it, an exception that can't be rebuilt differs from a workflow's own StepFailed."""
 
 
 def result_of(state: WorkflowState, scope: Mapping[str, Any]) -> Any:
-    """What an ended workflow returned, as plain JSON.
+    """The return value of an ended workflow, as plain JSON.
 
-    Raises what its function raised (its class is looked for in `scope` first), WorkflowFailed where that
-    can't be rebuilt, another WorkflowError for another end.
+    Raises the exception of its function (the class is looked up in `scope` first), WorkflowFailed if that
+    can't be rebuilt, or another WorkflowError for another end.
     """
     recorded = from_json(state.error) if state.status is Status.ERROR and state.error else {}
     if recorded.get("code") == "http_exception":
@@ -31,7 +31,7 @@ def result_of(state: WorkflowState, scope: Mapping[str, Any]) -> Any:
         return value_of(state)
     error = decode_failure(to_json(recorded["failure"]).decode(), _NOWHERE, scope)
     unknown = isinstance(error, StepFailed) and error.step == _NOWHERE
-    # These would be taken for troubles of the one who waits, and waited out for ever.
+    # The caller would take these for its own outages, and retry for ever.
     if unknown or isinstance(error, DatabaseUnavailable | Overloaded | ShuttingDown):
         failure = recorded["failure"]
         text = f"{failure['type']}: {failure['message']}"
