@@ -44,7 +44,7 @@ class InstanceStopping(Observation):
 
 
 class InstanceStopped(Observation):
-    """This instance has stopped. `given_back` workflows still ran at the end of the time, and were released."""
+    """This instance has stopped. It released `given_back` workflows that still ran when the time was over."""
 
     took_s: float
     given_back: int
@@ -299,7 +299,7 @@ class QueueConsumed(Observation):
 
 
 class ScheduleDeclared(Observation):
-    """A schedule in code took effect (declared, changed, orphaned), or its name is `taken` by a dynamic one."""
+    """A schedule of the code took effect: declared, changed, orphaned; `taken`: a dynamic one has its name."""
 
     schedule: str
     change: str
@@ -475,7 +475,7 @@ class ArgumentsChanged(Observation):
 
 
 class BodyReads(Observation):
-    """A workflow's body reads a clock or a random number at `place` (file:line). On replay it would differ."""
+    """A workflow's body reads a clock or chance at `place` (file:line). A replay would get another value."""
 
     function: str
     what: str
