@@ -229,8 +229,7 @@ def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[di
 
 
 def _argument(value: Any, room: _Room) -> Any:
-    """A recorded argument. If JSON can't hold it, it becomes a text, so that the others keep their positions.
-    """
+    """A recorded argument; a text if JSON can't hold it, so that the others keep their positions."""
     return value if room.takes(value) else room.text(_repr_of(value))
 
 

@@ -299,9 +299,7 @@ class QueueConsumed(Observation):
 
 
 class ScheduleDeclared(Observation):
-    """A schedule of the code took effect: declared, changed, orphaned; or `taken`: a dynamic one has its
-    name.
-    """
+    """A schedule of the code took effect: declared, changed, orphaned; `taken`: a dynamic one has it."""
 
     schedule: str
     change: str
