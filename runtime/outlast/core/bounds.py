@@ -70,8 +70,7 @@ def check_values(text: bytes) -> int:
 
 
 def count_structure(text: str) -> int:
-    """The number of brackets, commas and colons, also within strings: an upper bound of the number of values.
-    """
+    """The number of brackets, commas and colons, also within strings: at least the number of values."""
     return sum(map(text.count, "[{,:"))
 
 
@@ -80,8 +79,7 @@ def _count(text: bytes) -> int:
 
 
 def _count_outside_texts(text: bytes) -> int:
-    """The number of brackets, commas and colons outside of strings. Each string counts as a name or a value.
-    """
+    """The same number without those in strings. Each string counts as a name or a value."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     if text.count(b'"') > 4 * (_values_max + 1):

@@ -1,5 +1,4 @@
-"""Claims: what they ask for, and what they return: workflows that this instance may run, and lost instances.
-"""
+"""What a claim asks for and what it returns: workflows that this instance may run, and lost instances."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ class Space(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What there is room for: workflows of these functions, up to `suspects` of those that were lost often.
-    """
+    """Room for workflows of these functions, and for up to `suspects` of those that were often lost."""
 
     functions: Sequence[str]
     workflows: int
