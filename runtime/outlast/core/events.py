@@ -30,7 +30,7 @@ def event_of(name: str, kind: str | None) -> str | None:
 
 
 class Taken(NamedTuple):
-    """The result of waiting for an event: the event; or none, because the workflow `ended` or time is over."""
+    """The result of waiting for an event: the event; or none, because the workflow `ended`, or in time."""
 
     event: PublishedEvent | None
     ended: bool = False

@@ -11,7 +11,7 @@ _MISSING = object()
 
 
 def name_of_type(of: Any, scope: Mapping[str, Any]) -> str | None:
-    """The name by which `find_type` finds `of` in `scope`, the globals of a function's file; None without one."""
+    """The name by which `find_type` finds `of` in `scope`, the globals of a file; None without one."""
     for name, value in scope.items():
         if value is of:
             return name

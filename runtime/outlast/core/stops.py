@@ -20,8 +20,7 @@ class Stopped(BaseException):
     """This execution is over. A later call of a step raises it again."""
 
     code: ClassVar[str | None] = None
-    """The code of the error that the workflow ends with; None if it goes on elsewhere or later, or has ended.
-    """
+    """The code of the error that the workflow ends with; None if it goes on elsewhere or has ended."""
 
 
 class Suspended(Stopped):
@@ -107,8 +106,7 @@ def stop_document(reason: Stopped) -> dict[str, Any]:
 
 
 DISOWNED = "disowned"
-"""The reason that the database gives if a workflow was cancelled while it ran. The next beat finds the rest.
-"""
+"""The database's reason for a workflow that was cancelled while it ran. The next beat finds the rest."""
 
 
 def stop_of(document: dict[str, Any]) -> Stopped:
