@@ -1,5 +1,4 @@
-"""Forms, as browsers and webhooks post them: `application/x-www-form-urlencoded` and `multipart/form-data`.
-"""
+"""Forms of browsers and webhooks: `application/x-www-form-urlencoded` and `multipart/form-data`."""
 
 from __future__ import annotations
 

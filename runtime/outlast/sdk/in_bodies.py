@@ -1,6 +1,4 @@
-"""What a workflow's body calls for itself: to sleep, to publish, to make a link, to ask for the new way of a
-change.
-"""
+"""What a workflow's body calls: sleeps, published events, callback links, patches, time and chance."""
 
 from __future__ import annotations
 

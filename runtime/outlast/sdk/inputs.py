@@ -232,9 +232,7 @@ class Inputs:
             ) from error
 
     def _failed(self, error: BaseException) -> ValidatorFailed:
-        """For any other exception of a validator, also SystemExit: it must not end the process that reads the
-        input.
-        """
+        """For any other exception of a validator, also SystemExit, which must not end the process."""
         return ValidatorFailed(f"{self._fn.__qualname__}'s input", error)
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:

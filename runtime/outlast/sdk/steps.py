@@ -220,8 +220,7 @@ def refuse_method(fn: Callable[..., Any], what: str) -> None:
 
 
 def _in_class(fn: Callable[..., Any]) -> bool:
-    """Whether it was defined in a class's body: then its qualified name has the class's name before its own.
-    """
+    """Whether it was defined in a class's body. Then the class's name precedes its own in `__qualname__`."""
     above = fn.__qualname__.rpartition(".")[0]
     return bool(above) and not above.endswith("<locals>")
 
