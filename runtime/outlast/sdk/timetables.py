@@ -1,6 +1,4 @@
-"""`cron`, `every`, `at`: when a workflow is started by itself, and how missed and overlapping ticks are
-handled.
-"""
+"""`cron`, `every`, `at`: a workflow's schedules, and how missed and overlapping ticks are handled."""
 
 from __future__ import annotations
 
