@@ -1,8 +1,8 @@
-"""What a workflow returned, as JSON. Its work is done: no answer's type makes it a failure.
+"""What a workflow returned, as JSON. The workflow has done its work, so no result makes it fail.
 
-What its annotation carries is encoded by that, and comes back the same. Anything else is encoded as well as
-pydantic can: a UUID or a datetime becomes its text, a set a list, NaN the text "NaN". What even pydantic
-can't encode becomes its `repr`. Only what is too large to be stored is refused.
+A result that its annotation can encode is encoded by it, and comes back the same. Any other is encoded as
+well as pydantic can: a UUID or a datetime becomes its text, a set a list, NaN the text "NaN". A value that
+pydantic can't encode becomes its `repr`. Only a result that is too large to be stored is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ REPR_CHARS_MAX = 10_000
 
 
 def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
-    """`value` as JSON text, and why that text doesn't restore it, if so. Raises NotSerializable if it is too
-    large to be stored."""
+    """`value` as JSON text, and why that text doesn't restore it, if so.
+
+    Raises NotSerializable if it is too large to be stored.
+    """
     try:
         return codec.encode(value), None
     except NotSerializable as error:
@@ -44,12 +46,12 @@ def decode_answer(codec: Codec, text: str) -> Any:
 
 
 def encode_loosely(value: Any, *, bytes_as: Literal["utf8", "base64"] = "base64") -> str:
-    """`value` as JSON text, whatever it is."""
+    """Any `value` as JSON text."""
     try:
         encoded = to_json(
             value, by_alias=True, inf_nan_mode="strings", bytes_mode=bytes_as, fallback=_repr_of
         )
-        from_json(encoded)  # raises for what is too deep, or a number too long, to be read again
+        from_json(encoded)  # raises if it is nested too deep, or has too long a number, to be read again
         return encoded.decode()
     except (PydanticSerializationError, ValueError, RecursionError, TypeError):
         return to_json(_repr_of(value)).decode()

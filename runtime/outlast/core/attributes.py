@@ -1,4 +1,4 @@
-"""Attributes: a few words on a workflow that it is found by. The database checks them in the same way."""
+"""Attributes: a few values by which a workflow is found. The database checks them in the same way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 ATTRIBUTES_MAX = 32
 VALUE_CHARS_MAX = 256
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what no jsonb holds: NUL, half a surrogate pair
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what jsonb can't hold: NUL, and half of a surrogate pair
 _FORM = (
     "attributes are an object of at most 32 keys, such as customer or order.region (a letter, then letters, "
     'digits, "_", "." and "-", 64 at most), and of values that are texts of at most 256 characters, numbers, '
@@ -20,9 +20,9 @@ _FORM = (
 
 
 def attributes_json(given: Any, *, nulls: bool = False) -> str | None:
-    """Attributes as the store takes them: JSON; None for None, and for none at all.
+    """Attributes as the store takes them, in JSON; None if there are none.
 
-    With `nulls` a value may be None: it takes the attribute away. Raises ValueError, which says what is
+    With `nulls` a value may be None, which removes the attribute. Raises ValueError, which says what is
     wrong.
     """
     if given is None:
@@ -38,7 +38,7 @@ def attributes_json(given: Any, *, nulls: bool = False) -> str | None:
 
 
 def merged(attributes: str | None, changes: str) -> str | None:
-    """Attributes after changes, both JSON: null takes one away. ValueError for more than there may be."""
+    """Attributes after changes, both JSON; null removes one. Raises ValueError if there are too many."""
     whole = {**json.loads(attributes or "{}"), **json.loads(changes)}
     left = {key: value for key, value in whole.items() if value is not None}
     if len(left) > ATTRIBUTES_MAX:
@@ -47,7 +47,7 @@ def merged(attributes: str | None, changes: str) -> str | None:
 
 
 def all_changes(changes: Iterable[str]) -> str:
-    """Several changes (JSON), one after the other, as one."""
+    """Several changes (JSON), in their order, as one."""
     whole: dict[str, Any] = {}
     for each in changes:
         whole |= json.loads(each)

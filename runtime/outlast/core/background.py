@@ -1,4 +1,4 @@
-"""What every background loop needs: rounds one after the other, woken, retried, told of, and ended."""
+"""What every background loop needs: one round at a time, woken, retried with backoff, observed, and ended."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from outlast.core.ports import HeldUp, Unreachable
 from outlast.core.retry import RetryPolicy
 
 RETRY = RetryPolicy(backoff_s=0.1, backoff_max_s=2.0)
-"""How long to wait between failed rounds. The first one is retried at once: a lost connection is replaced."""
+"""The pauses between failed rounds. The first retry comes at once, since a lost connection is replaced."""
 
 LAST_ROUND_S = 1.0
-"""So long a round may take to its end at the shutdown, where it may be giving back what it claimed."""
+"""How long the last round may take at shutdown. It may be releasing what it claimed."""
 
 CANCEL_AGAIN_S = 0.5
 _NEVER = float("inf")
 
 Round = Callable[[], Awaitable[float | None]]
-"""Does one round. It returns in how many seconds the next is due; None if only `wake` makes one due."""
+"""Does one round. Returns in how many seconds the next one is due; None: only when it is woken."""
 
 
 class Loop:
-    """Runs a round at a time, from `open` to `close`, whatever a round raises.
+    """Runs one round at a time, from `open` to `close`, whatever a round raises.
 
-    A wake that comes during a round leads to another one. After a failure nothing but `close` shortens the
-    wait. What a round does before its first `await` comes an event loop cycle after the wake, so that what
-    is asked for together is done together.
+    A wake during a round leads to another round. After a failure only `close` shortens the pause. The first
+    part of a round, before its first `await`, runs one cycle of the event loop after the wake. So requests
+    that are made together are handled together.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Loop:
         repeats: bool = True,
         tells_absence: bool = False,
     ) -> None:
-        """`repeats`: whether a failed round is done again, as what it was for is still to be done.
+        """`repeats`: whether a failed round is done again, because its work is still to be done.
 
-        `tells_absence`: whether an absent database is told of here; else another loop does.
+        `tells_absence`: whether this loop tells of a lost database; otherwise another loop does.
         """
         self.closing = False
-        """Whether it was told to end. A long round looks at this now and then."""
+        """Whether it was told to end. A long round checks this now and then."""
         self.resumes_at = 0.0
-        """No round begins before (core.clock.monotonic)."""
+        """No round begins before this time (core.clock.monotonic)."""
         self._name = name
         self._do_round = do_round
         self._observe = observe
@@ -70,7 +70,7 @@ class Loop:
 
     @property
     def asleep(self) -> bool:
-        """Whether it waits for its next round, and nobody has woken it."""
+        """Whether it waits for its next round, and hasn't been woken."""
         return self._sleeper is not None and not self._sleeper.done()
 
     def open(self) -> None:
@@ -78,7 +78,7 @@ class Loop:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"outlast-{self._name}")
 
     async def close(self, patience_s: float = 0.0) -> None:
-        """Stop, for good. A round that is under way is cancelled after `patience_s`. May be called again."""
+        """Stop for good. A running round is cancelled after `patience_s`. May be called again."""
         self.closing = True
         self._end_sleep()
         if self._task is not None:
@@ -87,20 +87,20 @@ class Loop:
             await end_tasks([self._task])
 
     def wake(self, at: float | None = None) -> None:
-        """Begin a round at `at` (core.clock.monotonic), or at once, unless one is due before."""
+        """Run a round at `at` (core.clock.monotonic), or at once, unless one is due before."""
         at = monotonic() if at is None else at
         if at < self._wake_at:
             self._wake_at = at
             self._end_sleep()
 
     def relent(self) -> None:
-        """What failed before is over, though no round was whole: pauses grow from the shortest again."""
+        """Let pauses grow from the shortest again: the cause of the failures is over."""
         # guard: loop-that-never-relents
         self._failures = min(self._failures, 1)
 
     async def _run(self) -> None:
         while not self.closing:
-            # Before the round: what is asked for while it runs is for the next.
+            # Cleared before the round: a wake while it runs is for the next one.
             # guard: wake-without-end
             if self._wake_at <= monotonic():
                 self._wake_at = _NEVER
@@ -113,7 +113,7 @@ class Loop:
                     raise
                 next_at = self._failed(error)
             # guard: loop-ends-at-a-failure
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it tells what happened
                 next_at = self._failed(error)
             else:
                 if self._failures:
@@ -169,8 +169,8 @@ class Loop:
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel `tasks` and wait until they have ended.
 
-    They are asked again and again: before Python 3.12 `asyncio.wait_for`, by which the driver waits, loses a
-    cancellation that meets a result.
+    They are cancelled repeatedly: before Python 3.12 `asyncio.wait_for`, which the driver uses, loses a
+    cancellation that coincides with a result.
     """
     left = set(tasks)
     while left:

@@ -1,7 +1,9 @@
-"""How much JSON may hold: bytes as it is recorded, values as it comes, and only numbers that fit a double.
+"""Bounds of JSON: bytes of what is recorded, number of values of what comes in, and numbers that fit a
+double.
 
-A row is written in one piece while the whole instance waits; `[[],[],…` takes thirty times its length when it
-is read; and a number that no double holds would be read as infinity, which JSON can't express.
+A row is written in one piece while the whole instance waits. `[[],[],…` takes thirty times its length in
+memory when it is read. A number that doesn't fit a double would be read as infinity, which JSON can't
+express.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ _values_max = VALUES_MAX
 
 _ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 _SUSPECT = (b"0" * 200, b"0e000", b"0e+000")
-"""With all digits made alike, a number of 309 places or more contains one of these."""
+"""With all digits mapped to 0, a number of 309 places or more contains one of these."""
 
 _SHOWN_MAX = 20
 
 
 def limit_outputs(bytes_max: int) -> None:
-    """Set the bound, once, before anything runs."""
+    """Set the bound, once, before anything else runs."""
     global _output_bytes_max
     _output_bytes_max = bytes_max
 
@@ -44,16 +46,16 @@ def check_size(size: int, of: str) -> None:
 
 
 def limit_values(values_max: int) -> None:
-    """Set the bound, once, before anything runs."""
+    """Set the bound, once, before anything else runs."""
     global _values_max
     _values_max = values_max
 
 
 def check_values(text: bytes) -> int:
-    """About how many values the JSON has. Raises TooManyValues.
+    """Estimate how many values the JSON has. Raises TooManyValues.
 
-    Brackets, commas and colons are counted, which is cheap, and before anything is read. Only if there are
-    too many, those in texts are left out.
+    Counting brackets, commas and colons is cheap, and nothing is parsed. Those within strings are only
+    subtracted if there are too many.
     """
     count = _count(text)
     if count > _values_max:
@@ -68,7 +70,7 @@ def check_values(text: bytes) -> int:
 
 
 def count_structure(text: str) -> int:
-    """The number of brackets, commas and colons, those within strings too: an upper bound of the values."""
+    """The number of brackets, commas and colons, also within strings: at least the number of values."""
     return sum(map(text.count, "[{,:"))
 
 
@@ -77,7 +79,7 @@ def _count(text: bytes) -> int:
 
 
 def _count_outside_texts(text: bytes) -> int:
-    """The same without those within strings. Each string counts as a name or a value."""
+    """The same number without those in strings. Each string counts as a name or a value."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     if text.count(b'"') > 4 * (_values_max + 1):
@@ -86,7 +88,7 @@ def _count_outside_texts(text: bytes) -> int:
 
 
 def check_numbers(text: bytes) -> None:
-    """Raise ValueError for JSON with a number that no double holds; the text names it."""
+    """Raise ValueError for JSON with a number that doesn't fit a double; the text names it."""
     alike = text.translate(_ALIKE)  # ten times as fast as a regular expression, on any text
     if any(map(alike.__contains__, _SUSPECT)):
         json.loads(text, parse_float=_check, parse_int=_check, parse_constant=_refuse)

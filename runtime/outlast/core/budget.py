@@ -18,18 +18,18 @@ SMALL_BYTES = 64 * 1024
 """A workflow with no more JSON than this is small: a thousand of them do no harm."""
 
 SMALL = 0.1
-"""While no more than this share of the budget is in use, even what exceeds the budget is let in."""
+"""While at most this share of the budget is in use, a value is let in that is larger than the budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Bytes of JSON that may be in memory at once. `bytes_max` is given in bytes of memory."""
+    """A limit of the bytes of JSON in memory. `bytes_max` is in bytes of memory."""
 
     bytes_max: int
 
     @property
     def json_bytes_max(self) -> int:
-        """What fits into it as JSON."""
+        """The limit in bytes of JSON."""
         return self.bytes_max // FACTOR
 
     def left(self, used: int) -> int:
@@ -37,7 +37,7 @@ class Budget:
         return max(0, self.json_bytes_max - used)
 
     def idle(self, used: int) -> bool:
-        """Whether so little is in use that something of any size is let in: it would never fit otherwise."""
+        """Whether so little is in use that a value of any size is let in. It would never fit otherwise."""
         return used <= self.json_bytes_max * SMALL
 
     def fits(self, used: int, more: int) -> bool:
@@ -46,10 +46,10 @@ class Budget:
 
 
 def weigh(*texts: str | None) -> int:
-    """The memory that JSON takes when it is read, as bytes of usual JSON.
+    """The memory that JSON takes when it is read, as bytes of typical JSON.
 
-    Dense `[[],[],…` takes far more than its text. Python keeps a text at the width of its widest character.
-    SQL counts alike: outlast.load_bytes_of.
+    Dense JSON such as `[[],[],…` takes far more memory than its text. Python stores a text at the width of
+    its widest character. outlast.load_bytes_of counts alike in SQL.
     """
     return sum(map(_weigh, filter(None, texts)))
 
@@ -60,7 +60,7 @@ def _weigh(text: str) -> int:
 
 
 class Taken(NamedTuple):
-    """Bytes of workflows here: of those that may end by themselves, of those that only wait for others."""
+    """Bytes that workflows take here: `active` ones may end by themselves, `waiting` ones wait for others."""
 
     active: int
     waiting: int

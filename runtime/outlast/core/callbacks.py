@@ -1,7 +1,8 @@
-"""Links by which whoever has one answers a workflow: sealed with a secret, so that none can be made up.
+"""Links that let anybody who has one answer a workflow. They are sealed with a secret, so nobody can forge
+one.
 
-A token is one message of AES-GCM (NIST SP 800-38D) under a key that follows from a secret key of the project.
-So it tells its holder nothing, not even the workflow's id, and what was changed in it opens no more.
+A token is one AES-GCM message (NIST SP 800-38D). Its key is derived from a secret key of the project. So a
+token reveals nothing to its holder, not even the workflow's id, and a changed token can't be opened.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _PURPOSE = b"outlast callback v1"
 
 
 class Link(NamedTuple):
-    """What a token names: the place of a callback, until when it holds (Unix seconds), and its `mark_of`."""
+    """The content of a token: the place of a callback, when it expires (Unix seconds), and its `mark_of`."""
 
     workflow_id: str
     step_id: str
@@ -32,33 +33,33 @@ class Link(NamedTuple):
 
 
 class Seals:
-    """Makes and opens tokens. The first secret makes them; each opens what it made."""
+    """Makes and opens tokens. The first secret makes them; each secret opens those that it made."""
 
     def __init__(self, secret_keys: Iterable[str], public_url: str | None) -> None:
-        """`public_url`: where the host is reached, with whatever path stands before its own."""
+        """`public_url`: the host's public address, with any path prefix."""
         self._keys = [hmac.digest(each.encode(), _PURPOSE, "sha256") for each in secret_keys]
         self._public_url = None if public_url is None else public_url.rstrip("/")
 
     @property
     def lacks(self) -> str | None:
-        """The setting without which no link can be made."""
+        """The setting that is missing to make links, if any."""
         if self._public_url is None:
             return "OUTLAST_PUBLIC_URL: the address at which others reach this host"
         return None if self._keys else "SUPABASE_SECRET_KEY: links are sealed with it"
 
     def url(self, link: Link) -> str:
-        """The link as a URL. Nothing may be lacking."""
+        """The link as a URL. No setting may be missing."""
         return f"{self._public_url}{PATH}{self._seal(to_json(link))}"
 
     def open(self, token: str) -> Link | None:
-        """What a token names; None if it was not made here, or is broken."""
+        """The content of a token; None if it is broken, or wasn't made here."""
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
             return None
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:
             return None
-        # Base64 has several spellings of the same bytes: only one of them is the link.
+        # Base64 has several spellings of the same bytes. Only the one that was made is accepted.
         # guard: callbacks-spelled-otherwise
         if _text(sealed) != token or len(sealed) <= _NONCE_BYTES:
             return None
@@ -95,10 +96,10 @@ def _text(sealed: bytes) -> str:
 
 
 def mark_of(created_s: float, topic: str, uses: int | None, of: str | None) -> str:
-    """What a link is for, hashed: in each generation of one workflow the same call has the same.
+    """A hash of what a link is for. The same call has the same one in each generation of a workflow.
 
-    Another call at its place has another one, and so has the same call of another workflow of this id, which
-    was created when this one had been removed.
+    Another call at the same place has another one. So has the same call of a later workflow with the same id:
+    its `created_s` differs.
     """
     # guard: links-of-the-removed-answer = (topic, uses, of)
     told = (round(created_s * 1e6), topic, uses, of)
@@ -106,5 +107,5 @@ def mark_of(created_s: float, topic: str, uses: int | None, of: str | None) -> s
 
 
 def message_key(step_id: str, mark: str, request: str) -> str:
-    """The idempotency key of what one request to a callback sends; `1` where it takes one answer."""
+    """The idempotency key of the message that a request sends; `1` for a callback that takes one answer."""
     return f"callback:{step_id}:{mark}:{request}"

@@ -1,4 +1,4 @@
-"""What is known of a caller, and how that is stored with a workflow. The token never is."""
+"""A caller, and how it is stored with a workflow. The token is never stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql", "queue
 ANON = "anon"
 SERVICE_ROLE = "service_role"
 OURS = "outlast"
-"""The claim that holds what does not come from a JWT. A token's own claim of this name is dropped."""
+"""The claim that holds what doesn't come from a JWT. A token's own claim of this name is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Caller:
 
     @property
     def app_metadata(self) -> Mapping[str, Any]:
-        """What the project says of the user."""
+        """What the project stores about the user."""
         return _mapping(self.claims.get("app_metadata"))
 
     @property
     def user_metadata(self) -> Mapping[str, Any]:
-        """What users say of themselves. Don't trust it."""
+        """What users can set about themselves. Don't trust it."""
         return _mapping(self.claims.get("user_metadata"))
 
     def database_claims(self) -> str:
@@ -97,7 +97,7 @@ class CallerToken:
 
 
 NOBODY = Caller()
-"""A caller that was not asked who they are, or did not say it."""
+"""A caller that wasn't asked who they are, or didn't say."""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a claim asks for, and gives: workflows that this instance may run, and instances that are gone."""
+"""What a claim asks for and what it returns: workflows that this instance may run, and lost instances."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from outlast.core.replay import History
 
 
 class Space(NamedTuple):
-    """Bytes that what is claimed may take to load, together; with `alone` the first one may be larger."""
+    """Bytes that the claimed workflows may take together; with `alone` the first one may be larger."""
 
     bytes_left: int = 2**62
     alone: bool = True
 
 
 class Room(NamedTuple):
-    """What there is room for: workflows of these functions, and `suspects` of those that were lost often."""
+    """Room for workflows of these functions, and for up to `suspects` of those that were often lost."""
 
     functions: Sequence[str]
     workflows: int
     suspects: int
     space: Space = Space()
     large: Space | None = None
-    """In place of `space`, for large ones that no workflow has started (core.budget.SMALL_BYTES)."""
+    """For large workflows that no workflow has started (core.budget.SMALL_BYTES), in place of `space`."""
 
 
 @dataclass(slots=True)
 class ClaimedWorkflow:
-    """A workflow this instance may run, with all that is recorded of it."""
+    """A workflow that this instance may run, with all that is recorded of it."""
 
     workflow_id: str
     function: str
@@ -45,35 +45,39 @@ class ClaimedWorkflow:
     deadline_s: float | None = None
     created_s: float | None = None
     load_bytes: int = 0
-    """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
+    """Memory that input, request and records take (see core.budget.weigh)."""
     due_s: float | None = None
-    """When it became due, and is due again if it is given back without having run; None: at once."""
-    began_s: float | None = None
-    """When it was claimed for the first time, in Unix seconds: from then on time passes for its body.
+    """When it became due.
 
-    None where it was created so.
+    It is due at this time again if it is released without having run; None: at once.
+    """
+    began_s: float | None = None
+    """When it was claimed for the first time (Unix seconds). From then on time passes for its body.
+
+    None if it was created claimed.
     """
     queue: str | None = None
-    """In which it takes a place for as long as it runs."""
+    """The queue in which it takes a place while it runs."""
     tick: str | None = None
-    """Of a workflow that a schedule has started (JSON)."""
+    """The tick of the schedule that started it (JSON)."""
     history: History = field(default_factory=History)
     members: Sequence[str] = ()
-    """Of a batch that has just begun: whose inputs it has."""
+    """For a batch that has just begun: the workflows whose inputs it has."""
     stop: str | None = None
-    """Of one that is to be undone: the error that it ends with (JSON)."""
+    """For a workflow that is to be undone: the error that it ends with (JSON)."""
     generation: int = 1
-    """How often it was let run to an end: each retry raises it."""
+    """Counts its runs to an end: each retry increments it."""
     retried_s: float | None = None
-    """When it was retried last, if it was."""
+    """When it was retried last, if ever."""
     last_place: int = 0
-    """The last place in its order that was given out before that."""
+    """The last place in its order that was used before the retry."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
     born: str | None = None
-    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s`.
+    """For a fork: `root`, the first workflow of its line; with another one's records that one's `id` and
+    `at_s`.
 
-    Of what was retried `goes_on_s`, when it was claimed for the first time since (JSON).
+    For a retried workflow: `goes_on_s`, when it was first claimed since then (JSON).
     """
 
 
@@ -86,19 +90,22 @@ ASIDE_MAX_S = 300
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A message of a Supabase Queue that became no workflow. It is in its queue, where nobody sees it yet."""
+    """A message of a Supabase Queue that couldn't become a workflow.
+
+    It stays in its queue, invisible for a while.
+    """
 
     message_id: int
     read_count: int
-    """How often it was read, this time included."""
+    """How often it was read, including this time."""
     error: str
     remedy: str
     held: bool = False
-    """Whether it needs what somebody holds. Others have waited for that."""
+    """Whether it failed because of a lock of another session."""
 
     @property
     def is_news(self) -> bool:
-        """Whether anybody needs to know of it: what somebody holds for a moment is none."""
+        """Whether it is worth telling: a lock that is held for a moment isn't."""
         return not self.held or self.read_count >= HELD_TOLD_AT
 
 
@@ -108,14 +115,14 @@ class Consumed:
 
     workflows: list[ClaimedWorkflow]
     wait: bool
-    """Whether they wait for their turn in the queue: this instance hasn't claimed them."""
+    """Whether they wait for their turn in the queue; then this instance hasn't claimed them."""
     aside: SetAside | None = None
 
 
 def aside_s(aside: SetAside, turn_s: float = 0.0) -> int:
-    """How long a message is set aside. It counts itself how often it was read, whoever reads it.
+    """For how many seconds a message is set aside. It grows with the times it was read, by any instance.
 
-    `turn_s`: before that it has no turn, unless it only needs what somebody holds.
+    `turn_s`: the least time, unless the cause was a lock.
     """
     # guard: refused-messages-asked-ever-again = 1
     pause_s = min(ASIDE_MAX_S, 1 << min(aside.read_count - 1, 10))
@@ -125,10 +132,10 @@ def aside_s(aside: SetAside, turn_s: float = 0.0) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The result of a claim: workflows, and instances that are gone.
+    """The result of a claim: workflows, and lost instances.
 
-    `undelivered`: there are messages that nobody has delivered yet. `untold`: nor told of ends. `queued`:
-    queues have something to decide.
+    `undelivered`: there are messages to deliver. `untold`: there are ends to report. `queued`: queues have
+    something to decide.
     """
 
     workflows: list[ClaimedWorkflow]
@@ -137,11 +144,11 @@ class Claims:
     untold: bool = False
     queued: bool = False
     full_queues: frozenset[str] = frozenset()
-    """Where as many wait as may."""
+    """Queues whose limit of waiting workflows is reached."""
     stops: Mapping[str, str] = field(default_factory=dict)
-    """Of workflows that run here and are to be undone: the errors that they end with (JSON)."""
+    """For workflows that run here and are to be undone: the errors that they end with (JSON)."""
     refused: Sequence[str] = ()
-    """Whose rows have refused what is done to them since the last claim, for the first time."""
+    """Workflows whose rows have refused a change since the last claim, for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Values to JSON text and back, so that a live value and its replay are the same.
 
-Every recorded value goes through here once: what the workflow sees live is what the text gives back. A value
-that would come back as something else is refused at once, not at the first recovery.
+Every recorded value passes through here once: the live workflow gets the value that the text decodes to. A
+value that would be decoded as something else is refused at once, not at the first recovery.
 """
 
 from __future__ import annotations
@@ -29,23 +29,22 @@ _SAME_AS_JSON = (str, int, float, bool)
 
 
 class Codec:
-    """JSON for one annotation, or for plain JSON values where there is none."""
+    """JSON for one annotation, or for plain JSON values without an annotation."""
 
     def __init__(
         self, annotation: Any = UNTYPED, *, of: str = "value", by_alias: bool = False, remedy: str = REMEDY
     ) -> None:
         """`of` names the value in messages; `remedy` says what to do if it can't be encoded.
 
-        Raises UsageError on an annotation JSON can't carry.
-
-        `by_alias`: write the aliases of fields, as OpenAPI shows them, not their names. Both are read.
+        Raises UsageError for an annotation that JSON can't hold. `by_alias`: write the aliases of fields
+        instead of their names, as OpenAPI shows them. Both can be read.
         """
         self.of = of
         self._remedy = remedy
         self._by_alias = by_alias
         self._adapter: TypeAdapter[Any] | None = None
         self._atom: Any = annotation if annotation in _SAME_AS_JSON else None
-        """The type whose values need no adapter, which takes four times as long for them."""
+        """The type, if its values need no adapter. An adapter takes four times as long for them."""
         if annotation in _WITHOUT_CODEC:
             return
         try:
@@ -63,7 +62,7 @@ class Codec:
             check_size(len(encoded), self.of)
             try:
                 return encoded.decode(), from_json(encoded)
-            except ValueError as error:  # nested too deep, or a number too long, to be read again
+            except ValueError as error:  # nested too deep, or with too long a number, to be read again
                 raise NotSerializable(f"{self.of}: {error}") from error
         if not self._by_alias:
             return self._encode_typed(self._adapter, value, by_alias=False)
@@ -74,7 +73,7 @@ class Codec:
 
     def _encode_typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
         try:
-            # The adapter's own methods pass on some twenty options: that doubles the cost.
+            # Called directly: the adapter's own methods pass on some twenty options, which doubles the cost.
             encoded = adapter.serializer.to_json(value, warnings="error", by_alias=by_alias)
             check_size(len(encoded), self.of)
             decoded = adapter.validator.validate_json(encoded, by_alias=True, by_name=True)
@@ -93,7 +92,7 @@ class Codec:
         return self.through(value)[0]
 
     def decode(self, text: str | None) -> Any:
-        """What `text` (from `through`) stands for; an absent text is None."""
+        """The value that `text` (from `through`) encodes; None for no text."""
         if text is None:
             return None
         if self._adapter is None:
@@ -101,14 +100,14 @@ class Codec:
         return self._adapter.validator.validate_json(text, by_alias=True, by_name=True)
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of what is recorded; any JSON where there is no annotation."""
+        """JSON Schema (2020-12) of the recorded JSON; any JSON without an annotation."""
         if self._adapter is None:
             return {}
         return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
 
 
 def why_not(error: Exception) -> str:
-    """What pydantic says of a type that it can't read, without its own remedies, which none of ours are."""
+    """pydantic's reason why it can't read a type, without pydantic's own advice, which doesn't apply here."""
     return str(error).splitlines()[0].partition(". Set ")[0]
 
 
@@ -124,7 +123,7 @@ def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
 
 
 def _find_non_json(value: Any, path: str) -> str | None:
-    """Which part of `value` isn't plain JSON, in words; None if all is."""
+    """The part of `value` that isn't plain JSON, in words; None if there is none."""
     kind = type(value)
     if kind in _ATOMS:
         return None
@@ -153,17 +152,20 @@ def _at_path(path: str) -> str:
 
 
 def return_annotation(fn: Callable[..., Any]) -> Any:
-    """The annotation of what `fn` returns, resolved; UNTYPED where there is none or it can't be resolved."""
+    """The resolved annotation of what `fn` returns; UNTYPED if there is none, or if it can't be resolved."""
     if "return" not in getattr(fn, "__annotations__", {}):
         return UNTYPED
     return resolved_annotations(fn, "return")["return"]
 
 
 def resolved_annotations(fn: Callable[..., Any], *names: str) -> dict[str, Any]:
-    """The resolved annotations of `fn`, of all or of these names. Raises UsageError where that fails."""
+    """The resolved annotations of `fn`: all, or those of these names.
+
+    Raises UsageError if one can't be resolved.
+    """
     chosen: Any = fn
     if names:
-        # The others may exist only for type checkers, as that of a transaction's connection often does.
+        # Others may exist for type checkers only; the type of a transaction's connection often does.
         annotations = {name: fn.__annotations__[name] for name in names}
         chosen = SimpleNamespace(__annotations__=annotations, __globals__=fn.__globals__)
     try:

@@ -183,7 +183,7 @@ class WorkflowEnded(OutlastError):
 
 
 class WrongState(OutlastError):
-    """As the workflow stands this can't be done to it; the text says what can."""
+    """The verb or call doesn't apply to the workflow's current state; the text says what does."""
 
     code = "wrong_state"
 
@@ -195,20 +195,21 @@ class InvalidInput(OutlastError):
 
     def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message)
-        # Lists, not tuples: so it can be recorded whole.
+        # Lists instead of tuples, so that the error can be recorded unchanged.
         self.errors = [{**each, "loc": list(each["loc"])} if "loc" in each else each for each in errors]
 
 
 def with_reasons(message: str, errors: Sequence[Mapping[str, Any]]) -> str:
-    """The message of an InvalidInput, with why: what pydantic says of each place."""
+    """The message of an InvalidInput, with pydantic's reason for each place."""
     told = [f"{'.'.join(map(str, each.get('loc', ()))) or 'body'}: {each['msg']}" for each in errors[:10]]
     return f"{message} ({'; '.join(told)})" if told else message
 
 
 class ValidatorFailed(OutlastError):
-    """A validator raised what pydantic lets pass: that says nothing of the value, and is the code's fault.
+    """A validator raised an exception that pydantic passes through. It is a fault of the code, not of the
+    value.
 
-    It is raised from what the validator raised, and quotes nothing of that: callers read this.
+    It is raised from the validator's exception, but doesn't quote it, because callers read this text.
     """
 
     code = "function_error"
@@ -221,13 +222,13 @@ class ValidatorFailed(OutlastError):
 
 
 class InvalidJson(OutlastError):
-    """A body that is no JSON where JSON is needed."""
+    """JSON is needed, and the body isn't JSON."""
 
     code = "invalid_json"
 
 
 class TooManyValues(OutlastError, ValueError):
-    """JSON that unfolds into more values than are taken (`OUTLAST_BODY_VALUES_MAX`)."""
+    """The JSON has more values than are allowed (`OUTLAST_BODY_VALUES_MAX`)."""
 
     code = "payload_too_large"
 
@@ -239,7 +240,10 @@ class InvalidKey(OutlastError):
 
 
 class NotRecordable(OutlastError):
-    """The database refuses to store a call: a constraint or a trigger of the project's own, or its text."""
+    """The database refuses to store a call:
+
+    because of a constraint or trigger of the project, or of its text.
+    """
 
     code = "not_recordable"
 
@@ -251,13 +255,13 @@ class KeyReused(OutlastError):
 
 
 class Overloaded(OutlastError):
-    """A bound of this instance is reached. Nothing was written."""
+    """A limit of this instance is reached. Nothing was written."""
 
     code = "overloaded"
 
 
 class QueueFull(Overloaded):
-    """As many workflows wait in the queue as may. Nothing was written."""
+    """The queue's limit of waiting workflows is reached. Nothing was written."""
 
     code = "queue_full"
 
@@ -273,7 +277,7 @@ class RateLimited(OutlastError):
 
 
 class QueueBusy(OutlastError):
-    """The queue has this key at work already, in the workflow `workflow_id` if that may be told."""
+    """A workflow of this key is running in the queue: `workflow_id`, if the caller may know it."""
 
     code = "queue_busy"
 
@@ -283,7 +287,7 @@ class QueueBusy(OutlastError):
 
 
 class QueueKeyMissing(OutlastError):
-    """The input has no text, whole number or truth where the queue finds its key. Nothing was written."""
+    """The input has no text, integer or boolean where the queue finds its key. Nothing was written."""
 
     code = "queue_key_missing"
 

@@ -1,6 +1,7 @@
-"""Published events: each is the record of the call that published it; its kind tells it from a step's.
+"""Published events. An event is the record of the call that published it; the record's kind tells it from a
+step.
 
-Who takes events of another workflow has a record for each, with its number and its value.
+A workflow that takes events of another one has a record for each, with the event's number and value.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ _PUBLISH = "publish "
 
 
 def event_record_name(event: str) -> str:
-    """What the record of a published event is called."""
+    """The name of a published event's record."""
     return _PUBLISH + event
 
 
 def event_of(name: str, kind: str | None) -> str | None:
-    """The name of the event that was published; None for a record of any other kind."""
+    """The name of a published event; None for a record of another kind."""
     return name.removeprefix(_PUBLISH) if kind == PUBLISH else None
 
 
 class Taken(NamedTuple):
-    """What came of taking an event: the event, or none as the workflow has `ended`, or none in time."""
+    """The result of waiting for an event: the event; or none, because the workflow `ended`, or in time."""
 
     event: PublishedEvent | None
     ended: bool = False
@@ -41,54 +42,54 @@ _TAKEN = re.compile(r'\{"number":(\d+),"value":(.*)\}', re.DOTALL)
 
 
 def taking_name(event: str, workflow_id: str) -> str:
-    """What the record of taking an event is called."""
+    """The name of the record that takes an event."""
     return f"event {event} of {workflow_id}"
 
 
 def taken_record(taken: Taken) -> str:
-    """The output of taking an event. Its value is inserted unchanged."""
+    """The output of the record that takes an event. The event's value is inserted unchanged."""
     if taken.event is None:
         return _ENDED if taken.ended else _TIMED_OUT
     return f'{{"number":{taken.event.number},"value":{taken.event.value}}}'
 
 
 def taken_in(output: str | None) -> Taken:
-    """What a recorded output says."""
+    """The content of a recorded output."""
     found = _TAKEN.fullmatch(output or _TIMED_OUT)
     return Taken(None, output == _ENDED) if found is None else Taken(PublishedEvent(int(found[1]), found[2]))
 
 
 def check_event_name(event: object, where: str) -> str:
-    """`event`, if it is a name. Raises UsageError."""
-    # A text that is no UTF-8 has a refusal of its own, below.
+    """`event`, if it is a valid name. Raises UsageError."""
+    # A text that can't be encoded in UTF-8 is refused below, with its own message.
     size = len(event.encode("utf-8", "surrogatepass")) if isinstance(event, str) else 0
     if not isinstance(event, str) or not 1 <= size <= EVENT_BYTES_MAX or "\0" in event:
         raise UsageError(
             f"{where} takes an event's name of 1 to {EVENT_BYTES_MAX} bytes of UTF-8, not {event!r:.100}"
         )
     check_text(event, "the event's name")
-    return str.__str__(event)  # of an enum's member the value
+    return str.__str__(event)  # for an enum's member its value
 
 
 EMITTED_BYTES_MAX = 64 * 1024
-"""Of JSON, for one value."""
+"""The limit of one value's JSON, in bytes."""
 
 
 class Emission(NamedTuple):
-    """One value, and what said it.
+    """A value that a running step emitted.
 
-    Of one step the newest (`epoch`, `attempt`) counts: what an earlier one said may be said again.
+    Only the newest attempt (`epoch`, `attempt`) of a step counts: it may emit again what an earlier one did.
     """
 
     step_id: str
     name: str
-    """Of the step."""
+    """The step's name."""
     epoch: int
-    """Rises when the workflow is taken over from an instance that was lost."""
+    """Higher after the workflow was taken over from a lost instance."""
     attempt: int
     number: int
-    """From 1 in each attempt, without gaps."""
+    """Counts from 1 in each attempt, without gaps."""
     value: str
     """JSON text."""
     after: int
-    """The completion order of the last record that the workflow had then."""
+    """The completion order of the workflow's last record at that time."""

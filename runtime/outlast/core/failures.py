@@ -1,12 +1,13 @@
 """Exceptions to JSON and back, so that `except PaymentDeclined` works live and in replay alike.
 
-The class is found again by module and name, first among the globals of the function that raised it (so that
-a reloaded file's running workflows keep their own classes), then among the loaded modules. What can't be
-rebuilt is `StepFailed`. Dates, times, UUIDs and decimals are texts there; `kinds` says which. What else JSON
-can't hold, or is too large, is dropped, live and in replay alike: arguments become texts, and a note on the
-exception names attributes.
+The class is found again by module and name: first among the globals of the function that raised it (so that
+running workflows of a reloaded file keep their own classes), then among the loaded modules. An exception that
+can't be rebuilt becomes `StepFailed`. Dates, times, UUIDs and decimals are stored as texts; `kinds` says
+which. Other values that JSON can't hold, or that are too large, are dropped, live and in replay alike:
+arguments become texts, and a note on the exception names the attributes.
 
-A failure is always recorded, whatever the exception holds: a workflow whose end can't be written never ends.
+A failure is always recorded, whatever the exception holds: a workflow whose end can't be written would never
+end.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ CANCELLED = '{"code":"cancelled"}'
 
 
 class _Kind(NamedTuple):
-    """A type that JSON holds as a text."""
+    """A type that JSON stores as a text."""
 
     type: type[Any]
     write: Callable[[Any], str]
@@ -75,9 +76,10 @@ class RecordedTraceback(Exception):
 
 
 def forget_traceback(error: BaseException) -> None:
-    """Forget where `error` was raised, and what it came from, once that is recorded.
+    """Drop the tracebacks of a recorded error and of its causes.
 
-    A frame may hold the error that went through it: then what it has would live until the collector comes by.
+    A frame may refer to the error that passed through it. That cycle would stay in memory until the garbage
+    collector runs.
     """
     todo, seen = [error], set[int]()
     while todo:
@@ -85,21 +87,21 @@ def forget_traceback(error: BaseException) -> None:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        # As its class may refuse attributes: frozen dataclasses do.
+        # Setting the attribute could fail: the classes of frozen dataclasses, for example, refuse attributes.
         # guard: classes-refuse-to-end = setattr(each, "__traceback__", None)
         BaseException.with_traceback(each, None)
-        with suppress(Exception):  # it may have others of its own
+        with suppress(Exception):  # the class may have attributes of its own by these names
             todo += [other for other in (each.__cause__, each.__context__) if other is not None]
             if isinstance(each, BaseExceptionGroup):
                 todo += each.exceptions
 
 
 def encode_failure(error: BaseException) -> str:
-    """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
+    """The record of `error`: its class, text, arguments, attributes and traceback."""
     try:
         document = _document(error, _Room(), 1)
     # guard: classes-refuse-their-record
-    except Exception:  # noqa: BLE001 - a foreign class may refuse in any way: what it is is known without it
+    except Exception:  # noqa: BLE001 - a foreign class may refuse in any way; its name is known
         document = _named(error, _Room()) | {
             "args": [],
             "attributes": {},
@@ -113,19 +115,19 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
     """The exception that `text` records; `scope` is the globals of the function that raised it."""
     document = from_json(text)
     error = _decode(document, step, scope)
-    with suppress(Exception):  # a foreign class may have another one
+    with suppress(Exception):  # a foreign class may have a `__cause__` of its own
         BaseException.__setattr__(error, "__cause__", RecordedTraceback(document["traceback"]))
     return error
 
 
 def globals_of(function: Any) -> dict[str, Any]:
-    """What `function` sees: its own module's, where a decorator of another one wraps it."""
+    """The globals of `function`; of the wrapped function, if a decorator of another module wraps it."""
     found: dict[str, Any] = getattr(unwrap(function), "__globals__", function.__globals__)
     return found
 
 
 class _Room:
-    """How much one record may still hold."""
+    """How much one record may still take."""
 
     def __init__(self) -> None:
         self._bytes = KEPT_BYTES_MAX
@@ -144,7 +146,7 @@ class _Room:
         return True
 
     def text(self, text: str) -> str:
-        """`text`, cut to what is recorded of it."""
+        """`text`, cut to the recorded length."""
         text = _replace_surrogates(text[:MESSAGE_CHARS_MAX])
         return text if self.takes(text) else text[:BEGINNING_CHARS]
 
@@ -198,7 +200,7 @@ def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
 
 
 def _written(value: Any) -> tuple[str | None, Any]:
-    """Its kind and its text, of one of `_KINDS`; None and the value itself of any other."""
+    """The kind and the text of a value of one of `_KINDS`; None and the value itself of any other."""
     for name, kind in _KINDS.items():
         if type(value) is kind.type:
             with suppress(Exception):  # a foreign time zone may raise anything
@@ -209,7 +211,7 @@ def _written(value: Any) -> tuple[str | None, Any]:
 
 
 def _is_same(back: Any, value: Any) -> bool:
-    """Whether it came back the same. A time in a zone has no offset without a date: it comes back naive."""
+    """Whether it was read back as the same value. A time in a zone isn't: without a date it has no offset."""
     zones = [getattr(each, "tzinfo", None) is None for each in (back, value)]
     return bool(back == value) and zones[0] == zones[1]
 
@@ -227,7 +229,7 @@ def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[di
 
 
 def _argument(value: Any, room: _Room) -> Any:
-    """An argument as it is recorded: if need be as a text, so that the next ones keep their positions."""
+    """A recorded argument; a text if JSON can't hold it, so that the others keep their positions."""
     return value if room.takes(value) else room.text(_repr_of(value))
 
 
@@ -266,7 +268,7 @@ def _find_class(module: str, qualname: str, scope: Mapping[str, Any]) -> type[Ex
 
 
 def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any]) -> Exception | None:
-    """The exception, made without the user's `__init__`: its parameters may not be the recorded ones."""
+    """The exception, made without the user's `__init__`, which may take other parameters."""
     try:
         error: Exception = _builtin(kind, "__new__")(kind, *args)
         _builtin(kind, "__init__")(error, *args)
@@ -277,7 +279,7 @@ def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any])
             else:
                 error.__dict__[key] = value
         str(error), repr(error)
-    except Exception:  # noqa: BLE001 - a foreign class may refuse in any way; StepFailed stands in
+    except Exception:  # noqa: BLE001 - a foreign class may refuse in any way; StepFailed replaces it
         return None
     return error
 

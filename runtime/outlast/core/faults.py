@@ -20,7 +20,7 @@ def is_armed() -> bool:
 
 
 def reach(name: str) -> None:
-    """Say that `name` is reached. Kills this process (SIGKILL) if it was armed for now."""
+    """Mark that the point `name` is reached. Kills this process (SIGKILL) if it was armed for now."""
     if not _armed or name not in _armed:
         return
     _armed[name] -= 1

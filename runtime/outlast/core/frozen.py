@@ -9,4 +9,4 @@ from msgspec import Struct, field
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Frozen(Struct, frozen=True, repr_omit_defaults=True):
-    """A value of the fields that its class names. It is equal to one of the same class and fields."""
+    """An immutable value with the fields of its class. Values of one class with equal fields are equal."""

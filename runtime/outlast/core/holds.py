@@ -1,4 +1,4 @@
-"""Why a workflow is held: what its code does, beside what is recorded, and what would mend it."""
+"""Why a workflow is held: what its code does, what is recorded, and how to mend it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outlast.core.storable import clean_text
 from outlast.core.versions import shown
 
 PAUSED = "paused"
-"""The reason of what somebody holds; the others go by themselves, when other code comes."""
+"""The reason of a hold that somebody placed. Other holds end by themselves, when other code comes."""
 
 OUTPUT_MISMATCH = "output_mismatch"
 INPUT_MISMATCH = "input_mismatch"
@@ -26,19 +26,19 @@ UNKNOWN_VERSION = "?"
 
 
 class Hold(NamedTuple):
-    """How an execution ends whose code doesn't fit the records: its workflow is given back for other code."""
+    """How an execution ends whose code doesn't fit the records: its workflow is released for other code."""
 
     detail: Mapping[str, Any]
-    """What `workflow_status.held` says: see `detail_of`."""
+    """The content of `workflow_status.held`: see `detail_of`."""
 
     @property
     def text(self) -> str:
-        """It as JSON."""
+        """The detail as JSON."""
         return to_json(self.detail).decode()
 
 
 class HeldNow(NamedTuple):
-    """A workflow that was found to have no code, and is held since."""
+    """A workflow without code, held from now on."""
 
     workflow_id: str
     function: str
@@ -46,7 +46,10 @@ class HeldNow(NamedTuple):
 
 
 class HoldsSeen(NamedTuple):
-    """What a look at holds did and found. `counts`: how many are held, by reason; a thousand at most."""
+    """The result of a look at holds.
+
+    `counts`: how many workflows are held, by reason; at most a thousand each.
+    """
 
     freed: int
     held: list[HeldNow]
@@ -61,11 +64,11 @@ def detail_of(
     began: str | None = None,
     body: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The document of a hold: `since` is a date, `version` that of the code, which `at` is in.
+    """The document of a hold: `since` is a date, `version` that of the code, which `at` refers to.
 
-    `began`: the version as which the workflow began; `body`: the names that the code of its body has.
+    `began`: the version as which the workflow began; `body`: the names that occur in the code of its body.
     """
-    # It may quote what a validator of the user's says.
+    # The text may quote a validator of the user's.
     # guard: holds-that-cant-be-written = str(diverged)
     message = clean_text(str(diverged)[:MESSAGE_CHARS_MAX])
     return {
@@ -83,7 +86,10 @@ def detail_of(
 
 
 def remedy_of(diverged: Diverged, body: Collection[str] = ()) -> str:
-    """What to write, or to do, so that it goes on. `body`: the names that the code of the body has."""
+    """What to write or do so that the workflow goes on.
+
+    `body`: the names that occur in the code of its body.
+    """
     if diverged.reason == OUTPUT_MISMATCH:
         return "let the step's annotation accept what is recorded too, or put the former code back"
     if diverged.reason == INPUT_MISMATCH:
@@ -93,11 +99,11 @@ def remedy_of(diverged: Diverged, body: Collection[str] = ()) -> str:
     recorded, called = diverged.recorded, diverged.called
     if called is not None and recorded is not None and called != recorded:
         stays = recorded[1].rpartition(" ")[2] in body
-        if stays and diverged.later:  # they changed places
+        if stays and diverged.later:  # the two calls changed places
             return f'if patched("order-{_slug(called[1])}"): … as now … else: … as before …'
-        if stays:  # another call was put before it
+        if stays:  # another call was inserted before it
             return f'if patched("new-{_slug(called[1])}"): … {called[1]} …'
-        if diverged.later:  # it was taken out
+        if diverged.later:  # the call was removed
             return f'if not patched("without-{_slug(recorded[1])}"): … {recorded[1]} …'
         return f'if patched("use-{_slug(called[1])}"): … {called[1]} … else: … {recorded[1]} …'
     if called is not None:
@@ -108,14 +114,14 @@ def remedy_of(diverged: Diverged, body: Collection[str] = ()) -> str:
 
 
 def public_hold(text: str | None, *, whole: bool) -> dict[str, Any]:
-    """What `workflow_status.held` says; to users only its reason, and since when."""
+    """`workflow_status.held` for a caller; users see only the reason and since when."""
     held = dict(from_json(text)) if text else {}
     # guard: holds-shown-to-users
     return held if whole else {name: held.get(name) for name in ("reason", "since")}
 
 
 def side_by_side(detail: Mapping[str, Any]) -> str:
-    """A hold for people: what is recorded, what the code does, where, and what would mend it."""
+    """A hold for people: what is recorded, what the code does, where, and how to mend it."""
     lines = [str(detail["message"])]
     if detail.get("step"):
         lines.append(f"  step {detail['step']} recorded: {_show_call(detail.get('recorded'))}")

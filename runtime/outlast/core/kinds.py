@@ -1,4 +1,4 @@
-"""What a record is: the kind of the operation whose outcome it holds, as `operation_outputs.kind` says it."""
+"""Kinds of records, in `operation_outputs.kind`: the operation whose result a record holds."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ RESULT = "result"
 TIMER = "timer"
 EVENT = "event"
 CALLBACK = "callback"
-"""A link by which somebody outside sends a message."""
+"""A link through which somebody outside sends a message."""
 UNDO = "undo"
-"""What a saga notes: what undoes a step that is about to begin, and how far it has undone."""
+"""A saga's notes: what undoes a step that is about to begin, and how far it has undone."""
 STOP = "stop"
-"""From where on the body only undoes: it was cancelled, or passed its deadline."""
+"""The point from which the body only undoes: it was cancelled, or passed its deadline."""
 STOP_ID = "0"
-"""The step id of a stop, which no call has."""
+"""The step id of a stop. No call has it."""
 ATTRIBUTES = "attributes"
-"""What a body sets of its workflow's attributes."""
+"""A change that a body makes to its workflow's attributes."""
 READ_ATTRIBUTES = "read_attributes"
-"""What a body has found its workflow's attributes to be."""
+"""The workflow's attributes, as its body read them."""
 PATCH = "patch"
-"""What `patched` answered: a record without a call, of the body's own place."""
+"""An answer of `patched`: a record without a call, at the body's place."""
 CANCEL = "cancel"
 WAIT_ANY = "wait_any"
 ACT = "act"
-"""A verb that is done to another workflow, such as a pause."""
+"""A verb that the body applies to another workflow, such as a pause."""
 
 TIMED = frozenset({TIMER, RECEIVE, EVENT, WAIT_ANY})
-"""Kinds that end when their time is over, too: with nothing that the record would call a failure."""
+"""Kinds that also end when their time is over. The record doesn't count that as a failure."""
 
 STARTING = frozenset({START, START_ALL, MAP})
-"""Kinds whose records name children, of which a fork that keeps them reads what they returned."""
+"""Kinds whose records name children. A fork that keeps such a record reads the children's results."""
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
-"""Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""
+"""Kinds that hold no resources while they wait. A workflow with only such calls open is suspended."""

@@ -1,4 +1,4 @@
-"""What workflows have logged and printed on an instance of late, as it is shown. Nothing depends on it."""
+"""The last lines that workflows logged and printed on an instance, for display only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 LINES_MAX = 100
-"""So many lines of a workflow are shown, the last ones."""
+"""How many lines of a workflow are kept."""
 
 CHARS_MAX = 2_000
-"""Of a line."""
+"""Characters of a line that are kept."""
 
 
 class Line(NamedTuple):
-    """A line. `logger` is `stdout` or `stderr` where it was printed. A body's have no step."""
+    """A line. `logger` is `stdout` or `stderr` if it was printed. Lines of a body have no step."""
 
     number: int
     at_s: float
@@ -27,14 +27,14 @@ class Line(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        """When it came."""
+        """When it was written."""
         return datetime.fromtimestamp(self.at_s, UTC)
 
 
 ReadLines = Callable[[str], Sequence[Line]]
-"""The last lines of a workflow, by its id, in their order. It takes some milliseconds, in any thread."""
+"""The last lines of a workflow, by its id, in order. Takes some milliseconds; any thread may call it."""
 
 
 def no_lines(_: str) -> Sequence[Line]:
-    """Where nothing is kept."""
+    """No lines: for hosts that keep none."""
     return ()

@@ -1,4 +1,4 @@
-"""Many children of one workflow: how many start together, how many there may be, and how a map stands."""
+"""Many children of one workflow: how many start together, how many there may be, and the state of a map."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from outlast.core.names import AGAIN
 from outlast.core.status import Status
 
 BLOCK = 1_000
-"""So many start together."""
+"""How many children start together."""
 
 LIST_MAX = 10_000
-"""So many items a list may have: a body holds it, and makes it anew on each replay."""
+"""How many items a list may have. The body holds the list, and makes it again on each replay."""
 
 ITEMS_MAX = 1_000_000
-"""So many items a map may have."""
+"""How many items a map may have."""
 
 CONCURRENCY_MAX = 100_000
 ERRORS_MAX = 100
-"""So many of its items' errors a failed map tells."""
+"""How many errors of its items a failed map tells."""
 
 KEY_CHARS_MAX = 100
 MAP = "map."
-"""With what the last part of a map's id begins, and its progress's record, which no call of a body makes."""
+"""The beginning of the last part of a map's id, and of the name of its progress record.
+
+No call of a body has it.
+"""
 
 
 def map_name(step_id: str, generation: int = 1) -> str:
-    """What a map is called within its parent: the last part of its id, and the event of its progress.
+    """The name of a map within its parent: the last part of its id, and the name of its progress event.
 
-    `generation`: of one that a retried workflow has begun beside another one of before.
+    `generation` is given if a retried workflow begins another map beside the former one at this place.
     """
     return MAP + (step_id if generation == 1 else f"{step_id}.{AGAIN}{generation}")
 
 
 def fingerprint_of_items(*what: Any) -> str:
-    """SHA-256 (hex) of what a map goes over, as JSON.
+    """SHA-256 (hex) of the items of a map, as JSON.
 
-    A value that is none counts as its type: two of it aren't told apart.
+    A value that JSON can't hold counts as its type, so two such values of a type aren't distinguished.
     """
     try:
         text = to_json(what, bytes_mode="base64", fallback=lambda each: type(each).__qualname__)
@@ -49,12 +52,12 @@ def fingerprint_of_items(*what: Any) -> str:
 
 
 def is_map(workflow_id: str) -> bool:
-    """Whether it is a map's id, not a workflow's that runs."""
+    """Whether this is the id of a map, and not of a workflow that runs."""
     return workflow_id.rpartition("/")[2].startswith(MAP)
 
 
 class NewMap(NamedTuple):
-    """A map that begins. It fails when more than `tolerate` of its items do."""
+    """A map that begins. It fails if more than `tolerate` of its items fail."""
 
     map_id: str
     parent: str
@@ -64,12 +67,12 @@ class NewMap(NamedTuple):
     deadline_s: float | None
     concurrency: int
     tolerate: int | float
-    """A share of its items, if it is a float."""
+    """A float is a share of the items."""
     on_fail: str
     fingerprint: str
-    """Of what it goes over."""
+    """The fingerprint of its items."""
     former: tuple[str, ...] = ()
-    """Names that its function had."""
+    """Former names of its function."""
 
     def tolerated(self, total: int) -> int:
         """How many of `total` items may fail."""
@@ -84,9 +87,10 @@ class Query(NamedTuple):
 
 
 class MapState(NamedTuple):
-    """How a map stands: `started` of its `total` items have a row. `stopped`: no more of them begin.
+    """The state of a map: `started` of its `total` items have a row. `stopped`: no more of them begin.
 
-    `total` is None while what a step yields is being kept. `reopening`: its failed items are still let go on.
+    `total` is None while the items of a step are still being stored. `reopening`: the retry
+    of its failed items isn't over.
     """
 
     status: Status
@@ -97,7 +101,7 @@ class MapState(NamedTuple):
 
 
 class MapCounts(NamedTuple):
-    """How many items of a map there are, and how many ended well, or in another way."""
+    """How many items a map has, how many succeeded, and how many ended otherwise."""
 
     total: int
     ok: int

@@ -1,4 +1,4 @@
-"""What is measured in the database rather than counted by instances."""
+"""Numbers that are measured in the database, not counted by instances."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class Measures(NamedTuple):
-    """Numbers of the whole database at a moment. Counts stop somewhere: see `store/measures.sql`."""
+    """Numbers of the whole database. Counts have an upper limit: see `store/measures.sql`."""
 
     queues: list[tuple[str, float, float]]
-    """Name, how many are ready in it, and for how many seconds the one that has been longest."""
+    """Queue, how many may begin, and for how many seconds the oldest of them has been ready."""
     open: list[tuple[str, str, float]]
-    """Function, state (running, due, waiting, enqueued), how many."""
+    """Function, state (running, due, waiting, enqueued), count."""
     held: list[tuple[str, str, float]]
-    """Function, reason, how many."""
+    """Function, reason, count."""
     connections: list[tuple[str, float]]
-    """State of a session, how many."""
+    """State of a session, count."""

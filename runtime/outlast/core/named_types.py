@@ -1,4 +1,4 @@
-"""Types by name: what a workflow has recorded of a type, so that another process finds it again."""
+"""Types by name: what a workflow records of a type, so that another process finds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MISSING = object()
 
 
 def name_of_type(of: Any, scope: Mapping[str, Any]) -> str | None:
-    """What `find_type` finds `of` by; None if it has no name in `scope`, the globals of a function's file."""
+    """The name by which `find_type` finds `of` in `scope`, the globals of a file; None without one."""
     for name, value in scope.items():
         if value is of:
             return name

@@ -13,13 +13,16 @@ from outlast.core.errors import InvalidKey
 FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 KEY_CHARS_MAX = 255
 BATCH = "/batch"
-"""With what the id of a batch ends, after that of its first member. No other id does: see workflow_id_of."""
+"""The end of a batch's id, after the id of its first member. No other id ends so: see workflow_id_of."""
 
 AGAIN = "again-"
-"""Behind it stands the generation: of what a retried workflow has made anew, and otherwise than before."""
+"""Stands before the generation in names of what a retried workflow made anew, where the former one stays."""
 
 WORKFLOW_ID_BYTES_MAX = 512
-"""With a map's key behind it one has 913 at most: two of them in an index stay below Postgres's 2,704."""
+"""With a map's key an id has at most 913 bytes.
+
+Two of them in an index stay below Postgres's limit of 2,704.
+"""
 _HASHED = "sha256-"
 _FORK = re.compile(r"~(?=[0-9]+\Z)")
 _LINE = re.compile(r"~[0-9]+\Z")
@@ -66,7 +69,7 @@ def is_uuid(key: str) -> bool:
 def check_key(key: str) -> str:
     """A key given in Python. Raises InvalidKey for one that a header field could not carry.
 
-    Of an enum's member it is the value: how such a member is formatted differs between Pythons.
+    For an enum's member it is the value: versions of Python format members differently.
     """
     if (
         not isinstance(key, str)
@@ -85,23 +88,22 @@ def key_of(text: str) -> str:
 
 
 def actor_of(workflow_id: str) -> str:
-    """A workflow, as it is noted of what it does to others."""
+    """The name of a workflow as an actor, in notes of what it did to other workflows."""
     return f"workflow {workflow_id}"
 
 
 def item_key_of(key: str) -> str:
-    """A map's key as it stands in the id of its item: `~` and digits at the end are for forks, as below."""
+    """A map's key as part of its item's id. `~` with digits at the end marks forks, so it is escaped."""
     return _FORK.sub("%7E", key)
 
 
 def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
-    """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
+    """The id for a caller's key: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
 
-    Without a key it is a fresh one.
-
-    A colon within a key or a subject becomes `%3A`, a slash `%2F`, and `%` becomes `%25`: so no key of one
-    caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
-    hashed, behind a `%` that stands in no other id. `~` and digits at the end are for forks: `%7E`.
+    Without a key it is a fresh one. Within a key or a subject a colon becomes `%3A`, a slash `%2F`, and `%`
+    becomes `%25`. So a key of one caller can't look like subject and key of another, or like the id of a
+    child, `PARENT/STEP`. Ids that are too long are hashed, after a `%`, which no other id has there. `~` with
+    digits at the end marks forks, so there it becomes `%7E`.
     """
     if key is None:
         return fresh_workflow_id(function)
@@ -113,14 +115,14 @@ def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
 
 
 def same_line(one: str, other: str) -> bool:
-    """Whether one of these workflows is the other, its fork, or they are forks of the same one."""
+    """Whether these are the same workflow, a workflow and its fork, or forks of the same one."""
     return _LINE.sub("", one) == _LINE.sub("", other)
 
 
 def child_id_of(parent: str, part: str) -> str:
-    """`PARENT/PART`, the id of what a workflow starts. Over-long ones begin with a hash of the parent's.
+    """`PARENT/PART`, the id of a child. If it is too long it begins with a hash of the parent's id.
 
-    So a line of children may have any number of generations.
+    So children may be nested to any depth.
     """
     readable = f"{parent}/{part}"
     # guard: ids-without-bound = readable
@@ -130,7 +132,7 @@ def child_id_of(parent: str, part: str) -> str:
 def fresh_workflow_id(function: str) -> str:
     """An id for a call without a key: a UUIDv7 (RFC 9562 section 5.7).
 
-    In the order of time: random ids would each touch pages of their own in two large indexes.
+    UUIDv7 is ordered by time. Random ids would each write to another page of two large indexes.
     """
     milliseconds = time.time_ns() // 1_000_000  # noqa: TID251 - nobody reads a date from it
     chance = secrets.randbits(74)
@@ -139,18 +141,18 @@ def fresh_workflow_id(function: str) -> str:
 
 
 def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
-    """SHA-256 (hex) over what identifies a request. Lengths keep the parts apart."""
+    """SHA-256 (hex) of what identifies a request. Lengths separate the parts."""
     parts = (method.encode(), function.encode(), path.encode(), query, body)
     return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
 
 
 def message_key_of(workflow_id: str, step_id: str) -> str:
-    """The key under which a step sends its message: run again, it sends the same message."""
+    """The key under which a step sends its message. If it runs again, it sends the same message."""
     return _digest(f"{workflow_id}\n{step_id}")
 
 
 def again_of(name: str, generation: int) -> str:
-    """An id, or a key, at a place where an earlier generation has left something else: that stays."""
+    """An id or a key for something new, at a place where an earlier generation has left something else."""
     return f"{name}/{AGAIN}{generation}"
 
 

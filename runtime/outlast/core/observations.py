@@ -1,6 +1,6 @@
-"""What the host tells of itself, after it is true: typed facts. The log is made of them.
+"""Typed facts about what the host did, told after they are true. Log, metrics and traces are made of them.
 
-Whoever tells doesn't know who listens. Durations are seconds.
+The code that tells a fact doesn't know who listens. Durations are seconds.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ class InstanceLost(Observation):
 
 
 class InstanceStopping(Observation):
-    """This instance takes no more work, and waits so long for the running steps of these workflows."""
+    """This instance claims no more. It waits up to `drain_s` for the running steps of these workflows."""
 
     workflow_ids: tuple[str, ...]
     drain_s: float
 
 
 class InstanceStopped(Observation):
-    """It has let go of everything; `given_back` workflows had not left when the time was over."""
+    """This instance has stopped. It released `given_back` workflows that still ran when the time was over."""
 
     took_s: float
     given_back: int
 
 
 class RequestAnswered(Observation):
-    """A request that the log is to show. `status` None: the client went away before its answer.
+    """A request that the log shows. `status` None: the client disconnected before its answer.
 
-    `path` is without the query. `client` is the address that the connection came from, or the one that a
-    trusted proxy named; `code` says what was wrong, where something was.
+    `path` is without the query. `client` is the address of the connection, or the one that a trusted proxy
+    named; `code` is the error's code, if there was an error.
     """
 
     method: str
@@ -67,20 +67,20 @@ class RequestAnswered(Observation):
 
 
 class RequestsUntold(Observation):
-    """So many requests were left out: there were more than are told of in a second."""
+    """`count` requests were left out of the log: there were more than its limit per second."""
 
     count: int
 
 
 class ConnectionsFull(Observation):
-    """As many connections are open as may be; `ended` were ended or turned away since this was last told."""
+    """The limit of open connections is reached; `ended` were closed or refused since this was last told."""
 
     ended: int
     limit: int
 
 
 class ForwardedUnbelieved(Observation):
-    """Whoever calls from `address` says for whom, and is no trusted proxy."""
+    """A request from `address` has forwarding headers, but `address` is no trusted proxy."""
 
     address: str
 
@@ -92,19 +92,19 @@ class SchemaMigrated(Observation):
 
     @classmethod
     def of(cls, files: Sequence[str]) -> SchemaMigrated:
-        """A new database takes dozens of them: these are one line of a log."""
+        """One short line, also for the dozens of migrations of a new database."""
         few = len(files) <= FILES_NAMED
         return cls(", ".join(files) if few else f"{len(files)} files, {files[0]} to {files[-1]}")
 
 
 class SchemaNewer(Observation):
-    """The database has migrations that this version doesn't carry."""
+    """The database has migrations that this version doesn't know."""
 
     versions: tuple[str, ...]
 
 
 class SettingsChanged(Observation):
-    """Something was changed that is read at the start alone: `what` names it."""
+    """A setting was changed that is only read at the start: `what` names it."""
 
     what: str
 
@@ -116,8 +116,9 @@ class WorkflowStarted(Observation):
     """A workflow's row is durable, and it runs here for the first time.
 
     `trigger` is what made the row: a `call` of a client, a handler or a signed-in user, a parent (`child`),
-    the database itself (`sql`), a message of a Supabase Queue (`queue`), or a `schedule`. `request` is what
-    the row keeps of it (JSON), where this instance has made the row. `told_before`: as WorkflowEnqueued.
+    the database itself (`sql`), a message of a Supabase Queue (`queue`), or a `schedule`. `request` is the
+    part of the request that the row keeps (JSON), if this instance made the row. `told_before`: whether
+    WorkflowEnqueued was told of it.
     """
 
     workflow_id: str
@@ -129,7 +130,7 @@ class WorkflowStarted(Observation):
 
 
 class WorkflowEnqueued(Observation):
-    """A workflow's row is durable, and it waits to be claimed. As for WorkflowStarted."""
+    """A workflow's row is durable, and it waits to be claimed. Fields as in WorkflowStarted."""
 
     workflow_id: str
     function: str
@@ -139,14 +140,14 @@ class WorkflowEnqueued(Observation):
 
 
 class WorkflowResumed(Observation):
-    """A workflow is back in memory, after so long that it has a new trace. Told where there are traces."""
+    """A workflow is in memory again, after so long that it gets a new trace. Told only if traces are on."""
 
     workflow_id: str
     stay: Stay
 
 
 class CallWaited(Observation):
-    """A caller that has a trace of its own has waited for a workflow. `headers` say which, by W3C's names."""
+    """A caller with its own trace has waited for a workflow. `headers` are its W3C trace headers."""
 
     workflow_id: str
     function: str
@@ -155,10 +156,10 @@ class CallWaited(Observation):
 
 
 class WorkflowsClaimed(Observation):
-    """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
+    """This instance claimed these workflows: woken, recovered, handed over, started by SQL or by messages.
 
-    `lags_s`: for how long each had been due. Messages have none. `begun`: those that have not run before.
-    `queues`: for each of `lags_s` the queue in which it waited; empty outside of queues, `map` in a map's.
+    `lags_s`: how long each had been due; none for messages. `begun`: those that have not run before.
+    `queues`: for each of `lags_s` the queue in which it waited; empty without a queue, `map` for items.
     """
 
     workflow_ids: tuple[str, ...]
@@ -183,9 +184,9 @@ class WorkflowEnded(Observation):
 
 
 class WorkflowHeld(Observation):
-    """No code that runs fits its records, or its function is not there: it waits for other code.
+    """A workflow waits for other code: no running code fits its records, or no instance has its function.
 
-    `detail` is what its row says: see core.holds.
+    `detail` is the content of its row's `held`: see core.holds.
     """
 
     workflow_id: str
@@ -194,13 +195,13 @@ class WorkflowHeld(Observation):
 
 
 class HeldFreed(Observation):
-    """Other code came: `count` workflows that were held go on."""
+    """Other code was deployed: `count` held workflows go on."""
 
     count: int
 
 
 class WorkflowStopped(Observation):
-    """An execution ended without the workflow's end: `reason` is Suspended, LeaseLost, HandedOver, …"""
+    """An execution ended before its workflow did: `reason` is Suspended, LeaseLost, HandedOver, …"""
 
     workflow_id: str
     function: str
@@ -211,9 +212,9 @@ class WorkflowStopped(Observation):
 
 
 class StepEnded(Observation):
-    """A step or a transaction (`kind`) has run, to be recorded with the next commit.
+    """A step or a transaction (`kind`) has run. The next commit records it.
 
-    `duration_s` counts from its first attempt to the end of the last.
+    `duration_s` counts from the start of its first attempt to the end of its last.
     """
 
     workflow_id: str
@@ -241,7 +242,7 @@ class StepRetried(Observation):
 
 
 class UndoFailed(Observation):
-    """What should undo `step` raised `error`, and is tried again in `wait_s`."""
+    """The undo of `step` raised `error`. It is tried again in `wait_s`."""
 
     workflow_id: str
     step: str
@@ -251,7 +252,7 @@ class UndoFailed(Observation):
 
 
 class UndoGivenUp(Observation):
-    """What should undo `step` raised `error` when its time was over: it stands."""
+    """The undo of `step` raised `error` in its last attempt: the step's effect stays."""
 
     workflow_id: str
     step: str
@@ -268,7 +269,7 @@ class ResultChanged(Observation):
 
 
 class QueueRefused(Observation):
-    """A queue isn't consumed; `remedy` says what to do."""
+    """A Supabase Queue can't be consumed; `remedy` says what to do."""
 
     queue: str
     error: str
@@ -276,7 +277,7 @@ class QueueRefused(Observation):
 
 
 class MessageSetAside(Observation):
-    """A message becomes no workflow, for `error`. It stays in its queue, and is tried again; others go on."""
+    """A message couldn't become a workflow. It stays in its queue and is tried again; others go on."""
 
     queue: str
     message_id: int
@@ -285,29 +286,29 @@ class MessageSetAside(Observation):
 
 
 class QueueUndecided(Observation):
-    """What of a queue begins can't be decided now. It is asked again; other queues go on."""
+    """The database couldn't decide what may begin in a queue. It is tried again; other queues go on."""
 
     queue: str
     error: str
 
 
 class QueueConsumed(Observation):
-    """A queue that was refused before is consumed now."""
+    """A Supabase Queue is consumed again, after QueueRefused."""
 
     queue: str
 
 
 class ScheduleDeclared(Observation):
-    """A schedule's code is in effect: declared, changed, orphaned; or taken: a dynamic one has its name."""
+    """A schedule of the code took effect: declared, changed, orphaned; `taken`: a dynamic one has it."""
 
     schedule: str
     change: str
 
 
 class ScheduleTicked(Observation):
-    """A schedule's row went on: started, skipped, waits, moved or paused.
+    """A schedule has ticked: `outcome` is started, skipped, waits, moved or paused.
 
-    `lag_s`: of one that started, how long after its time.
+    `lag_s`: how long after its time a workflow was started.
     """
 
     schedule: str
@@ -317,13 +318,13 @@ class ScheduleTicked(Observation):
 
 
 class WorkflowsRemoved(Observation):
-    """Ended workflows were kept for long enough: so many have been removed since the last look."""
+    """Retention has removed `count` ended workflows since the last such fact."""
 
     count: int
 
 
 class ScheduleFailed(Observation):
-    """What is to be done for a schedule (`what`: tick or backfill) fails. It is tried again; others go on."""
+    """A tick or a backfill (`what`) of a schedule failed. It is tried again; other schedules go on."""
 
     schedule: str
     what: str
@@ -338,7 +339,7 @@ class ScheduleUnusable(Observation):
 
 
 class DatabaseLost(Observation):
-    """A statement of the engine failed for want of a connection; it is tried again."""
+    """A statement of the engine failed because the database can't be reached; it is tried again."""
 
     what: str
     error: str
@@ -351,47 +352,47 @@ class DatabaseFound(Observation):
 
 
 class DatabaseConnected(Observation):
-    """The first connection of its kind. `sessions`: whether one is a session of its own while it lasts."""
+    """The first connection of its kind. `sessions`: whether each connection has a session of its own."""
 
     kind: str
     sessions: bool
 
 
 class DatabaseRefused(Observation):
-    """No connection, for a cause that somebody can remove: `remedy` says how."""
+    """The database refuses connections, for a cause that an operator can remove: `remedy` says how."""
 
     error: str
     remedy: str
 
 
 class RealtimeRefused(Observation):
-    """Realtime doesn't take published events: they are recorded all the same. `remedy` says what to do."""
+    """Supabase Realtime refuses published events. They are recorded anyway; `remedy` says what to do."""
 
     error: str
     remedy: str
 
 
 class RealtimeAccepted(Observation):
-    """Realtime takes published events again."""
+    """Supabase Realtime accepts published events again."""
 
     refused_s: float
 
 
 class ClaimGivenUp(Observation):
-    """A claim of up to `room` workflows took longer than `limit_s`; smaller ones follow."""
+    """A claim of up to `room` workflows took longer than `limit_s`; the next ones claim fewer."""
 
     limit_s: float
     room: int
 
 
 class WriteHeldUp(Observation):
-    """Somebody holds the row of a workflow, so that nothing of it is written. The others go on."""
+    """Another session holds a lock on a workflow's row, so its writes wait. Other workflows go on."""
 
     workflow_id: str
 
 
 class RowsRefused(Observation):
-    """A trigger or a constraint of the project's keeps their rows as they are. Other workflows go on."""
+    """A trigger or a constraint of the project refuses changes of these rows. Other workflows go on."""
 
     workflow_ids: tuple[str, ...]
 
@@ -404,7 +405,7 @@ class LoopFailed(Observation):
 
 
 class LoopBlocked(Observation):
-    """For `blocked_s` nothing but one call has run here. `where` is its line, `workflow_id` whose it is."""
+    """One call has blocked the event loop for `blocked_s`, at the line `where`, in this workflow."""
 
     blocked_s: float
     where: str
@@ -412,7 +413,7 @@ class LoopBlocked(Observation):
 
 
 class LoopFreed(Observation):
-    """The event loop goes on, after so long."""
+    """The event loop goes on, after LoopBlocked."""
 
     blocked_s: float
     where: str
@@ -420,7 +421,7 @@ class LoopFreed(Observation):
 
 
 class LoopLooked(Observation):
-    """The event loop was asked for a sign of life, and gave it after so long. Told a few times a second."""
+    """How long a callback waited for its turn on the event loop. Told a few times a second."""
 
     lag_s: float
 
@@ -432,7 +433,7 @@ class LoopInterrupted(Observation):
 
 
 class JournalCommitted(Observation):
-    """What `workflows` had to write is durable; `depth` others wait for the next commit."""
+    """A commit wrote for this number of `workflows`; `depth` others wait for the next one."""
 
     workflows: int
     depth: int
@@ -440,13 +441,13 @@ class JournalCommitted(Observation):
 
 
 class JournalStalled(Observation):
-    """Something waits to be written, and for `stalled_s` nothing was. Calls get 503 meanwhile."""
+    """Writes are waiting, and nothing was committed for `stalled_s`. Calls get 503 meanwhile."""
 
     stalled_s: float
 
 
 class JournalMoves(Observation):
-    """The journal writes again, after so long."""
+    """The journal writes again, after JournalStalled."""
 
     stalled_s: float
 
@@ -464,7 +465,7 @@ class CallUnawaited(Observation):
 
 
 class ArgumentsChanged(Observation):
-    """A replay calls a recorded step at `place` (file:line) with other arguments than it once had."""
+    """A replay calls a recorded step at `place` (file:line) with other arguments than the recorded ones."""
 
     workflow_id: str
     function: str
@@ -474,7 +475,7 @@ class ArgumentsChanged(Observation):
 
 
 class BodyReads(Observation):
-    """A workflow's body reads a clock, or chance, at `place` (file:line): that is another thing on replay."""
+    """A workflow's body reads a clock or chance at `place` (file:line). A replay would get another value."""
 
     function: str
     what: str
@@ -483,7 +484,7 @@ class BodyReads(Observation):
 
 
 class FunctionLoaded(Observation):
-    """A function file serves requests, first or anew."""
+    """A function file serves requests, for the first time or reloaded."""
 
     function: str
     version: str
@@ -491,7 +492,7 @@ class FunctionLoaded(Observation):
 
 
 class NothingServed(Observation):
-    """The functions folder holds none."""
+    """The functions folder has no function files."""
 
     folder: str
 
@@ -503,7 +504,7 @@ class FunctionDisabled(Observation):
 
 
 class FunctionDoubtful(Observation):
-    """A function file is served, and something in it is likely to go wrong."""
+    """A function file is served, but something in it looks like a mistake."""
 
     function: str
     advice: str
@@ -517,10 +518,10 @@ class FunctionBroken(Observation):
 
 
 class CallRefused(Observation):
-    """A call was refused (401, 403, 429), or asked for a workflow that isn't there for its caller."""
+    """A call was refused (401, 403, 429), or asked for a workflow that its caller can't see."""
 
     who: str
-    """A user's id, the name of a key, `anonymous`, or `nobody known` if what was presented proved nothing."""
+    """A user's id, the name of a key, `anonymous`, or `nobody known` if no credential was valid."""
     address: str
     method: str
     path: str
@@ -528,14 +529,14 @@ class CallRefused(Observation):
 
 
 class CallsRefused(Observation):
-    """So many more within `window_s`, by code, which were not told one by one."""
+    """Refused calls within `window_s` that weren't told one by one: counts by code."""
 
     by_code: tuple[tuple[str, int], ...]
     window_s: float
 
 
 class CallbackUnreadable(Observation):
-    """A link was opened whose answers must fit `type`, which `file` has no more."""
+    """A callback's link was opened, but the type of its answers no longer exists in `file`."""
 
     function: str
     file: str
@@ -543,7 +544,7 @@ class CallbackUnreadable(Observation):
 
 
 class WorkflowManaged(Observation):
-    """A call under /workflows/v1 was answered. `who` and `address` as for refusals."""
+    """A call under /workflows/v1 was answered. `who` and `address` as in CallRefused."""
 
     who: str
     address: str
@@ -553,8 +554,8 @@ class WorkflowManaged(Observation):
 
 
 Observer = Callable[[Observation], None]
-"""Whom facts are told to. A host has `observe.listeners.Listeners`."""
+"""A function that is told each fact. In a host it is `observe.listeners.Listeners`."""
 
 
 def ignore(_: Observation) -> None:
-    """An observer that keeps nothing."""
+    """An observer that ignores all facts."""

@@ -1,6 +1,6 @@
-"""Where a failure comes from: an exception carries the records that it was handed to the body as.
+"""Where a failure comes from: an exception remembers the records through which the body got it.
 
-A workflow that fails says which those are: what is dropped when it is retried.
+When a workflow fails, they tell which records a retry drops.
 """
 
 from __future__ import annotations
@@ -11,39 +11,42 @@ from contextlib import suppress
 _STEP = "__outlast_step__"
 _UNDONE = "__outlast_undone__"
 _STANDING = "__outlast_standing__"
-"""Names that no record of an exception keeps."""
+"""The record of an exception doesn't store this attribute."""
 
 VISITED_MAX = 1_000
 STEPS_MAX = 1_000
 
 
 def mark_step(error: BaseException, step_id: str) -> None:
-    """It is the failure that is recorded at `step_id`."""
+    """Mark `error` as the failure that is recorded at `step_id`."""
     with suppress(Exception):  # a foreign class may refuse attributes
         error.__dict__[_STEP] = step_id
 
 
 def mark_undone(error: BaseException, notes: Iterable[str]) -> None:
-    """Because of it a saga has undone what these records note."""
+    """Mark that a saga has undone the steps of these notes because of `error`."""
     with suppress(Exception):
         error.__dict__[_UNDONE] = [*error.__dict__.get(_UNDONE, ()), *notes]
 
 
 def mark_standing(error: BaseException, notes: Iterable[str]) -> None:
-    """It says what could not be undone, which these records note: they answer whether it is tried again."""
+    """Mark that `error` tells of steps that could not be undone.
+
+    Their notes say whether that is tried again.
+    """
     error.__dict__[_STANDING] = list(notes)
 
 
 def standing_of(error: BaseException) -> list[str]:
-    """What it was marked with by `mark_standing`."""
+    """The notes of `mark_standing`."""
     return list(error.__dict__.get(_STANDING, ()))
 
 
 def origins_of(error: BaseException, last_timed: str | None = None) -> tuple[list[str], list[str]]:
     """The step ids of the failures that `error` comes from, and of notes of what was undone because of it.
 
-    `last_timed`: what was handed to the body last of what has a time. No record calls it a failure that this
-    is over: it is taken for the origin of a TimeoutError that has none.
+    `last_timed`: the last call with a time limit that was handed to the body. No record calls its end a
+    failure, so it is the origin of a TimeoutError that has no other.
     """
     steps: list[str] = []
     undone: list[str] = []
@@ -60,12 +63,12 @@ def origins_of(error: BaseException, last_timed: str | None = None) -> tuple[lis
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """It, the members of its groups, and what it was raised from, up to the failures of records."""
+    """It, the members of its groups, and its causes, as far as the recorded failures."""
     todo, seen = [error], {id(error)}
     while todo and len(seen) <= VISITED_MAX:
         each = todo.pop()
         yield each
-        # What was raised while a failure was handled comes from its own record alone.
+        # An exception that was raised while a recorded failure was handled comes from its own record alone.
         more: list[BaseException | None] = [each.__cause__, each.__context__]
         # guard: handled-failures-dropped
         if comes_from_record(each):
@@ -79,5 +82,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def comes_from_record(error: BaseException) -> bool:
-    """Whether it is the failure of a step or a child, as `mark_step` says."""
+    """Whether it is the failure of a step or a child (see `mark_step`)."""
     return _STEP in getattr(error, "__dict__", {})

@@ -1,4 +1,4 @@
-"""How a workflow ended, for callers that wait in Python."""
+"""How a workflow ended, for callers in Python."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def value_of(state: WorkflowState) -> Any:
 
 
 def public_error(error: str | None) -> dict[str, Any]:
-    """`code`, `message` and what else strangers may read of the error column: never the failure itself."""
+    """`code`, `message` and other public parts of the error column: never the failure itself."""
     recorded = from_json(error) if error else {}
     code = recorded.get("code", "workflow_error")
     if code == "http_exception":
@@ -59,5 +59,5 @@ def public_error(error: str | None) -> dict[str, Any]:
 
 
 def public_message(code: str) -> str:
-    """The message for strangers, where the error's own text isn't for them."""
+    """The public message for a code, if the error's own text isn't public."""
     return _CHANGED if code == NonDeterminism.code else PUBLIC_FAILURE

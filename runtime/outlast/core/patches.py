@@ -1,4 +1,4 @@
-"""Changes of code that workflows know by name: how their records are called."""
+"""`patched(name)`: the names of its records."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ _RECORD = "patch "
 
 
 def patch_of(record_name: str) -> str:
-    """The name of the change, of a record's name."""
+    """The name of the change, from its record's name."""
     return record_name.removeprefix(_RECORD)
 
 
 def patch_record(name: str, place: int, *, answer: bool) -> StepRecord:
-    """What `patched(name)` has answered after the completion at `place`, in which nothing else is."""
+    """The record of what `patched(name)` answered after the completion at `place`.
+
+    It has no other content.
+    """
     return StepRecord(
         f"patch:{name}",
         f"{_RECORD}{name}",

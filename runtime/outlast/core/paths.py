@@ -1,9 +1,9 @@
 """Step ids as paths: `4` is the fourth call of the body, `5.1` the first call of the task that was the fifth.
 
-A branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
-call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
-the order in which tasks happen to run. Timers are counted apart: `0.1` is the first of the body, `5.1.0.1`
-that of the task `5.1`. What closes an async generator that was left is a branch among them: `0.2.1`.
+A branch is a sequence of calls: of the workflow's body, or of a task that it created. Each call and each new
+task takes the branch's next number. So the same code gets the same ids, in whatever order its tasks happen to
+run. Timers are counted apart: `0.1` is the first one of the body, `5.1.0.1` that of the task `5.1`. The task
+that closes an abandoned async generator is a branch among them: `0.2.1`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from hashlib import sha256
 
 PATH_CHARS_MAX = 200
-"""Of a branch. Calls of one whose path is longer have a hash in its place: a number, as all parts are."""
+"""The longest path of a branch. A longer one is replaced by a hash, which is a number, as all parts are."""
 
 
 class Branch:
-    """One line of sequential calls, and the numbers it has given out."""
+    """A sequence of calls, and the numbers that it has used."""
 
     __slots__ = ("count", "draws", "prefix", "timers")
 
@@ -41,12 +41,12 @@ class Branch:
         return f"{self.prefix}draw {self.draws}"
 
     def fork(self) -> Branch:
-        """The branch of a task created now."""
+        """The branch of a task that is created now."""
         # guard: paths-without-branches = self
         return Branch(_bounded(self.next_id()) + ".")
 
 
 def _bounded(path: str) -> str:
-    """A path, or its hash where tasks are nested so deeply that it were too long for an index."""
+    """A path; its hash, if tasks are nested so deeply that it would be too long for an index."""
     # guard: paths-without-bound = path
     return path if len(path) <= PATH_CHARS_MAX else str(int.from_bytes(sha256(path.encode()).digest()))

@@ -1,4 +1,4 @@
-"""File and line of the user's code that called us."""
+"""File and line of the user's code that called Outlast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INSTALLED = (*(sysconfig.get_paths()[each] for each in ("purelib", "platlib", "
 
 
 _ours: dict[str, bool] = {}
-"""The answers for files that were asked about."""
+"""Answers of `is_ours` by file."""
 
 
 def is_ours(frame: FrameType) -> bool:
@@ -29,13 +29,13 @@ def is_ours(frame: FrameType) -> bool:
 
 
 def place_of_caller(ours_at_least: int = 1) -> tuple[str, int]:
-    """File and line of the innermost frame that is neither ours nor asyncio's.
+    """File and line of the innermost frame that is neither Outlast's nor asyncio's.
 
-    `ours_at_least`: so many frames are known to be ours, that of the caller among them.
+    `ours_at_least`: how many frames are known to be Outlast's, including the caller's.
     """
     frame: FrameType | None = sys._getframe(1 + ours_at_least)
     while frame is not None:
-        ours = _ours.get(frame.f_code.co_filename)  # hot: each call of a step asks for its place
+        ours = _ours.get(frame.f_code.co_filename)  # on a hot path: each call of a step asks for its place
         if not (is_ours(frame) if ours is None else ours):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
@@ -43,7 +43,7 @@ def place_of_caller(ours_at_least: int = 1) -> tuple[str, int]:
 
 
 def place_of_thread(ident: int) -> str | None:
-    """Where the user's code is in that thread, as `file:line`; None where it runs none."""
+    """Where the user's code is in that thread, as `file:line`; None if it runs none."""
     frame = sys._current_frames().get(ident)
     while frame is not None and not _is_users(frame):
         frame = frame.f_back
@@ -51,7 +51,7 @@ def place_of_thread(ident: int) -> str | None:
 
 
 def place_of_wait(coro: Any) -> str | None:
-    """Where the user's code waits in `coro`, at its innermost, as `file:line`."""
+    """Where the user's code waits in `coro`, in its innermost frame, as `file:line`."""
     found = _waits_at(coro)
     return None if found is None else shown_place(*found)
 
@@ -63,25 +63,26 @@ def place_of_definition(fn: Any) -> str | None:
 
 
 def shown_place(file: str, line: int) -> str:
-    """`file:line`, from the working directory where the file is below it."""
+    """`file:line`, relative to the working directory if the file is below it."""
     return f"{from_here(Path(file))}:{line}"
 
 
 def from_here(path: Path) -> Path:
-    """`path` from the working directory, where it is below it."""
+    """`path` relative to the working directory, if it is below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def place_of_user(coro: Any) -> tuple[str, int]:
-    """The same, past libraries that called us on behalf of the user's code.
+    """Like `place_of_caller`, but also past libraries that called Outlast for the user's code.
 
-    Where that isn't among the callers, as a library's thread or task called, it is where `coro` waits.
+    If no frame of the user's code is among the callers, because a library's thread or task called, it is the
+    place where `coro` waits.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_of_package(frame):
         frame = frame.f_back
-    while frame is not None and not _is_of_package(frame):  # above these are the frames that run the loop
+    while frame is not None and not _is_of_package(frame):  # above it are the frames that run the loop
         if _is_users(frame):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
@@ -89,9 +90,9 @@ def place_of_user(coro: Any) -> tuple[str, int]:
 
 
 def _waits_at(coro: Any) -> tuple[str, int] | None:
-    """File and line where the user's code waits in `coro`, at its innermost."""
+    """File and line where the user's code waits in `coro`, in its innermost frame."""
     found = None
-    # It may be being closed. CPython 3.11 may crash when asked what a running one awaits.
+    # It may be closing. CPython 3.11 may crash when it is asked what a running coroutine awaits.
     while coro is not None and not _is_running(coro):
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
         if frame is not None and _is_users(frame):

@@ -50,7 +50,7 @@ class Unreachable(Exception):
 
 
 class HeldUp(Unreachable):
-    """Another transaction holds what a statement needs, for too long. Nothing was written."""
+    """A statement waited too long for a lock of another transaction. Nothing was written."""
 
 
 class BadData(Exception):
@@ -58,17 +58,17 @@ class BadData(Exception):
 
 
 class Conflicted(Exception):
-    """A serialization failure or deadlock: nothing was written, the same again may succeed."""
+    """A serialization failure or deadlock: nothing was written, and a retry may succeed."""
 
 
 class TableHeld(Conflicted):
-    """Somebody holds a whole table, for longer than anybody is to wait: all wait for that."""
+    """Another transaction holds the lock of a whole table for too long. Every write has to wait for it."""
 
 
 class Locked(Exception):
-    """Somebody holds a row of a batch, for longer than anybody is to wait: nothing was written.
+    """Another transaction holds the lock of a row of the batch for too long. Nothing was written.
 
-    `workflow_ids` are those whose own rows are held, as far as that is known.
+    `workflow_ids` are the workflows whose own rows are locked, as far as that is known.
     """
 
     def __init__(self, text: str = "", workflow_ids: Collection[str] = ()) -> None:
@@ -77,15 +77,15 @@ class Locked(Exception):
 
 
 class TookTooLong(Exception):
-    """A statement was given up after its time: whether it was done is unknown."""
+    """A statement was cancelled after its time limit. Whether it took effect is unknown."""
 
 
 class NoSuchRow(Exception):
-    """What a verb is to be done to isn't there."""
+    """The row that a verb names doesn't exist."""
 
 
 class Unacceptable(Exception):
-    """A verb's arguments are none that the database takes. Nothing was changed; the text says why."""
+    """The database refuses the arguments of a verb. Nothing was changed; the text says why."""
 
     def __init__(self, message: str, argument: str | None = None) -> None:
         super().__init__(message)
@@ -93,7 +93,7 @@ class Unacceptable(Exception):
 
 
 class NotNow(Exception):
-    """As things are, a verb can't be done. Nothing was changed; the text says why."""
+    """A verb doesn't apply to the current state of its row. Nothing was changed; the text says why."""
 
 
 class QueueUnusable(Exception):
@@ -105,7 +105,7 @@ class QueueUnusable(Exception):
 
 
 class MessageRefused(QueueUnusable):
-    """The database doesn't let messages become workflows, or one of them: nothing was taken."""
+    """The database refuses to turn one or all of the messages into workflows. None was taken."""
 
 
 class JournalStore(Protocol):
@@ -114,19 +114,19 @@ class JournalStore(Protocol):
     async def commit(self, batch: Batch) -> Committed:
         """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted, Locked.
 
-        What else it raises may be of one of them, or of all, and may be over later.
+        Any other error may come from one row or from all of them, and may be temporary.
         """
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
-        """After a commit whose answer was lost: the workflows of the batch whose rows all have its nonce.
+        """After a lost answer to a commit: the workflows of the batch whose rows all have its nonce.
 
-        With each that has a row of its own in the batch, when it was created, in Unix seconds.
+        The value is when the workflow was created (Unix seconds), if the batch holds its own row.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The owner that a transaction's record is checked against, and the step that it belongs to."""
+    """The owner that must still hold for a transaction's record, and the step that the record belongs to."""
 
     workflow_id: str
     epoch: int
@@ -151,9 +151,10 @@ class TransactionStore(Protocol):
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         """Run `work` and insert its record in one commit. Returns the record; None if the fence refused.
 
-        A record that stands there already (a commit whose answer was lost) undoes the run and is returned.
-        Without a fence nothing is recorded. Raises Unreachable, Conflicted, UsageError (the body ended the
-        transaction itself) and whatever `run` raises; then nothing was committed, or the answer was lost.
+        If the record exists already (the answer to an earlier commit was lost), the run is rolled back and
+        that record is returned. Without a fence nothing is recorded. Raises Unreachable, Conflicted,
+        UsageError (the body ended the transaction itself), and what `run` raises. After an error nothing was
+        committed, or the answer was lost.
         """
 
 
@@ -161,31 +162,31 @@ class InstanceStore(Protocol):
     """Leases, claims and recovery."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` on the event loop whenever the lease's session is seen to end.
+        """Call `call` on the event loop whenever the session of the lease ends.
 
-        It only makes things quicker: a store that can't tell needs never call.
+        This only saves time. A store that can't tell needn't call it.
         """
 
     def when_due(self, call: Callable[[], None]) -> None:
-        """Call `call` on the event loop whenever the database says that there may be work. As above."""
+        """Call `call` on the event loop whenever the database notifies of work. This only saves time, too."""
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
-        """Renew the lease. `running` is what other instances show of this one's steps; None: no change."""
+        """Renew the lease. `running`: the steps that other instances show for this one; None: as before."""
 
     async def claim(self, room: Room, *, strict: bool = True, limit_s: float | None = None) -> Claims:
-        """Claim what is due, as far as there is room.
+        """Claim the due workflows that there is room for.
 
-        With `strict` nothing passes what is larger and has waited for 10 s. Nothing of them is read yet:
-        see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
+        With `strict` no workflow overtakes a larger one that has waited for 10 s. Inputs and records are
+        read later, by WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
 
     async def claim_queued(self, room: Room, *, limit_s: float | None = None) -> QueueClaims:
-        """Claim what queues let begin, within their limits. As `claim`."""
+        """Claim workflows that the limits of their queues let begin. Otherwise like `claim`."""
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
-        """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch.
+        """Make a batch of workflows of lost instances claimable; their ids and statuses (PENDING, EXHAUSTED).
 
-        An instance whose lease is neither over nor the one it was when it was found gone has come back.
+        An instance is skipped if it came back: its lease is valid, and another than when it was found lost.
         """
 
     async def release(
@@ -194,81 +195,81 @@ class InstanceStore(Protocol):
         load_bytes: Mapping[str, int] | None = None,
         due_s: Mapping[str, float | None] | None = None,
     ) -> None:
-        """Give back rows that this instance owns at these epochs.
+        """Release rows that this instance owns at these epochs.
 
-        What was learned of their `load_bytes`; since when they are due, if not now.
+        `load_bytes`: their measured sizes, where known. `due_s`: since when they are due, if not now.
         """
 
     async def leave(self) -> None:
         """End this instance's lease at once."""
 
     async def tidy(self) -> None:
-        """Forget instances that are long gone; adopt rows whose owner is unknown."""
+        """Delete instances that are long gone; make rows of unknown owners claimable."""
 
 
 class HoldStore(Protocol):
-    """What is held because no code fits it. All methods raise Unreachable."""
+    """Workflows that are held because no code fits their records. All methods raise Unreachable."""
 
     async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
-        """Give back workflows of this instance (ids, epochs) whose records its code doesn't fit.
+        """Release workflows of this instance (ids, epochs) whose records its code doesn't fit.
 
-        By id whether it is held; False: an instance has other code for it. What isn't there is no longer this
-        instance's. Raises Unreachable (in doubt: doing it again is refused, and no error).
+        Returns for each id whether it is held; False: another instance has code that may fit. An id that is
+        missing no longer belongs to this instance. Raises Unreachable (in doubt; a retry does no harm).
         """
 
     async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
-        """Write down which version a workflow of this instance runs as, which bears none yet.
+        """Record the version that a workflow of this instance runs as. Its row has none yet.
 
-        False: it isn't this instance's any more. Raises Unreachable (doing it again does no harm).
+        False: it no longer belongs to this instance. Raises Unreachable (a retry does no harm).
         """
 
     async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
-        """Make known which functions this instance runs, and see to all that is held.
+        """Publish which functions this instance runs, and process a batch of each of these.
 
-        What its code may fit goes on; what was due for `grace_s` while no instance had code for it is held;
-        what was held for so many `days` ends as ERROR (0: nothing does): a batch of each.
+        Held workflows that its code may fit go on. Workflows that were due for `grace_s` while no instance
+        had code for them are held. Workflows that were held for `days` end as ERROR (0: never).
         """
 
 
 class WorkflowStore(Protocol):
-    """Reads workflows, for those who run them and those who wait for them. All methods raise Unreachable."""
+    """Reads workflows, to run them or to wait for them. All methods raise Unreachable."""
 
     def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
     ) -> AsyncGenerator[ClaimedWorkflow]:
         """Fill in input, request and records of `workflows`, one after the other, by one query.
 
-        Each is given once it is whole. `enough` is asked whenever one has grown (its `load_bytes`); what it
-        stops is not given, nor what comes after.
+        Yields each once it is complete. `enough` is called whenever the `load_bytes` of one have grown. If
+        it returns True, neither that workflow nor the following ones are yielded.
         """
 
     async def states(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of these workflows, of at least one; unknown ids are left out."""
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
-        """The states of those that have ended, of at least one if there are any."""
+        """The states of those that have ended; of at least one, if any has."""
 
     async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
-        """By index in `queries` what was found, and whether that was cut short: then others are unknown.
+        """What was found, by index in `queries`, and whether the answer was cut short.
 
-        Else what has no entry is no workflow.
+        An index without an entry is a workflow that doesn't exist, or unknown if the answer was cut short.
         """
 
     async def same_payload(self, new: NewWorkflow) -> bool:
         """Whether the workflow with this id was started with an equal payload."""
 
     async def attributes(self, workflow_id: str) -> str | None:
-        """What it is found by (JSON), as it stands now; None for nothing."""
+        """The current attributes of a workflow (JSON); None if it has none."""
 
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
-        """The name of a step that is recorded, or ran when its workflow was paused."""
+        """The name of a step that is recorded, or was running when its workflow was paused."""
 
     async def concerned(
         self, filter: Any, step: str | None, after: tuple[datetime, str] | None, most: int
     ) -> Concerned:
-        """What the next `most` workflows that a bulk's filter finds are of, and what they call this step.
+        """The functions of the next `most` workflows that a bulk's filter finds, and their names of `step`.
 
-        A filter that is none finds nothing: the bulk is refused. Raises Unreachable.
+        An invalid filter finds nothing; the bulk itself is refused later. Raises Unreachable.
         """
 
     async def cancel(
@@ -276,27 +277,28 @@ class WorkflowStore(Protocol):
     ) -> Status | None:
         """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
 
-        It is noted who did it (`by`), and why. `mode` is UNDO, or KILL: then nothing is undone.
-        One that has noted something to undo stays PENDING, and who runs it is told to undo.
+        `by` and `why` are recorded. `mode` is UNDO, or KILL: then nothing is undone. A workflow that has
+        something to undo stays PENDING, and the instance that runs it is told to undo.
         """
 
     async def act(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
     ) -> Mapping[str, Any]:
-        """Do a verb to what `key` names; the row that its function returns. `by` says who does it.
+        """Apply a verb to the row that `key` names; the row that the verb's function returns.
 
-        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
+        `by` says who acts. Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt; a retry does no
+        harm).
         """
 
     async def run_bulk(self) -> BulkRan:
-        """Do a block of a bulk that is due, in one commit. Raises Unreachable: the same may be done again."""
+        """Process a block of a due bulk, in one commit. Raises Unreachable; a retry does no harm."""
 
 
 class MessageStore(Protocol):
     """Messages to workflows. All methods raise Unreachable."""
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
-        """Store a message (JSON text); its id. Under one key once: whoever is in doubt sends again.
+        """Store a message (JSON text); its id. A key is stored once, so a caller in doubt sends again.
 
         Raises WorkflowNotFound, WorkflowEnded, KeyReused, NotSerializable, Unreachable (in doubt).
         """
@@ -304,57 +306,57 @@ class MessageStore(Protocol):
     async def send_again(
         self, fence: Fence, workflow_id: str, body: str, topic: str, key: str, generation: int
     ) -> int | None:
-        """As `send`, by a workflow that was retried: the same message as in any generation is sent once.
+        """Like `send`, for a retried workflow: what an earlier generation sent isn't sent again.
 
-        Another one is another message. None if the fence doesn't hold. Raises KeyReused where it has sent
-        another one in this generation: the body isn't the same each time.
+        A message with another body is sent. None if the fence doesn't hold. Raises KeyReused if this
+        generation has sent another body under the key: the workflow's body isn't deterministic.
         """
 
     async def answer(self, link: Link, body: str, request: str) -> int | None:
-        """Send the answer of one `request` to a callback; its message's id. None if it takes no more.
+        """Send the answer of one `request` to a callback; its message's id. None if it takes no more answers.
 
-        Of a callback for one answer all that send the same are one request. Raises what `send` raises, and
-        WorkflowNotFound where another question stands at its place.
+        If the callback takes one answer, all requests with the same answer count as one. Raises what `send`
+        raises, and WorkflowNotFound if the callback was made anew with another question.
         """
 
     async def deliver(self) -> Delivered:
         """Number a batch of messages, and wake the suspended workflows that wait for them."""
 
     async def tell(self) -> Delivered:
-        """Wake who waits for what has ended and nobody told of, and cancel the children of the cancelled."""
+        """Wake workflows that wait for unreported ends, and cancel the children of cancelled workflows."""
 
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
-        """What has arrived, by index in `inboxes`; no entry where nothing has."""
+        """The messages that have arrived, by index in `inboxes`; no entry for an empty one."""
 
 
 class QueueStore(Protocol):
     """Queues: how calls enter them, and what code says of them. All methods raise Unreachable."""
 
     async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
-        """Let workflows with different ids enter one queue by its door, one after the other, in one commit.
+        """Apply a queue's rules for new calls to workflows with different ids, in order, in one commit.
 
-        Raises Unreachable (in doubt), and BadData where one of them is refused.
+        Raises Unreachable (in doubt), and BadData if one of them is refused.
         """
 
     async def take_limit(self, use: LimitUse, options: Mapping[str, Any]) -> float | None:
-        """Take a place for a step under a named limit: None; else in how many seconds to ask again.
+        """Take a place for a step under a named limit. None: taken; else in how many seconds to ask again.
 
-        Raises Unreachable; then the same may be asked again.
+        Raises Unreachable; a retry does no harm.
         """
 
     async def free_limits(
         self, instance_id: str, given_up: Sequence[LimitUse], names: Sequence[str]
     ) -> LimitsFreed:
-        """Give back what was given up, and wake as many as have room under these limits.
+        """Release the places that were given up, and wake as many waiting steps as the limits have room for.
 
-        Raises Unreachable; then the same may be done again.
+        Raises Unreachable; a retry does no harm.
         """
 
     async def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
-        """Make known what code says of these queues; whether that changed any. Raises Unreachable.
+        """Publish what code declares of these queues; whether that changed any. Raises Unreachable.
 
-        It is put into effect if it is the newest that code of instances that live says. The functions that
-        are `served` are in no other queue.
+        A declaration takes effect if no live instance has newer code. The `served` functions are in no other
+        queue.
         """
 
 
@@ -362,34 +364,30 @@ class MapStore(Protocol):
     """Maps and their items, and other children. All methods raise Unreachable."""
 
     async def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
-        """Of a workflow that was retried: which of the maps of one place `new` is.
+        """After a retry: which of `map_ids` is the map `new`. None if the fence refused.
 
-        The ids are those of the first generation and of each later one. It is the one that this generation
-        has begun or let go on, or else one with the same function and items; or else the first one if none
-        is there, or the last. Of the others no more items begin. None if the fence refused. Raises
-        Unreachable.
+        `map_ids` are the ids that the map at this place may have: of the first generation and of each later
+        one. The choice is, in this order: the map that this generation has begun or reopened; one with the
+        same function and items; the first id if there is no map; the last one. The other maps begin no more
+        items. Raises Unreachable.
         """
 
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
-        """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
+        """Make a map once: of this number of items, of the rows of a query, or of items that `keep` adds.
 
-        None if the fence refused.
-
-        What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
-        query that Postgres refuses; Unreachable: the same may be done again.
+        The rows of the query are stored now. None if the fence refused. Raises UsageError for more than
+        ITEMS_MAX rows and for a query that Postgres refuses; Unreachable (a retry does no harm).
         """
 
     async def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
-        """Of a workflow that was retried: let a map that has not succeeded go on, with its failed items.
+        """After a retry: let a map that has not succeeded go on, and retry its failed items.
 
-        It tolerates what `new` does, of so many.
-
-        Once for each retry, some thousands of them with each call. How it stands then: while it is
-        `reopening` there are more. None if the fence refused.
+        It tolerates as many failures as `new` says, of `total` items. Each call retries some thousands of
+        items; while the returned state is `reopening` there are more. None if the fence refused.
         """
 
     async def free(self, map_id: str) -> bool:
-        """Remove some of what a map over a query or a generator has kept; whether there was anything."""
+        """Delete some stored items of a map over a query or a generator; whether there were any."""
 
     async def retry_child(self, fence: Fence, child: str) -> bool:
         """Retry a child that failed before its parent was retried; whether it was.
@@ -398,50 +396,50 @@ class MapStore(Protocol):
         """
 
     async def look(self, map_id: str) -> MapState | None:
-        """How a map stands."""
+        """The state of a map."""
 
     async def finish(self, map_id: str) -> MapState | None:
-        """End a map all of whose items have ended, if none is left that tells of it."""
+        """End a map if all of its items have ended and no item's commit is left that would do it."""
 
     async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
-        """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
+        """Store items (JSON) at the places from `first` on, in place of those that were there.
 
-        False if the fence refused. Raises BadData, Unreachable: the same may be done again.
+        False if the fence refused. Raises BadData, Unreachable (a retry does no harm).
         """
 
     async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
-        """All items are kept: so many, of which so many may fail. As `keep`."""
+        """Say that all items are stored: `total`, of which `tolerate` may fail. Otherwise like `keep`."""
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
-        """Items of a query (JSON), in their order, those after the first `after`."""
+        """Items of a query (JSON) in their order, without the first `after`."""
 
     async def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
     ) -> MapState | None:
-        """Insert items, whose places begin at `first`, and move the map's position, in one commit.
+        """Insert items at the places from `first` on, and advance the map's position, in one commit.
 
-        Nothing is done where the map stands elsewhere, or begins no more. `keys` are kept for maps over
-        queries. How the map stands then; None if the fence refused. Raises UsageError for a key that the map
-        has already, BadData, Unreachable: the same may be done again.
+        Nothing is inserted if the map's position is another, or if the map begins no more items. `keys` are
+        stored for maps over queries. Returns the map's new state; None if the fence refused. Raises
+        UsageError for a key that the map has already, BadData, Unreachable (a retry does no harm).
         """
 
     async def tell(self, map_id: str, number: int) -> None:
-        """Publish how far it is, at this place of its parent, which runs here."""
+        """Publish the map's progress as event `number` of its parent, which runs here."""
 
     async def counts(self, map_id: str) -> MapCounts:
-        """How many items ended, and how."""
+        """How many items have ended, by status."""
 
     async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """Items that failed, in the order of their ids, those beyond the id `after`."""
+        """Failed items with ids after `after`, in the order of their ids."""
 
     def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
-        """Items as they ended: these, or `limit` of a map over a query whose places begin at `first`.
+        """The results of these items, or of `limit` items of a map over a query from the place `first` on.
 
-        It blocks, from any thread, for some seconds at most. In their order.
+        In their order. Blocks for a few seconds at most; any thread may call it.
         """
 
     def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
-        """As `failed`, and it blocks as `ends` does."""
+        """Like `failed`, but blocking, as `ends`."""
 
 
 class MessageQueueStore(Protocol):
@@ -457,10 +455,10 @@ class MessageQueueStore(Protocol):
     ) -> Consumed:
         """Turn at most `room` messages into workflows of `function`, and delete them, in one commit.
 
-        `version` is of the function's file; `timeout_s` counts from now. Where the queue has limits they
-        wait for their turn in it; else this instance has claimed them. None is taken while it is paused.
+        `version` is that of the function's file; `timeout_s` counts from now. If the queue has limits, the
+        new workflows wait in it; otherwise this instance owns them. A paused queue gives none.
 
-        Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it),
+        Raises Unreachable (in doubt: workflows that this instance owns without knowing are released later),
         MessageRefused and QueueUnusable.
         """
 
@@ -472,39 +470,39 @@ class MessageQueueStore(Protocol):
         timeout_s: float | None = None,
         turn_s: float = 0.0,
     ) -> Consumed:
-        """As `consume`, of the one in front. If it is refused it is set aside, in the same commit.
+        """Like `consume`, for the first message alone. If it is refused, the same commit sets it aside.
 
         `turn_s`: see `aside_s`.
         """
 
     async def set_front_aside(self, queue: str, error: str, remedy: str) -> SetAside | None:
-        """Set the message in front aside, if there is one, for this reason. Raises as `consume`."""
+        """Set the first message aside, if there is one, for this reason. Raises what `consume` raises."""
 
 
 class ScheduleStore(Protocol):
-    """Schedules. Nothing is held between a look and what is decided by it.
+    """Schedules. No lock is held between reading what is due and acting on it.
 
-    All methods raise Unreachable, Locked where somebody holds what they need, and TookTooLong, after
-    `limit_s` where that is given: nothing was done then.
+    All methods raise Unreachable, Locked if another transaction holds a lock that they need, and TookTooLong
+    after `limit_s`, where that is a parameter: nothing was done then.
     """
 
     async def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
-        """What is to be done about schedules; for those that are `passed` by no tick is."""
+        """What is due for schedules. No ticks are returned for those in `passed`."""
 
     async def tick(self, orders: Sequence[Order], limit_s: float) -> list[Ticked]:
-        """Do what was decided about schedules that are still as they were; nothing about others.
+        """Carry out orders for schedules that haven't changed since they were read; skip the others.
 
-        A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: what
-        was committed shows at the next look).
+        A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: the next
+        call of `due` shows what was committed).
         """
 
     async def mark_unusable(self, schedule: Unusable, limit_s: float) -> None:
-        """Say on a schedule why it can't tick."""
+        """Record on a schedule why it can't tick."""
 
     async def backfill(
         self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None, limit_s: float
     ) -> int | None:
-        """Start these ticks of the past, and note what is left; how many were started.
+        """Start these past ticks, and record where to go on (`next_after`). How many were started.
 
         None if the schedule has changed.
         """
@@ -512,16 +510,16 @@ class ScheduleStore(Protocol):
     async def declare(
         self, declared: Sequence[Declared], broken: Sequence[str]
     ) -> list[tuple[str, str]] | None:
-        """Put into effect what code declares, if this is the newest code of instances that live.
+        """Put the schedules that code declares into effect, unless a live instance has newer code.
 
-        What changed, by name: declared, changed, orphaned, taken. None if there was nothing to do. Raises
-        Unreachable.
+        Returns the changes: names with declared, changed, orphaned or taken; None if there was nothing to do.
+        Raises Unreachable.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a look through the ended workflows has come: the end and the id of the last one."""
+    """A position among the ended workflows: the time of its end and the id of the last one seen."""
 
     at: datetime | None = None
     workflow_id: str = ""
@@ -529,7 +527,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """A batch of removed workflows: how many, whether others may follow, and after which."""
+    """A batch of removed workflows: how many, whether there may be more, and where to go on."""
 
     removed: int
     more: bool
@@ -537,15 +535,15 @@ class Pruned:
 
 
 class RetentionStore(Protocol):
-    """For how long ended workflows are kept. All methods raise Unreachable."""
+    """Retention of ended workflows. All methods raise Unreachable."""
 
     async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
-        """What functions say, in seconds; None: for ever. All else of `served` says nothing."""
+        """Publish the retention of functions, in seconds (None: for ever). Others of `served` have none."""
 
     async def prune(self, keep_s: float, after: Place) -> Pruned:
-        """Remove a batch of those that were kept for long enough, the oldest after `after` first.
+        """Delete a batch of workflows whose retention is over, the oldest after `after` first.
 
-        `keep_s` is for functions that say nothing; 0: for ever.
+        `keep_s` is the retention of functions that declare none; 0: for ever.
         """
 
 
@@ -556,7 +554,7 @@ class Catalog(Protocol):
         """The definition (`sdk.definitions.WorkflowDefinition`) that serves `function`; None if none does."""
 
     def of_version(self, function: str, version: str | None) -> Any | None:
-        """The definition that runs a workflow of `function` whose row bears `version`; None if none does."""
+        """The definition that runs workflows of `function` with this version; None if none does."""
 
     def version(self, function: str) -> str | None:
         """The version of the code that serves `function`."""
@@ -568,7 +566,7 @@ class Catalog(Protocol):
         """The names of all workflows that can run."""
 
     def versions(self) -> Mapping[str, str]:
-        """Of each of these the version of its code."""
+        """The version of the code of each of these workflows."""
 
     def message_queues(self) -> Mapping[str, Sequence[str]]:
         """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
@@ -580,10 +578,10 @@ class Catalog(Protocol):
         """The schedules that code declares."""
 
     def retentions(self) -> Mapping[str, float | None]:
-        """For how long functions that say so keep their ended workflows, in seconds; None: for ever."""
+        """The retention of functions that declare one, in seconds; None: for ever."""
 
     def broken_files(self) -> Sequence[str]:
-        """The function files that can't be loaded, so that nobody knows what they declare."""
+        """The function files that can't be loaded. What they declare is unknown."""
 
 
 class Store(Protocol):
@@ -591,7 +589,7 @@ class Store(Protocol):
 
     @property
     def journal(self) -> JournalStore:
-        """What is recorded."""
+        """The journal."""
 
     @property
     def transactions(self) -> TransactionStore:
@@ -607,7 +605,7 @@ class Store(Protocol):
 
     @property
     def holds(self) -> HoldStore:
-        """What no code fits."""
+        """Held workflows."""
 
     @property
     def messages(self) -> MessageStore:
@@ -631,4 +629,4 @@ class Store(Protocol):
 
     @property
     def retention(self) -> RetentionStore:
-        """For how long ended workflows are kept."""
+        """Retention."""

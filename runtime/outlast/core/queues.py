@@ -1,6 +1,6 @@
-"""The options of queues: what each may be, what is decided at a queue's door, and whose turn an input is.
+"""Options of queues: their values, the rules for new calls, and the key of an input.
 
-Options are JSON as `outlast.queues` holds it, so that code, operators and the database say the same.
+Options are JSON as in `outlast.queues`, so that code, operators and the database use the same.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 Options = Mapping[str, Any]
 
 BACKLOG_MAX = 1_000_000
-"""How many may wait where nothing else is said."""
+"""The default limit of waiting workflows."""
 
 COUNTED_MAX = 10_000
-"""A backlog of at most so many is counted at the door, exactly; a larger one now and then."""
+"""A backlog up to this size is counted exactly when a call enters; a larger one is counted now and then."""
 
 KEY_CHARS_MAX = 255
 PRIORITY_MAX = 86_400
@@ -32,7 +32,7 @@ ON_BUSY = ("wait", "attach", "skip", "replace")
 
 _MONTH_S = 31 * 86_400.0
 _SHORTEST_S = 1e-6
-"""The database knows no shorter time."""
+"""The shortest time that the database can store."""
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _PATH = re.compile(r"[^.\s\0]+(\.[^.\s\0]+)*")
@@ -120,11 +120,11 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "max_backlog": _count(10_000_000),
     "start_within": _seconds(_MONTH_S),
 }
-"""By name, what checks its value: it raises ValueError with what the value should be."""
+"""The check of each option's value. It raises ValueError with what the value should be."""
 
 
 def check_option(name: str, value: Any) -> None:
-    """Raise ValueError, which names the option, if a queue can't have this value for it."""
+    """Raise ValueError, which names the option, if a queue can't have this value."""
     if name not in OPTIONS:
         raise ValueError(f"a queue has no option {name!r}; it has {', '.join(OPTIONS)}")
     try:
@@ -154,7 +154,7 @@ def check_together(options: Options) -> None:
 
 
 def check_consumed(options: Options, consumes: str | None) -> None:
-    """Raise ValueError for what a Supabase Queue can't have: its messages are kept, whatever the limits."""
+    """Raise ValueError for options that a Supabase Queue can't have: they would drop messages."""
     for name in ("drop", "debounce", "on_busy", "batch", "max_backlog"):
         if consumes is not None and name in options:
             raise ValueError(f"{name} is not for a Supabase Queue: its messages wait there for their turn")
@@ -163,7 +163,7 @@ def check_consumed(options: Options, consumes: str | None) -> None:
 
 
 def has_door(options: Options) -> bool:
-    """Whether calls are let in one at a time: what is counted before them must hold until their commit."""
+    """Whether new calls enter one at a time, so that what is counted before holds until their commit."""
     return (
         "drop" in options
         or "debounce" in options
@@ -173,9 +173,9 @@ def has_door(options: Options) -> bool:
 
 
 def key_at(path: str, text: str | None) -> str | None:
-    """What the input `text` (JSON) has at a dotted path: a text, a whole number or a truth; else None.
+    """The text, integer or boolean at a dotted path of the input `text` (JSON); otherwise None.
 
-    As `outlast.key_of` in SQL.
+    Does the same as `outlast.key_of` in SQL.
     """
     if text is None:
         return None
@@ -191,7 +191,7 @@ def key_at(path: str, text: str | None) -> str | None:
 
 
 def key_text(value: Any) -> str | None:
-    """The text of a key; None for what can't be one."""
+    """The text of a key; None for a value that can't be a key."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):

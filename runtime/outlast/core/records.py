@@ -1,7 +1,7 @@
-"""What passes between the engine and the store: rows as the engine knows them.
+"""The values that engine and store exchange: rows as the engine knows them.
 
-JSON columns are texts here; dates are Unix seconds of the database's clock. What every call makes is a
-NamedTuple: immutable, and made in a third of the time of a frozen dataclass.
+JSON columns are texts here; dates are Unix seconds of the database's clock. Values that every call makes are
+NamedTuples: they are immutable, and take a third of the time of a frozen dataclass to make.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ class NewWorkflow(NamedTuple):
     load_bytes: int = 0
     """The memory that input and request take: see core.budget.weigh."""
     attributes: str | None = None
-    """What it is found by (JSON): see core.attributes."""
+    """Its attributes (JSON): see core.attributes."""
     queue: str | None = None
     queue_key: str | None = ""
-    """None where the database finds it."""
+    """None if the database computes it from the input."""
     priority: int = 0
     """Seconds of head start within its queue."""
     delay_s: float = 0.0
     tick: str | None = None
-    """Of a workflow that a schedule starts (JSON)."""
+    """The tick of the schedule that starts it (JSON)."""
     timeout_s: float | None = None
-    """What its function bounds it to: a retry counts it anew."""
+    """The timeout of its function. After a retry it counts from the retry."""
     door: bool = False
-    """Whether it enters its queue one at a time: see core.queues.has_door."""
+    """Whether its queue has rules for new calls: then calls enter one at a time. See core.queues.has_door."""
     detached: bool = False
     """Whether it goes on when its parent is cancelled."""
 
     @property
     def waits(self) -> bool:
-        """Whether it is claimed later, as its queue or its delay says."""
+        """Whether it is claimed later: it waits in its queue, or for its delay."""
         return self.queue is not None or self.delay_s > 0
 
 
@@ -60,17 +60,18 @@ RECORD_BYTES = 128
 class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
-    `completion_order` says after how many other completions of the workflow this one came. It is None for a
-    sleep, a receive or a timer that is not over: then `output` is its wake time in Unix seconds.
+    `completion_order` is the place of this completion among those of the workflow. It is None for a sleep, a
+    receive or a timer that is not over; then `output` is its wake time in Unix seconds.
 
-    `kind` is of `core.kinds`, empty in histories from before there were kinds. `at_s` is what time it was for
-    the body when it was handed this, in Unix seconds. `arguments` is a fingerprint of what was called with.
+    `kind` is one of `core.kinds`; it is empty in histories from before there were kinds. `at_s` is the body's
+    time when it was handed this completion, in Unix seconds. `arguments` is a fingerprint of the arguments.
 
-    `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
-    how long ago they were when it writes: so both are of the database's clock, and their span is true.
+    `began` and `ended` are readings of `core.clock.monotonic`; None means now. When the store writes them, it
+    makes dates of them by how long ago they were. So both are on the database's clock, and their difference
+    is right.
 
-    `called_after` is the place of the last completion that the body had been handed when it made this call:
-    what came later has no part in it.
+    `called_after` is the place of the last completion that the body had been handed when it made this call.
+    Later completions had no influence on the call.
     """
 
     step_id: str
@@ -88,21 +89,23 @@ class StepRecord(NamedTuple):
 
 
 class Concerned(NamedTuple):
-    """Of which functions some workflows of a filter are, and what they call a step where that is known."""
+    """The functions of some workflows of a filter, and their names of a step, where that is known."""
 
     names: Set[tuple[str, str | None]]
     number: int
     last: tuple[datetime, str] | None
-    """After which there may be more."""
+    """Where to go on, if there may be more."""
 
 
 class BulkRan(NamedTuple):
-    """The bulk of which a block was done, if any was; in how many seconds the next block of any is due."""
+    """The bulk of which a block was processed, if any; and in how many seconds the next block of any bulk is
+    due.
+    """
 
     bulk_id: str | None
     next_s: float | None
     fault: str | None = None
-    """Why it could not be done. It is tried again, and others go on."""
+    """Why the block failed. It is tried again; other bulks go on."""
 
 
 class RunningStep(NamedTuple):
@@ -129,7 +132,7 @@ class Ending(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What a workflow that left the memory is woken by: the end of `target`, or an event after a number."""
+    """What wakes a suspended workflow: the end of `target`, or an event of it after this number."""
 
     target: str
     event: str = ""
@@ -139,9 +142,10 @@ class Wait(NamedTuple):
 class Suspension(NamedTuple):
     """A workflow leaves the memory. It is claimable at `claimable_s`, or at once if that is None.
 
-    `awaits` (JSON) is given where others wake it too. By messages: their `topics`, and up to which number it
-    knows its `mail`. If more has arrived by then, it is claimable at once. By other workflows: `ends`, the
-    first of them, and `of`, how many; `waits` are all. If one of them has ended, it is claimable at once.
+    `awaits` (JSON) is given if something else wakes it, too. For messages it has their `topics` and `mail`,
+    the number of the last message that is known; if more have arrived by then, the workflow is claimable at
+    once. For other workflows it has `ends`, the first of them, and `of`, their count; `waits` has all. If one
+    of them has ended, the workflow is claimable at once.
     """
 
     claimable_s: float | None = None
@@ -151,7 +155,7 @@ class Suspension(NamedTuple):
 
 @dataclass(slots=True)
 class FencedWrite:
-    """All that one workflow has to write in one batch, under the epoch it was claimed with."""
+    """All that one workflow writes in one batch, under the epoch at which it was claimed."""
 
     workflow_id: str
     epoch: int
@@ -160,7 +164,7 @@ class FencedWrite:
 
 
 class Batch(NamedTuple):
-    """One commit of the journal. Its nonce shows, after a lost answer, which rows it has written."""
+    """One commit of the journal. If its answer is lost, the nonce shows which rows it has written."""
 
     nonce: int
     starts: Sequence[NewWorkflow]
@@ -168,13 +172,13 @@ class Batch(NamedTuple):
 
     @property
     def workflow_ids(self) -> list[str]:
-        """Of all that is in it."""
+        """The ids of all workflows in it."""
         starts, writes = self.starts, self.writes
         return [start.workflow_id for start in starts] + [write.workflow_id for write in writes]
 
 
 class WorkflowState(NamedTuple):
-    """What a call that attaches to a workflow needs: to compare payloads, and to answer if it has ended."""
+    """What a call needs that attaches to a workflow: to compare payloads, and to answer if it has ended."""
 
     workflow_id: str
     function: str
@@ -185,21 +189,21 @@ class WorkflowState(NamedTuple):
     error: str | None
     response: str | None
     generation: int = 1
-    """From 2 on it was retried."""
+    """Above 1 if it was retried."""
     held: str | None = None
-    """Why nobody claims it (JSON)."""
+    """Why no instance claims it (JSON)."""
 
 
 class WorkflowStates(NamedTuple):
-    """The states of some workflows, by the id that was asked for. What was attached stands as its target."""
+    """States of workflows, by the id that was asked for. An attached call has the state of its target."""
 
     found: dict[str, WorkflowState]
     cut: bool
-    """Whether some were left out, because all would take too much memory. Ask again for these."""
+    """Whether some were left out to save memory. Ask again for these."""
 
 
 class Ownership(NamedTuple):
-    """Who owns a workflow, and what else decides who may see what of it. Cheap to read."""
+    """The owner of a workflow, and what else decides who may see it. Cheap to read."""
 
     workflow_id: str
     function: str
@@ -210,18 +214,18 @@ class Ownership(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a batch did: whose rows were inserted, whose writes were accepted."""
+    """What a batch did: the ids of inserted rows, and of accepted writes."""
 
     started: frozenset[str]
     accepted: frozenset[str]
     created_s: float | None = field(default=None, compare=False)
     """When the rows were inserted, in Unix seconds."""
     woken: bool = field(default=False, compare=False)
-    """Whether it made workflows claimable that waited for an end."""
+    """Whether it made workflows claimable that had waited for an end."""
 
 
 class Entered(NamedTuple):
-    """How a call came through its queue's door: see `outlast.enqueue`."""
+    """How a call entered its queue: see `outlast.enqueue`."""
 
     outcome: str
     target: str | None = None
@@ -238,14 +242,14 @@ class LimitUse(NamedTuple):
 
 
 class LimitsFreed(NamedTuple):
-    """Who is to ask for a place again: workflows in memory `here`; `due`: others were made claimable."""
+    """Workflows in memory `here` that must ask for a place again; `due`: whether others became claimable."""
 
     here: list[str]
     due: bool
 
 
 class DeclaredQueue(NamedTuple):
-    """A queue as code declares it: its options, and the functions that are in it by themselves."""
+    """A queue as code declares it: its options, and the functions whose calls enter it by default."""
 
     name: str
     options: Mapping[str, Any]
@@ -254,14 +258,17 @@ class DeclaredQueue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A renewal's answer: the database's time, and the rows that this instance owns, with their epochs."""
+    """The answer to a renewal of the lease.
+
+    It has the database's time, and the epochs of this instance's rows.
+    """
 
     database_s: float
     owned: dict[str, int]
 
 
 class Message(NamedTuple):
-    """A message to a workflow. `number` is its place among all of that workflow's; `body` is JSON text."""
+    """A message to a workflow. `number` counts the messages of that workflow; `body` is JSON text."""
 
     message_id: int
     number: int
@@ -269,7 +276,7 @@ class Message(NamedTuple):
 
 
 class EventQuery(NamedTuple):
-    """Which published events of a workflow are looked for: those of a name after a number, or the newest."""
+    """A query for published events of a workflow: those of a name after a number, or the newest."""
 
     workflow_id: str
     event: str
@@ -278,21 +285,23 @@ class EventQuery(NamedTuple):
 
 
 class PublishedEvent(NamedTuple):
-    """One of them: its number among the workflow's records, and its value as JSON text."""
+    """A published event: its number among the workflow's records, and its value as JSON text."""
 
     number: int
     value: str
 
 
 class EventsFound(NamedTuple):
-    """What a look found, in order. `ended`: the workflow has ended, and these are the last ones."""
+    """The events found, in order. `ended`: the workflow has ended, and these are the last ones."""
 
     events: list[PublishedEvent]
     ended: bool
 
 
 class InboxQuery(NamedTuple):
-    """A workflow's messages of one topic beyond number `after`; `seen` is its `mail` at the last look."""
+    """A query for a workflow's messages of one topic after number `after`; `seen` is its `mail` at the last
+    look.
+    """
 
     workflow_id: str
     topic: str
@@ -301,7 +310,7 @@ class InboxQuery(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """What a look into an inbox found. All messages up to the number `seen` are known, or in `messages`."""
+    """The messages found in an inbox. The caller now knows all messages up to the number `seen`."""
 
     seen: int
     messages: list[Message]
@@ -310,7 +319,7 @@ class Arrivals(NamedTuple):
 class Delivered(NamedTuple):
     """How many workflows a delivery made claimable, and whether messages are left for the next one.
 
-    `refused`: whose rows have refused it for the first time.
+    `refused`: workflows whose rows have refused a delivery for the first time.
     """
 
     woken: int

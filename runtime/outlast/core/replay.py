@@ -1,4 +1,4 @@
-"""Replay without I/O: the recorded operations, their order, and what a call means for them."""
+"""Replay without I/O: the recorded operations, their order, and what they mean for a call."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ _RULE = "a workflow's code must do the same on replay"
 class History:
     """The records of one workflow, and how far its body has got.
 
-    All is noted as each record comes: a hundred thousand at once would let everybody else on the loop wait.
+    Everything is computed as each record is added. Doing it for a hundred thousand at once would block the
+    event loop.
     """
 
     __slots__ = ("_unmet", "kinds", "last_place", "left", "patches", "received", "records")
 
     def __init__(self) -> None:
         self.records: dict[str, StepRecord] = {}
-        """All of them, by their ids."""
+        """All records by id."""
         self.kinds: set[str] = set()
         self.received: list[StepRecord] = []
-        """Those of receives."""
+        """The records of receives."""
         self.patches: dict[str, bool] = {}
-        """What `patched` has answered, by its argument."""
+        """What `patched` has answered, by name."""
         self.left: list[StepRecord] = []
-        """Completions that have not been handed to the body yet; once it begins, the next one last."""
+        """Completions that the body hasn't been handed yet.
+
+        Once the body runs, the next one is the last item.
+        """
         self.last_place = 0
         """The place of the last completion."""
         self._unmet: set[str] = set()
 
     def add(self, record: StepRecord) -> None:
-        """One more of them, in any order, before the body begins."""
+        """Add a record, in any order, before the body begins."""
         step_id, kind, place = record.step_id, record.kind, record.completion_order
         self.records[step_id] = record
         if place is not None and place > self.last_place:
@@ -45,7 +49,7 @@ class History:
         if kind == PATCH:
             self.patches[patch_of(record.name)] = record.output == "true"
             return
-        # How far a map is has a place in the order, and no call.
+        # The progress of a map has a place in the order, but no call.
         # guard: progress-taken-for-a-call
         if step_id.startswith(MAP):
             return
@@ -56,16 +60,19 @@ class History:
             self.received.append(record)
 
     def begin(self) -> None:
-        """The body begins: all of them are here."""
+        """The body begins: all records have been added."""
         self.left.sort(key=_place, reverse=True)
 
     @property
     def replaying(self) -> bool:
-        """Whether a recorded completion has still to be handed over, or a recorded wait to be reached."""
+        """Whether recorded completions are left to hand over, or recorded waits to reach."""
         return bool(self.left or self._unmet)
 
     def meet(self, step_id: str, kind: str, name: str, former: Sequence[str] = ()) -> StepRecord | None:
-        """The record of the call of `name`, once of one of `former`; None without one. Raises Diverged."""
+        """The record of this call, whose name may have been one of `former`; None if there is none.
+
+        Raises Diverged.
+        """
         record = self.records.get(step_id)
         if record is None:
             return None
@@ -84,7 +91,10 @@ class History:
         return record
 
     def take(self) -> StepRecord:
-        """The next recorded completion, for a body at rest. Raises Diverged if it has not made that call."""
+        """The next recorded completion, for a body at rest.
+
+        Raises Diverged if the body hasn't made that call.
+        """
         record = self.left[-1]
         # guard: uncalled-steps-ignored
         if record.step_id in self._unmet:
@@ -97,7 +107,7 @@ class History:
         return self.left.pop()
 
     def check_all_reached(self) -> None:
-        """Raise Diverged if the body, which has ended, did more when it was recorded."""
+        """Raise Diverged if the body has ended, but did more when it was recorded."""
         # guard: unreached-steps-ignored
         if self._unmet:
             first = min(self._unmet, key=_sort_key)

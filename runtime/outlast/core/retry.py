@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again: exponential backoff with full jitter, bounded."""
+"""When to retry a failed attempt: exponential backoff with jitter, bounded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RetryOn = tuple[type[Exception], ...] | Callable[[Exception], bool]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when. The n-th wait is drawn from the upper half of `backoff_s * factor**(n-1)`."""
+    """How often and when to retry. The n-th wait is in the upper half of `backoff_s * factor**(n-1)`."""
 
     max_attempts: int = 1
     backoff_s: float = 0.5
@@ -23,7 +23,7 @@ class RetryPolicy:
     retry_on: RetryOn = (Exception,)
 
     def retries(self, error: Exception, attempt: int) -> bool:
-        """Whether attempt number `attempt` (from 1), which raised `error`, is followed by another."""
+        """Whether attempt `attempt` (from 1), which raised `error`, is followed by another one."""
         # guard: retries-for-ever
         if attempt >= self.max_attempts:
             return False
@@ -32,7 +32,7 @@ class RetryPolicy:
         return bool(self.retry_on(error))
 
     def wait_s(self, attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-        """Seconds to wait after attempt number `attempt` (from 1)."""
+        """Seconds to wait after attempt `attempt` (from 1)."""
         ceiling = min(self.backoff_max_s, BACKOFF_MAX_S)
         try:
             wait = min(ceiling, self.backoff_s * self.backoff_factor ** (attempt - 1))

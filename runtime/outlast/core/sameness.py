@@ -13,10 +13,10 @@ _ATOMS = frozenset({str, int, bool, type(None)})
 
 
 def difference(back: Any, value: Any, path: str = "") -> str | None:
-    """Which part of `value` came back changed, in words; None if nothing did.
+    """The part of `value` that came back changed, in words; None if nothing did.
 
-    Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
-    `float`, and a time in a zone as the same time at its offset.
+    Equality isn't enough: True == 1, and a str Enum equals its text. Identity isn't needed: for `float`, 0
+    comes back as 0.0, and a time in a zone comes back as the same time at its offset.
     """
     if type(back) is type(value) and type(value) in _ATOMS:
         return None if back == value else _describe(back, value, path)
@@ -36,7 +36,7 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     with suppress(Exception):  # a foreign __eq__ may raise anything
         if bool(back == value):
             return None
-    # Objects without their own __eq__ differ from their copies: compare their members.
+    # Objects without an own __eq__ differ from their copies, so their members are compared.
     held, held_back = _members(value), _members(back)
     if not held or held.keys() != held_back.keys():
         return _describe(back, value, path)
@@ -54,7 +54,10 @@ def brief(value: Any) -> str:
 
 
 def _first_difference(parts: Iterable[tuple[Any, Any, Any]], path: str, place: str) -> str | None:
-    """Of parts as (where, back, value). `place` shows where one is; most are plain and the same."""
+    """The first difference of parts, given as (where, back, value).
+
+    `place` formats where; most parts are the same.
+    """
     for where, back, value in parts:
         if type(back) is type(value) and type(value) in _ATOMS and back == value:
             continue
@@ -69,10 +72,10 @@ def _describe(back: Any, value: Any, path: str) -> str:
 
 
 def _kind(value: Any) -> Any:
-    """The type; of a generic model without its parameters, which pydantic has chosen."""
+    """The type; for a generic model without the parameters that pydantic has chosen."""
     kind = type(value)
     if (plain := getattr(kind, "__stands_for__", None)) is not None:
-        return plain  # a text or bytes of ours that can be awaited
+        return plain  # our own text or bytes that can be awaited
     return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
 
 
@@ -83,7 +86,10 @@ def _same_number(a: Any, b: Any) -> bool:
 
 
 def _same_time(a: datetime | time, b: datetime | time) -> bool:
-    """Same wall time, same offset. In an hour that a zone repeats Python calls no two times equal."""
+    """Whether wall time and offset are the same.
+
+    Within an hour that a zone repeats, Python calls no two times equal.
+    """
     return (
         a.utcoffset() == b.utcoffset()
         and (a.tzinfo is None) == (b.tzinfo is None)

@@ -1,4 +1,4 @@
-"""Schedules: what is declared, and what is to be done about one at a moment. Pure."""
+"""Schedules: their declarations, and the decision what to do about one at a given moment. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 from outlast.core.timetables import At, Cron, Every, Timetable, first_after, times_within
 
 LATE_S = 10.0
-"""A tick that is later than that was missed: nobody was there. Live instances are a second late at most."""
+"""A later tick counts as missed: no instance was there. Live instances are a second late at most."""
 
 CATCHUP_S_MAX = 24 * 3600.0
-"""So late a tick may be run by `catchup="last"`."""
+"""`catchup="last"` runs a missed tick if it is at most this late."""
 
 CATCHUP_MAX = 1000
-"""So many ticks `catchup="all"` runs; older ones are counted."""
+"""How many missed ticks `catchup="all"` runs. Older ones are only counted."""
 
 LISTED_MAX = 100
-"""Of ticks that are missed at once so many have a row each."""
+"""How many of the ticks that are missed at once get a row each."""
 
 JITTER_S_MAX = 24 * 3600.0
 TIMES_MAX = 1_000_000_000
@@ -35,7 +35,7 @@ NAME_RULE = 'a letter, then letters, digits, "_", "-" and ".", 100 at most'
 
 
 class Catchup(StrEnum):
-    """What is done about ticks at which no instance was there."""
+    """What to do about ticks that were missed because no instance was there."""
 
     LAST = "last"
     NONE = "none"
@@ -43,7 +43,7 @@ class Catchup(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What is done at a tick while the workflow of an earlier one is live."""
+    """What to do at a tick while the workflow of an earlier one is live."""
 
     SKIP = "skip"
     WAIT = "wait"
@@ -53,18 +53,18 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """How a schedule ticks, beside its timetable."""
+    """How a schedule ticks, apart from its timetable."""
 
     catchup: Catchup = Catchup.LAST
     overlap: Overlap = Overlap.SKIP
     until: datetime | None = None
-    """No tick is later."""
+    """There are no later ticks."""
     times: int | None = None
-    """So many ticks there are. A skipped one counts, a missed one doesn't."""
+    """The number of ticks. A skipped tick counts, a missed one doesn't."""
     jitter_s: float = 0.0
-    """Each tick comes up to so much later: for one schedule always the same."""
+    """Each tick is delayed by up to this much; a schedule's delay is always the same."""
     pause_after: int | None = None
-    """It is paused after so many failures in a row."""
+    """The schedule is paused after this many failures in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Schedule:
     timetable: Timetable
     policies: Policies = field(default_factory=Policies)
     name: str | None = None
-    """None: that of its function."""
+    """None: the name of its function."""
     input: str = "{}"
     """JSON text."""
 
@@ -91,11 +91,11 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class DueSchedule:
-    """What the database knows of a schedule about which something is to be done."""
+    """The state of a schedule in the database that decides what to do now."""
 
     name: str
     revision: int
-    """Raised by each change of the row."""
+    """Incremented by each change of the row."""
     timetable: Timetable
     policies: Policies
     nominal_at: datetime | None
@@ -103,34 +103,34 @@ class DueSchedule:
     now: datetime
     """By the database's clock."""
     since: datetime
-    """From then on it counts: when it was made, changed or resumed."""
+    """Ticks count from then on: when it was made, changed or resumed."""
     ticked: int = 0
-    """How many ticks came; missed ones are not among them."""
+    """How many ticks there were, without missed ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done about a schedule, in one commit, if it is still as it was."""
+    """What to do about a schedule, in one commit, if its row hasn't changed."""
 
     name: str
     revision: int
     nominal: datetime | None = None
-    """The tick that is to be run."""
+    """The tick to run."""
     late_s: float | None = None
-    """How late that is, if it was missed."""
+    """How late the tick is, if it was missed."""
     missed: tuple[datetime, ...] = ()
     """Ticks that are not run: the newest of them, oldest first."""
     missed_count: int = 0
     next_nominal: datetime | None = None
     next_at: datetime | None = None
-    """When that is due; None if the schedule has ended."""
+    """When the next tick is due; None if the schedule has ended."""
     upcoming: tuple[datetime, ...] = ()
     refusal: str | None = None
-    """Why the tick is not run after all: it was tried for long."""
+    """Why the tick is skipped: it was tried for too long."""
 
 
 def decide(schedule: DueSchedule) -> Order:
-    """What is to be done now: at most one tick is run, so that a commit is a tick."""
+    """What to do now. At most one tick is run, so that each tick has its own commit."""
     policies, delay = schedule.policies, delay_of(schedule.name, schedule.policies.jitter_s)
     first = schedule.nominal_at
     if first is None:
@@ -140,7 +140,7 @@ def decide(schedule: DueSchedule) -> Order:
         due_until = min(due_until, policies.until)
     before = first - timedelta(microseconds=1)
     span = times_within(schedule.timetable, before, due_until, CATCHUP_MAX)
-    if not span.count:  # the timetable may be another one by now, or there is nothing left of it
+    if not span.count:  # the timetable may have changed, or no time of it is left
         return _order(schedule, first if first > due_until else first_after(schedule.timetable, due_until))
     missed_until = schedule.now - delay - timedelta(seconds=LATE_S)
     missed = [each for each in span.newest if each <= missed_until]
@@ -164,7 +164,7 @@ def decide(schedule: DueSchedule) -> Order:
 def _caught_up(
     catchup: Catchup, missed: list[datetime], on_time: list[datetime], now: datetime
 ) -> list[datetime]:
-    """Those of `missed` that are run."""
+    """The missed ticks to run."""
     if catchup is Catchup.ALL:
         return missed
     if catchup is Catchup.NONE or on_time or not missed:
@@ -207,7 +207,7 @@ def _order(
 
 
 def lag_of(schedule: DueSchedule, order: Order) -> float | None:
-    """How many seconds after its time a tick is run; None if there is none."""
+    """How many seconds after its time the tick is run; None if no tick is run."""
     if order.nominal is None:
         return None
     delay = delay_of(schedule.name, schedule.policies.jitter_s)
@@ -215,7 +215,7 @@ def lag_of(schedule: DueSchedule, order: Order) -> float | None:
 
 
 def delay_of(name: str, jitter_s: float) -> timedelta:
-    """How much later each tick of a schedule is due: by its name, the same on every instance."""
+    """The delay of each tick of a schedule. It follows from the name, so it is the same on every instance."""
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
     return timedelta(milliseconds=round(share * jitter_s * 1000))
 
@@ -226,7 +226,7 @@ def tick_id(name: str, nominal: datetime) -> str:
 
 
 def timetable_of(cron: str | None, zone: str | None, every_s: float | None, at: datetime | None) -> Timetable:
-    """A timetable out of the columns of a schedule. Raises BadTimetable."""
+    """The timetable that the columns of a schedule describe. Raises BadTimetable."""
     if cron is not None:
         return Cron(cron, zone or "UTC")
     if every_s is not None:
@@ -250,7 +250,7 @@ def columns_of(schedule: Schedule) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Ticks of the past, in `(after, until]`, that are to be started."""
+    """Past ticks, in `(after, until]`, that are to be started."""
 
     name: str
     revision: int
@@ -260,7 +260,7 @@ class Backfill:
 
 
 class Unusable(NamedTuple):
-    """A schedule that nobody can read, and why."""
+    """A schedule whose row can't be read, and why."""
 
     name: str
     revision: int
@@ -268,17 +268,17 @@ class Unusable(NamedTuple):
 
 
 class ScheduleWork(NamedTuple):
-    """What is to be done about schedules."""
+    """What is due for schedules."""
 
     due: list[DueSchedule]
     backfills: list[Backfill]
     unusable: list[Unusable]
     next_s: float | None
-    """In so many seconds the next one is due that isn't yet."""
+    """In how many seconds the next schedule is due that isn't due yet."""
 
 
 class Ticked(NamedTuple):
-    """What became of an order: started, skipped, waits, moved or paused."""
+    """The outcome of an order: started, skipped, waits, moved or paused."""
 
     schedule: str
     outcome: str
@@ -286,13 +286,13 @@ class Ticked(NamedTuple):
 
 
 def check_schedule(arguments: Mapping[str, Any]) -> None:
-    """Raise BadTimetable for a cron expression or a zone that there is not: only Python reads them."""
+    """Raise BadTimetable for an invalid cron expression or time zone: the database can't check them."""
     if (expression := arguments.get("cron")) is not None:
         Cron(expression, arguments.get("tz", "UTC"))
 
 
 def count_ticks(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a backfill comes to, of what `outlast.backfill_schedule` returns. Raises BadTimetable."""
+    """The answer to a backfill, made from what `outlast.backfill_schedule` returns. Raises BadTimetable."""
     timetable = timetable_of(row["cron"], row["tz"], row["every_s"], row["at"])
     span = times_within(timetable, row["begins"], row["ends"], SHOWN_MAX)
     newest = json.dumps([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in span.newest])

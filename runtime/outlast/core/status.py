@@ -1,4 +1,4 @@
-"""The life of a workflow as data: its statuses and the only changes between them."""
+"""The life of a workflow as data: its statuses, and the changes between them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What `workflow_status.status` holds."""
+    """The values of `workflow_status.status`."""
 
     ENQUEUED = "ENQUEUED"
     PENDING = "PENDING"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the workflow runs no more. A SUCCESS never changes; any other may be retried."""
+        """Whether the workflow has ended. SUCCESS is final; any other may be retried."""
         return self not in LIVE
 
 
@@ -26,7 +26,7 @@ FAILED = frozenset(Status) - LIVE - {Status.SUCCESS}
 
 
 class Change(StrEnum):
-    """Why a row changes. Each is one statement of the store, or one function of the database."""
+    """The causes of a change. Each is one statement of the store, or one function of the database."""
 
     START = "start"
     ENQUEUE = "enqueue"
@@ -93,7 +93,8 @@ TRANSITIONS: dict[tuple[Status | None, Change], Status | None] = {
     (Status.CANCELLED, Change.DELETE): None,
     (Status.EXHAUSTED, Change.DELETE): None,
 }
-"""What a row becomes, or None where it goes. Of live ones only what is held is settled.
+"""The new status of a row for each cause; None: it is deleted. Of live workflows only held ones are settled.
 
-A cancel of what has something to undo is no change of its status: it is `PENDING` until that is undone.
+A cancel of a workflow that has something to undo doesn't change its status: it stays `PENDING` until that is
+undone.
 """

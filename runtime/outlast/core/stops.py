@@ -17,10 +17,10 @@ from outlast.core.errors import NonDeterminism
 
 
 class Stopped(BaseException):
-    """This execution is over. A step that is called afterwards raises it again."""
+    """This execution is over. A later call of a step raises it again."""
 
     code: ClassVar[str | None] = None
-    """Of the error that the workflow ends with; None if it goes on elsewhere or later, or has ended."""
+    """The code of the error that the workflow ends with; None if it goes on elsewhere or has ended."""
 
 
 class Suspended(Stopped):
@@ -56,10 +56,10 @@ class Cancelled(Stopped):
 
 
 class Diverged(Stopped):
-    """What the code does no longer fits what is recorded: the workflow is held. The text says what.
+    """The code no longer fits the records, so the workflow is held. The text says what differs.
 
-    `recorded` and `called` are kinds and names of what stands beside each other at `step`; `place` is where
-    in the code (file:line). `later`: what is called is recorded at a later place.
+    `recorded` and `called` are the kinds and names at `step` in the record and in the code; `place` is the
+    code's file:line. `later`: the call is recorded at a later place.
     """
 
     code = NonDeterminism.code
@@ -88,11 +88,14 @@ REFUSED_BY_THE_PROJECT = (
     "where a constraint, a trigger or a rule of the project's own on Outlast's tables refuses it, mend that "
     "and retry the workflow"
 )
-"""The remedy where the database refuses what a workflow came to."""
+"""The remedy if the database refuses what a workflow records."""
 
 
 class Broken(Stopped):
-    """The engine can't continue this workflow, because the database refused a record. The text says why."""
+    """The engine can't continue this workflow, for example because the database refused a record.
+
+    The text says why.
+    """
 
     code = "not_recordable"
 
@@ -103,11 +106,11 @@ def stop_document(reason: Stopped) -> dict[str, Any]:
 
 
 DISOWNED = "disowned"
-"""What the database says of one that was cancelled while an instance ran it: what it owns tells the rest."""
+"""The database's reason for a workflow that was cancelled while it ran. The next beat finds the rest."""
 
 
 def stop_of(document: dict[str, Any]) -> Stopped:
-    """The stop that `stop_document` is of, or the database tells of (`outlast.stops_of`)."""
+    """The stop of a `stop_document`, or the one that the database reports (`outlast.stops_of`)."""
     if document["code"] == "paused":
         return Paused(document["message"])
     kind = TimedOut if document["code"] == TimedOut.code else Cancelled

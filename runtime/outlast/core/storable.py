@@ -1,9 +1,9 @@
-"""What text and JSON Postgres can hold, and what is written in place of what it can't.
+"""Which text and JSON Postgres can hold, and what replaces the rest.
 
-`text` takes neither NUL nor half a surrogate pair. `json` takes both as escapes, but nobody can read them
-there: each `->>` and each cast to `jsonb` of such a value fails (Postgres manual, 8.14 JSON Types). So what
-comes from outside or is read by SQL (inputs, messages, events) may not hold NUL. What is the result of work
-that is done (steps, workflows) may, and views show U+FFFD in its place. A workflow's error is stored so.
+`text` can't hold NUL or half of a surrogate pair. `json` can hold both as escapes, but then each `->>` and
+each cast to `jsonb` of the value fails (Postgres manual, 8.14 JSON Types). So values that come from outside
+or are read by SQL (inputs, messages, events) may not contain NUL. Results of finished work (steps, workflows)
+may; views show U+FFFD instead. A workflow's error is stored with U+FFFD.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def unstorable(text: str) -> str | None:
 
 
 def check_text(text: str, of: str) -> None:
-    """Raise UsageError for a text that Postgres can't hold; `of` names it."""
+    """Raise UsageError for a text that Postgres can't hold; `of` names it in the message."""
     if (found := unstorable(text)) is not None:
         raise UsageError(f"{of} holds {found}, which Postgres can't store; leave it out")
 
 
 def check_json(text: str, of: str) -> None:
-    """Raise NotSerializable for JSON that SQL can't read; `of` names it."""
+    """Raise NotSerializable for JSON that SQL can't read; `of` names it in the message."""
     # guard: messages-hold-nul
     if holds_nul(text):
         raise NotSerializable(
@@ -39,12 +39,12 @@ def check_json(text: str, of: str) -> None:
 
 
 def holds_nul(text: str) -> bool:
-    """Whether this JSON contains NUL: Postgres's `json` takes it, `jsonb` and its functions don't."""
+    """Whether this JSON contains NUL. Postgres's `json` accepts it, `jsonb` and its functions don't."""
     return "\\u0000" in text and _ESCAPED_NUL.search(text) is not None
 
 
 def clean_text(text: str) -> str:
-    """`text` with U+FFFD or `?` in place of what Postgres can't hold."""
+    """`text`, with U+FFFD or `?` in place of characters that Postgres can't hold."""
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
     return text if _is_unicode(text) else text.encode("utf-8", "replace").decode()

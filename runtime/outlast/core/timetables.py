@@ -1,9 +1,9 @@
-"""When a schedule ticks: by a cron expression in a time zone, every so often, or once. Pure.
+"""When a schedule ticks: by a cron expression in a time zone, at an interval, or once. Pure.
 
-Cron's fields are read by cronsim, which is imported at the first use, as zones are. A daylight-saving
-change is kept as Debian's cron does: a fixed time in the gap comes once, at the first instant after it; one
-that the clock shows twice comes once, the first time; minutes or hours that begin with `*` come in real
-intervals.
+cronsim reads the fields of cron; it and the time zones are imported at first use. Daylight-saving changes are
+handled as Debian's cron does. A fixed time within the gap comes once, at the first instant after it. A fixed
+time that the clock shows twice comes once, the first time. If the minute or hour field begins with `*`, ticks
+come at real intervals.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EVERY_S_MIN, EVERY_S_MAX = 1, 366 * 24 * 3600
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_YEAR = 9990
 COUNTED_MAX = 10_000
-"""So far the times of a cron expression are counted: it takes some microseconds for each."""
+"""How far the times of a cron expression are counted. Each takes some microseconds."""
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -43,7 +43,7 @@ _TAKES = {
 
 
 class BadTimetable(ValueError):
-    """No timetable; the text names the field and what it takes."""
+    """An invalid timetable; the text names the field and the values that it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,21 @@ class Cron:
         return ALIASES.get(self.expression.strip().lower(), self.expression).split()
 
     def times(self, moment: datetime) -> Iterator[datetime]:
-        """Those after `moment`, in UTC, each later than the one before. It is aware."""
+        """The times after `moment`, in UTC, in ascending order. `moment` must be aware."""
         from cronsim import CronSim
 
         fields, zone, last = self._fields, zone_of(self.zone), moment
         minute, hour = fields[-5], fields[-4]
         fixed = not (minute.startswith("*") or hour.startswith("*")) and zone is not UTC
         began = moment.astimezone(zone)
-        # cronsim does the same for five fields alone. So here it counts on a clock that is never changed.
+        # cronsim handles changes so only for expressions with five fields. Here it counts in local time
+        # without changes.
         times = CronSim(" ".join(fields), began.replace(tzinfo=None) if fixed else began)
         for found in times:
             if found.year > LAST_YEAR:
                 return
             at = (_first_valid(found, zone) if fixed else found).astimezone(UTC)
-            # Two times in the gap come to the same instant, and an hour that comes again to earlier ones.
+            # Two times in the gap map to the same instant, and an hour that comes twice maps to earlier ones.
             # guard: a-tick-comes-twice-at-a-change = True
             if at > last:
                 last = at
@@ -88,7 +89,7 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Times at equal distances: those whole multiples after the beginning of 1970 in UTC."""
+    """Times at equal distances: whole multiples of the interval since the beginning of 1970 in UTC."""
 
     seconds: int
 
@@ -98,7 +99,7 @@ class Every:
             raise BadTimetable("an interval is a whole number of seconds, from 1 to those of 366 days")
 
     def times(self, moment: datetime) -> Iterator[datetime]:
-        """As of Cron."""
+        """Like Cron.times."""
         count = math.floor((moment - EPOCH) / timedelta(seconds=self.seconds))
         while True:
             count += 1
@@ -124,7 +125,7 @@ class At:
             raise BadTimetable(f"the time is in the years 1971 to {LAST_YEAR}")
 
     def times(self, moment: datetime) -> Iterator[datetime]:
-        """As of Cron."""
+        """Like Cron.times."""
         at = self.when.astimezone(UTC).replace(microsecond=0)
         if at > moment:
             yield at
@@ -140,11 +141,11 @@ def first_after(timetable: Timetable, moment: datetime) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Times within a span: the newest of them, oldest first, and how many there are in all."""
+    """Times within a span: the newest of them, oldest first, and the total count."""
 
     newest: tuple[datetime, ...]
     count: int
-    """Of a cron expression no more than COUNTED_MAX: then it stands for itself and all above."""
+    """For a cron expression at most COUNTED_MAX, which then means that many or more."""
 
 
 def times_within(timetable: Timetable, after: datetime, until: datetime, newest: int) -> Span:
@@ -157,7 +158,7 @@ def times_within(timetable: Timetable, after: datetime, until: datetime, newest:
     found = list(_until(timetable, after, until, COUNTED_MAX + 1))
     if len(found) <= COUNTED_MAX:
         return Span(tuple(found[-newest:]), len(found))
-    # There are many, so the newest are looked for from the end, in spans that get longer.
+    # There are many. So look for the newest from the end, in spans that grow.
     back = timedelta(minutes=1)
     while until - back > after:
         near = list(_until(timetable, until - back, until, 100 * COUNTED_MAX))
@@ -192,7 +193,10 @@ def _until(timetable: Timetable, after: datetime, until: datetime, limit: int) -
 
 
 def _first_valid(local: datetime, zone: tzinfo) -> datetime:
-    """`local` as a clock in `zone` shows it first; in a gap the first instant after that with its second."""
+    """The instant when a clock in `zone` first shows `local`.
+
+    Within a gap, the first one after it with its second.
+    """
     at = local.replace(tzinfo=zone, fold=0)
     while at.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local:
         local += timedelta(minutes=1)

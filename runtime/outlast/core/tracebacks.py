@@ -1,4 +1,4 @@
-"""Tracebacks for users: Outlast's own frames are folded into one line, however many there are."""
+"""Tracebacks for users: consecutive frames of Outlast are folded into one line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ _LIBRARY = Path(threading.__file__).parent
 _CARRIERS = tuple(
     f"{_LIBRARY}/{each}" for each in ("asyncio/", "concurrent/futures/", "threading.py", "contextlib.py")
 )
-"""Files of the standard library that only pass a call on: folded if they are next to our frames."""
+"""Files of the standard library that only pass a call on.
+
+They are folded if they are next to Outlast's frames.
+"""
 
 
 def format_traceback(error: BaseException) -> str:
     """The traceback of `error` and its causes.
 
-    One whose frames are all ours is shown whole, unless it is an error that Outlast means to raise.
+    If all frames are Outlast's, they are shown, unless it is an error that Outlast raises on purpose.
     """
     try:
         told = TracebackException.from_exception(error)
@@ -37,7 +40,7 @@ def described(error: BaseException) -> str:
 
 
 def text_of(error: BaseException, instead: str = "") -> str:
-    """Its text; `instead` where it has none."""
+    """Its text; `instead` if it has none."""
     try:
         return str(error)
     # guard: texts-of-errors-believed
@@ -53,7 +56,7 @@ def place_of(error: BaseException) -> str:
 
 
 def _chain(told: TracebackException) -> Iterator[TracebackException]:
-    """An error, its causes and contexts, and the members of a group, each once."""
+    """An error, its causes and contexts, and the members of groups, each once."""
     waiting: list[TracebackException | None] = [told]
     while waiting:
         each = waiting.pop()
@@ -63,7 +66,7 @@ def _chain(told: TracebackException) -> Iterator[TracebackException]:
 
 
 def _is_told_by_us(told: TracebackException) -> bool:
-    """Whether it is an error that Outlast means to raise: its text says all, whatever the frames are."""
+    """Whether Outlast raises this error on purpose: then its text is enough, and frames don't matter."""
     if (kind := getattr(told, "exc_type_str", None)) is None:  # before Python 3.13
         kind = getattr(told.exc_type, "__module__", "")
     return str(kind).startswith("outlast.core.errors")
@@ -92,7 +95,7 @@ def _kind(frame: FrameSummary) -> str:
 
 
 class _Fold(FrameSummary):
-    """Stands for `count` frames."""
+    """A line in place of `count` frames."""
 
     def __init__(self, count: int) -> None:
         super().__init__("<outlast>", count, "", lookup_line=False, line="")

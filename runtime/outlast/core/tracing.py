@@ -1,8 +1,8 @@
-"""Which trace a workflow's spans are in, and their ids: they follow from its id, steps' paths and records.
+"""Traces of workflows: their ids follow from the workflow's id, the paths of steps, and the records.
 
-So whichever instance runs a workflow says the same of it, and nothing is stored for that. After a long time
-out of memory a new trace begins: what shows traces can't hold one over days. Its number is that of the
-completion which ended the wait, counted from 1; the first trace has the number 0.
+So every instance computes the same ids, and nothing is stored. After a long time out of memory a new trace
+begins, because tracing tools can't show a trace that lasts for days. A trace's number is the place of the
+completion that ended the wait, counted from 1; the first trace is number 0.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from outlast.core.claims import ClaimedWorkflow
 from outlast.core.records import StepRecord
 
 GAP_S = 600.0
-"""After so long out of memory a new trace begins."""
+"""A workflow that was out of memory for longer begins a new trace."""
 
 _WAITS = kinds.WAITS | {kinds.RESULT, kinds.EVENT, kinds.WAIT_ANY, kinds.MAP}
-"""Kinds of records with which a workflow may have been out of memory."""
+"""Kinds of records for which a workflow may have left the memory."""
 
 
 class Stay(NamedTuple):
-    """A stay of a workflow in memory. `former`: the number of the trace before, if this begins another."""
+    """A stay of a workflow in memory. `former`: the number of the trace before, if this begins a new one."""
 
     workflow_id: str
     function: str
@@ -33,15 +33,15 @@ class Stay(NamedTuple):
 
     @property
     def trace_id(self) -> str:
-        """As logs show it, and W3C's `traceparent`: 32 digits."""
+        """As in logs and in W3C's `traceparent`: 32 digits."""
         return f"{trace_id_of(self.workflow_id, self.trace):032x}"
 
 
 class Tracing(Protocol):
-    """Who makes spans."""
+    """Makes spans."""
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
-        """Let what the current context does be a part of this step's span."""
+        """Make the spans of the current context children of this step's span."""
 
 
 def stay_of(claimed: ClaimedWorkflow, now_s: float) -> Stay:
@@ -66,15 +66,15 @@ def _order(record: StepRecord) -> int:
 
 
 def trace_id_of(workflow_id: str, number: int) -> int:
-    """Of one of a workflow's traces."""
+    """The id of a workflow's trace by its number."""
     return _digest(16, ("trace", workflow_id, str(number)))
 
 
 def span_id_of(workflow_id: str, *path: str | int) -> int:
-    """Of one of a workflow's spans."""
+    """The id of a span of a workflow."""
     return _digest(8, ("span", workflow_id, *map(str, path)))
 
 
 def _digest(size: int, parts: Iterable[str]) -> int:
     digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=size).digest()
-    return int.from_bytes(digest) or 1  # 0 is no id
+    return int.from_bytes(digest) or 1  # an id must not be 0

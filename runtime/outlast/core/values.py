@@ -1,4 +1,4 @@
-"""Values of arguments: what each kind may be, within the bounds that its verb's row says."""
+"""Values of a verb's arguments: which JSON each kind takes, within the bounds of the verb's row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = {
 
 
 def read_value(argument: Argument, value: Any) -> Any:
-    """A value out of JSON as the store takes it. Raises ValueError, which says what it must be."""
+    """A JSON value as the store takes it. Raises ValueError, which says what it must be."""
     if value is None and argument.nullable:
         return None
     try:
@@ -56,13 +56,13 @@ def wanted_value(argument: Argument) -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """A date with time and offset (RFC 3339); a date alone is its midnight in UTC. Raises ValueError."""
+    """A date with time and offset (RFC 3339); a date alone means midnight in UTC. Raises ValueError."""
     if _DATE.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    # A plus sign that was not percent-encoded arrives as a space.
+    # A plus sign that wasn't percent-encoded arrives as a space.
     offset = match[3].replace(" ", "+").upper().replace("Z", "+00:00")
     return datetime.fromisoformat(f"{match[1]}T{match[2]}{offset}")
 
@@ -76,7 +76,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_rate(text: str) -> dict[str, float]:
-    """How many in a time: `100/60s`, `5/1m`. Raises ValueError."""
+    """A number per time: `100/60s`, `5/1m`. Raises ValueError."""
     match = _RATE.fullmatch(text)
     if match is None:
         raise ValueError(text)
@@ -84,7 +84,7 @@ def parse_rate(text: str) -> dict[str, float]:
 
 
 def _check_type(*types: type) -> Callable[[Argument, Any], Any]:
-    """Reads a value of these JSON types: `true` is no number. Raises TypeError, ValueError."""
+    """Reads a value of these JSON types; `true` isn't a number. Raises TypeError, ValueError."""
 
     def read(argument: Argument, value: Any) -> Any:
         if type(value) not in types:

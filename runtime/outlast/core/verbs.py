@@ -1,7 +1,7 @@
-"""What callers can do to one of a resource, as a table: HTTP routes, OpenAPI and the commands are made of it.
+"""What callers can do to a resource, as a table. HTTP routes, OpenAPI and the commands are made from it.
 
-A verb is done by a function in the database (`Verb.function`), which SQL calls just the same. Two have code
-of their own beside it: `cancel`, which a workflow's owner may do too, and `send`.
+Each verb is a function in the database (`Verb.function`), which SQL can call, too. Two verbs have code of
+their own in addition: `cancel`, which a workflow's owner may do, too, and `send`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from outlast.core.status import TRANSITIONS, Change, Status
 
 
 class Argument(NamedTuple):
-    """What a verb is given: a member of the body over HTTP, an argument or an option of the command."""
+    """An argument of a verb: a member of the body over HTTP, an argument or an option of the command."""
 
     name: str
     kind: Kind
     about: str
-    """For OpenAPI, and help of the option."""
+    """For OpenAPI, and the help of the option."""
     minimum: float | None = None
-    """The least number, or the least number of characters of a text."""
+    """The smallest number, or the smallest length of a text."""
     maximum: float | None = None
     required: bool = False
-    """A required one is an argument of the command, any other an option."""
+    """In the command, a required one is an argument, any other an option."""
     nullable: bool = False
-    """Whether null means something else than leaving it out: back to the default."""
+    """Whether null is different from leaving it out: it resets to the default."""
     choices: tuple[str, ...] = ()
-    """All that a text may be; any without."""
+    """The allowed texts; empty: any."""
     setting: bool = False
-    """Whether the function in the database takes it as a member of `settings`, which are JSON."""
+    """Whether the database's function takes it as a member of its JSON argument `settings`."""
 
 
 class Verb(NamedTuple):
     """One row of the table."""
 
     name: str
-    """Name of its command. Where it changes a workflow's status, `core.status` has a change of this name."""
+    """The name of its command. If it changes a workflow's status, `core.status` has a change of this name."""
     noun: Resource
-    """What it is done to."""
+    """The resource that it acts on."""
     about: str
     """For OpenAPI."""
     done: str
@@ -48,67 +48,67 @@ class Verb(NamedTuple):
     help: str
     """Help of the command."""
     past: str
-    """What the command prints before the key of what it was done to."""
+    """The word that the command prints before the key of the row."""
     secret: bool = True
-    """Whether it needs a secret key; otherwise the workflow's owner may do it, too."""
+    """Whether it needs a secret key. Otherwise the workflow's owner may do it, too."""
     arguments: tuple[Argument, ...] = ()
     answer: tuple[Column, ...] = ()
-    """What its function returns; without any, the answer is what it was done to, as it is then."""
+    """What its function returns. If empty, the answer is the row, as it is then."""
     accepted: str = ""
     """For OpenAPI: what a 202 answer means, if there is one."""
     refused: str = ""
     """For OpenAPI: when it is refused with 409."""
     method: str = "POST"
     check: Callable[[Mapping[str, Any]], None] | None = None
-    """Raises ValueError for arguments that the database can't judge; it is asked before its function is."""
+    """Raises ValueError for arguments that the database can't check. Called before the verb's function."""
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-    """Makes the answer of what its function returns."""
+    """Makes the answer from what the verb's function returns."""
     own_paths: tuple[str, ...] = ()
-    """The paths, where they aren't the usual one."""
+    """Its paths, if they aren't the usual one."""
     own_function: str = ""
-    """The name of its function, where that isn't the usual one."""
+    """The name of its function, if it isn't the usual one."""
     bulk: bool = False
-    """Whether it can be done to all workflows of a filter: see BULK."""
+    """Whether a bulk can do it: see BULK."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths that it is sent to. One without the noun's key is of no row in particular."""
+        """The paths that requests are sent to. A path without the noun's key names no particular row."""
         usual = self.noun.item_path if self.method == "PATCH" else f"{self.noun.item_path}/{self.name}"
         return self.own_paths or (usual,)
 
     @property
     def of_one(self) -> bool:
-        """Whether it is done to one row."""
+        """Whether it acts on one row."""
         return self.paths[0].startswith(self.noun.item_path)
 
     @property
     def function(self) -> str:
         """The name of its function in the schema `outlast`.
 
-        That takes the key and the arguments by name, and `by`: who does it. It raises SQLSTATE 22023 for what
-        it can't take, P0002 if there is no such row, 55000 if that can't be done now.
+        The function takes the key and the arguments by name, and `by`: who acts. It raises SQLSTATE 22023 for
+        invalid arguments, P0002 if there is no such row, 55000 if the row's state doesn't allow the verb.
         """
         return self.own_function or f"{self.name}_{self.noun.one}"
 
     @property
     def statuses(self) -> frozenset[Status]:
-        """The statuses that a workflow may have for it; all, if the table has no change of its name."""
+        """The statuses in which a workflow takes it; all, if the table has no change of its name."""
         change = Change.__members__.get(self.name.upper()) if self.noun is WORKFLOWS else None
         return frozenset(each for each, other in TRANSITIONS if each and other is change) or frozenset(Status)
 
     def refusal(self, status: Status) -> str:
-        """What a caller is told of a workflow of another status."""
+        """What a caller is told if the workflow has another status."""
         needed = " or ".join(each for each in Status if each in self.statuses)
         return f"the workflow is {status}; only one that is {needed} can be {self.past}"
 
 
 KEY = "idempotency_key"
-"""The argument by which a verb is done once, however often it is asked for."""
+"""The argument that makes a repeated call of a verb act once."""
 WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
 
 UNDO = "undo"
 KILL = "kill"
-"""How a workflow is cancelled."""
+"""The modes of cancelling a workflow."""
 
 CANCEL = Verb(
     name="cancel",
@@ -309,7 +309,8 @@ def _limit(
     return Argument(name, kind, about, least, most, nullable=True, setting=True)
 
 
-# What decides how calls enter a queue (key, exclusive, debounce, …) instances must agree on: code says it.
+# Options that decide how calls enter a queue (key, exclusive, debounce, …) aren't here: instances must agree
+# on them, so only code sets them.
 SET_QUEUE = Verb(
     name="set",
     noun=QUEUES,

@@ -1,4 +1,4 @@
-"""What in a file that can be served is likely to go wrong at the first call: told when it is loaded."""
+"""Likely mistakes in a file that can be served: told when it is loaded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 
 def advice_on(module: ModuleType) -> tuple[str, ...]:
-    """Warnings, each a sentence with its remedy."""
+    """Warnings, a sentence with a remedy each."""
     return (*_advise_on_names(module), *_advise_on_annotations(module))
 
 
 def _definitions_in(module: ModuleType, kinds: Any) -> list[Any]:
-    """The definitions that are written in this very file, each once."""
+    """The definitions that this very file contains, each once."""
     found = [each for each in vars(module).values() if isinstance(each, kinds)]
     return list(
         {
@@ -39,7 +39,10 @@ def _module_of(decorated: Any) -> str:
 
 
 def _advise_on_names(module: ModuleType) -> Iterator[str]:
-    """Replay tells two steps of one name apart by their place alone: swapped, each gets another's record."""
+    """Replay tells two steps of the same name apart only by their place.
+
+    If they swap places, each gets the other's record.
+    """
     first: dict[str, Any] = {}
     for each in _definitions_in(module, _RECORDED):
         other = first.setdefault(each.name, each)
@@ -68,12 +71,12 @@ DEPTH_MAX = 20
 
 
 def lossy(annotation: Any) -> str | None:
-    """What in `annotation` JSON can't restore, in words; None if nothing is known."""
+    """The part of `annotation` that JSON can't restore, in words; None if there is none."""
     return next(_find_lossy(annotation, "", 0), None)
 
 
 def _find_lossy(annotation: Any, path: str, depth: int) -> Iterator[str]:
-    if depth > DEPTH_MAX:  # a model within itself
+    if depth > DEPTH_MAX:  # for a model that contains itself
         return
     if isinstance(annotation, type) and issubclass(annotation, _HIDDEN):
         yield f"{f'{path}: ' if path else ''}a {annotation.__name__} is written as asterisks"

@@ -29,10 +29,10 @@ __all__ = ["ASGIApp", "Catalog", "FunctionBroken", "FunctionFile", "FunctionMiss
 class Catalog(ports.Catalog):
     """The catalog of one folder.
 
-    Lookups read one immutable edition of the folder. `prepare` makes the next one in any thread, `adopt`
-    puts it in place; `load` and `reload` do both. A file that no longer imports is broken for itself, as it
-    is under `supabase functions serve`: the old code would hide the fault. Workflows that already run in the
-    old version go on in it.
+    Lookups read one immutable edition of the folder. `prepare` makes the next edition in any thread, `adopt`
+    puts it into effect; `load` and `reload` do both. A file that can't be imported any more is broken, as
+    under `supabase functions serve`: serving its old code would hide the fault. Workflows that already run in
+    the old version go on in it.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Catalog(ports.Catalog):
         import_s_max: float = IMPORT_S_MAX,
         declare: Declare = declare_nothing,
     ) -> None:
-        """`import_s_max`: how long one file may take to be imported at the start.
+        """`import_s_max`: how long the import of one file may take at the start.
 
-        `declare` tells at each look what is said of functions beside their files.
+        `declare` is called at each look, and returns what is declared of functions outside their files.
         """
         self.folder = folder.resolve()
         self.observe = observe
@@ -59,16 +59,16 @@ class Catalog(ports.Catalog):
         self.reload()
 
     def reload(self, changed: set[Path] | None = None) -> None:
-        """Bring what is served in line with the files; all are read again if `changed` is None.
+        """Make what is served agree with the files. If `changed` is None all are read again.
 
-        Raises UsageError if the folder can't be read; then all stays as it was.
+        Raises UsageError if the folder can't be read; then nothing changes.
         """
         self.adopt(self.prepare(changed))
 
     def prepare(self, changed: set[Path] | None = None) -> Edition:
-        """Read and import what changed, without serving it yet. Takes as long as the files' own imports do.
+        """Read and import what changed, without serving it yet. Takes as long as the files' own imports.
 
-        What failed before is tried again, unless `changed` is empty and nothing looks changed.
+        Files that failed before are tried again, unless `changed` is empty and nothing looks changed.
         """
         with self._shelf.lock:
             newest = self._newest
@@ -79,11 +79,11 @@ class Catalog(ports.Catalog):
             return self._newest
 
     def redeclared(self) -> bool:
-        """Whether something else is said of functions than when they were last prepared."""
+        """Whether other things are declared of functions than when they were last prepared."""
         return self._declare() != self._newest.declarations
 
     def adopt(self, edition: Edition) -> None:
-        """Serve `edition` from now on, unless a newer one is served already. Tells what changed."""
+        """Serve `edition` from now on, unless a newer one is served already. Reports what changed."""
         former = self._edition
         if edition.number <= former.number:
             return
@@ -97,7 +97,10 @@ class Catalog(ports.Catalog):
         self._tell(former, edition)
 
     def resolve(self, path: str) -> Target:
-        """What serves `path` (what follows `/functions/v1/`). Raises FunctionMissing and FunctionBroken."""
+        """The target of `path` (the part after `/functions/v1/`).
+
+        Raises FunctionMissing and FunctionBroken.
+        """
         return self._edition.routes.resolve(path)
 
     def files(self) -> list[FunctionFile]:
@@ -105,13 +108,14 @@ class Catalog(ports.Catalog):
         return list(self._edition.files.values())
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
-        """The workflow that runs under this name, private ones (`checkout/_ship`) too."""
+        """The workflow of this name, also a private one (`checkout/_ship`)."""
         return self._edition.routes.workflows.get(function)
 
     def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        """What runs a workflow of this name whose row bears `version`; None where that isn't served.
+        """The code for a workflow of this name with this version in its row; None if that isn't served.
 
-        Without a version it is the newest; who bears that of a file began before there were others.
+        Without a version it is the newest code. A row with the digest of a file began before the function
+        declared versions.
         """
         numbered = self._edition.routes.numbered.get(function)
         number = number_of(version)
@@ -121,7 +125,10 @@ class Catalog(ports.Catalog):
         return numbered[max(numbered)] if version is None else numbered.get(number or FIRST)
 
     def visible_steps(self, function: str) -> frozenset[str] | None:
-        """The steps whose outputs users see; None for all. None is visible where it isn't served now."""
+        """The steps whose outputs users see; None for all.
+
+        No step is visible if the function isn't served now.
+        """
         routes = self._edition.routes
         definition = routes.workflows.get(function)
         if definition is None:
@@ -132,19 +139,19 @@ class Catalog(ports.Catalog):
         return self._edition.routes.versions.get(function)
 
     def verify_jwt(self, function: str) -> bool | None:
-        """Whether the gateway checks calls of this file's functions; None where nothing is said of that."""
+        """Whether the gateway checks calls of this file's functions; None if nothing is declared."""
         declared = self._edition.declarations.functions.get(function)
         return None if declared is None else declared.verify_jwt
 
     def name_of(self, definition: Any) -> str | None:
-        """Under which name a workflow runs; of a superseded version too, as long as something runs in it."""
+        """The name under which a workflow runs; of a superseded version, too, while a workflow runs in it."""
         return self._names.get(definition.fn)
 
     def workflow_names(self) -> list[str]:
         return list(self._edition.routes.workflows)
 
     def all_workflows(self) -> list[tuple[str, WorkflowDefinition]]:
-        """All that can run, of every version, with the name of each."""
+        """All workflows that can run, of every version, with their names."""
         return [each for file in self.files() if file.error is None for each in file.named_workflows()]
 
     def versions(self) -> dict[str, str]:
@@ -184,7 +191,7 @@ class Catalog(ports.Catalog):
 
 
 def _are_alike(one: FunctionFile, other: FunctionFile) -> bool:
-    """Whether nothing changed that is to be told. Environments are the same object until they change."""
+    """Whether nothing changed that must be reported. Environments are the same object until they change."""
     return (one.version, one.error, one.enabled) == (other.version, other.error, other.enabled) and (
         one.environment is other.environment
     )

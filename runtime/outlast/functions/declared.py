@@ -1,4 +1,4 @@
-"""What is declared of functions outside their files: whether they are served, whence, in what environment."""
+"""Declarations of functions outside their files: whether and from which file they are served, and where."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is said of one function. Values of the environment never show in a repr: they are secrets."""
+    """The declarations of one function. A repr never shows values of the environment, which are secrets."""
 
     enabled: bool = True
     entrypoint: str | None = None
-    """The Python file that serves it, as written; None for `NAME.py` or `NAME/index.py`."""
+    """The Python file that serves it, as written; None: `NAME.py` or `NAME/index.py`."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What it alone sees."""
+    """Variables that only this function sees."""
     verify_jwt: bool | None = None
-    """Whether the gateway checks its callers; None where nothing is said of that."""
+    """Whether the gateway checks its callers; None if nothing is declared."""
     fault: str | None = None
     """Why it can't be served as declared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What is said of all functions. Two that are equal need no reload."""
+    """The declarations of all functions. If two are equal, no reload is needed."""
 
     functions: Mapping[str, Declared] = field(default_factory=dict)
     common: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What files add to the process's environment, which all see."""
+    """Variables that files add to the process's environment, for all functions."""
     where: Path = Path("supabase")
-    """The folder that entrypoints are relative to; or its parent, where that leads to the functions."""
+    """The folder that entrypoints are relative to; or its parent, if that leads to the functions."""
     source: str = "supabase/config.toml"
-    """Where entrypoints are written, for messages."""
+    """The file in which entrypoints are written, for messages."""
 
 
 Declare = Callable[[], Declarations]
-"""Reads them anew. May be called in any thread; raises OutlastError where they can't be read."""
+"""Reads the declarations again. May be called in any thread; raises OutlastError if they can't be read."""
 NOTHING = Declarations()
 
 
 def declare_nothing() -> Declarations:
-    """A `Declare` that says nothing of any function."""
+    """A `Declare` without any declarations."""
     return NOTHING

@@ -1,4 +1,4 @@
-"""One version of the whole folder: its modules, imported where functions need them, and what they serve."""
+"""One version of the whole folder: its modules, imported as functions need them, and what they serve."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSION_CHARS = 12
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """Immutable once made; a reload puts another in its place."""
+    """Immutable once it is made. A reload replaces it."""
 
     number: int
     nodes: Mapping[str, Node] = field(default_factory=dict)
@@ -33,12 +33,15 @@ class Edition:
     stamp: str = ""
     declarations: Declarations = NOTHING
     owns: Mapping[str, Own] = field(default_factory=dict, repr=False)
-    """What functions see of the environment as their own, by name."""
+    """The own environments of functions, by name."""
     routes: Routes = field(default_factory=lambda: Routes(()))
 
 
 def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
-    """Import what changed since `former`; modules that didn't change, nor anything they import, are kept."""
+    """Import what changed since `former`.
+
+    A module is kept if neither it nor anything that it imports has changed.
+    """
     owns = _owns(folder.declarations, former)
     nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
@@ -54,7 +57,7 @@ def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
 
 
 def _owns(said: Declarations, former: Edition) -> dict[str, Own]:
-    """What is declared now; a function's own writes stay as long as nothing else is."""
+    """The declared environments. What a function wrote into its own is kept until the declaration changes."""
     before = former.declarations.functions
     return {
         name: former.owns[name]
@@ -99,7 +102,7 @@ def _outline(source: Source, former: Node | None) -> Outline:
 
 
 def _reach(name: str, needed: Mapping[str, set[str]]) -> set[str]:
-    """`name` and all that it may import, at any remove."""
+    """`name`, and everything that it may import, directly or indirectly."""
     reached = {name}
     waiting = [name]
     while waiting:
@@ -119,14 +122,17 @@ def _fingerprint(reached: set[str], folder: Folder) -> str:
 
 
 def _surroundings(reached: set[str], folder: Folder) -> object:
-    """What the modules see of the environment while imported. No part of the version: it is secret."""
+    """The environment that the modules see while they are imported.
+
+    It is no part of the version, because it is secret.
+    """
     said = folder.declarations
     units = {folder.sources[name].unit for name in reached if name in folder.sources}
     return said.common, {unit: said.functions[unit].environment for unit in units & said.functions.keys()}
 
 
 def _any_failed(reached: set[str], former: Mapping[str, Node]) -> bool:
-    """What failed may have failed for a reason outside the folder: it is tried again."""
+    """Whether a module failed before. The reason may be outside the folder, so it is tried again."""
     return any(name in former and former[name].failed for name in reached)
 
 
@@ -147,7 +153,7 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node], owns: Mapping[s
         raise
     except NothingServed as error:
         return FunctionFile(unit.name, path, version, f"{show_path(folder.root, path)}: {error}", {})
-    except BaseException as error:  # noqa: BLE001 - a file breaks for itself alone, even by sys.exit()
+    except BaseException as error:  # noqa: BLE001 - a file breaks only itself, even with sys.exit()
         return FunctionFile(unit.name, path, version, blame(error, folder.root, path, folder.sources), {})
     own = owns.get(unit.name)
     name = home_of(unit.name) if offer.has_versions else unit.name
@@ -159,9 +165,9 @@ TEXT_CHARS_MAX = 500
 
 
 def blame(error: BaseException, root: Path, entry: Path, known: Collection[str]) -> str:
-    """The place nearest the fault that lies in the functions folder, and the error's first line.
+    """The place in the functions folder that is nearest to the fault, and the first line of the error.
 
-    `known` are the folder's modules: an import that misses one by a little is told how to write it.
+    `known` are the folder's modules: a misspelled import of one of them gets the right spelling.
     """
     try:
         return _blame(error, root, entry, known)
@@ -182,7 +188,7 @@ def _blame(error: BaseException, root: Path, entry: Path, known: Collection[str]
 
 
 def _places(error: BaseException, root: Path) -> list[tuple[Path, int]]:
-    """Lines of the folder's files that led to the error, the last one nearest to it."""
+    """The lines of the folder's files that led to the error; the last one is the nearest."""
     places = [
         (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]

@@ -1,8 +1,8 @@
-"""The functions folder as it stands at one moment: which files it serves, and every module they may import.
+"""The functions folder at one moment: which files it serves, and every module that they may import.
 
-Modules are named after where they lie, whatever their version: `functions.checkout` is `checkout.py` or
+Modules are named by their path, whatever their version: `functions.checkout` is `checkout.py` or
 `checkout/index.py`, `functions.checkout.helper` is `checkout/helper.py`, `functions._shared.db` is
-`_shared/db.py`. Nothing outside the folder is ever read, through links neither.
+`_shared/db.py`. Nothing outside the folder is read, not even through links.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from outlast.functions.declared import NOTHING, Declarations
 ROOT = "functions"
 SOURCE_BYTES_MAX = 4 * 1024 * 1024
 DATA_BYTES_MAX = 1024 * 1024
-"""Data files up to this size count with their content, larger ones with their size alone."""
+"""Data files up to this size are compared by content, larger ones only by size."""
 DEPTH_MAX = 32
 FILES_MAX = 20_000
 _SKIPPED = frozenset({"__pycache__", "node_modules"})
@@ -32,7 +32,7 @@ Signature = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A module that can be imported: its text and where it lies."""
+    """A module that can be imported: its text and its path."""
 
     name: str
     path: Path
@@ -40,40 +40,40 @@ class Source:
     text: bytes
     digest: str
     unit: str
-    """The file or folder at the top that it is a part of."""
+    """The top-level file or folder that it belongs to."""
     seal: str = ""
-    """Changes when this module must be imported anew for a reason within its unit."""
+    """Changes when this module must be imported again for a reason within its unit."""
 
 
 @dataclass(slots=True)
 class Unit:
-    """One file or folder at the top: a function, or what functions share."""
+    """A top-level file or folder: a function, or modules that functions share."""
 
     name: str
     path: Path
     sources: dict[str, Source] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    """Modules that are there and can't be read, with the reason."""
+    """Modules that exist but can't be read, with the reason."""
     digest: str = ""
 
 
 @dataclass(slots=True)
 class Folder:
-    """Everything that was found."""
+    """The content of the folder."""
 
     root: Path
     functions: dict[str, Unit] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     misnamed: dict[str, str] = field(default_factory=dict)
-    """Files that look like functions and can't be, with the remedy."""
+    """Files that look like functions but can't be served, with the remedy."""
     declarations: Declarations = NOTHING
     stamp: str = ""
-    """It changes when anything of the above does."""
+    """Changes when anything above changes."""
 
 
 def scan(root: Path) -> list[os.DirEntry[str]]:
-    """What lies at the top of a functions folder, by name. Raises UsageError if it can't be read."""
+    """The top-level entries of a functions folder, by name. Raises UsageError if it can't be read."""
     try:
         with os.scandir(root) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -85,7 +85,7 @@ def scan(root: Path) -> list[os.DirEntry[str]]:
 
 
 class Reader:
-    """Reads the folder again and again; what has not changed is not read twice."""
+    """Reads the folder repeatedly, and files only when they have changed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -95,8 +95,8 @@ class Reader:
     def read(self, changed: set[Path] | None, declarations: Declarations = NOTHING) -> Folder:
         """The folder now, served as `declarations` say.
 
-        A file is read again if it is among `changed` or looks changed; all are if None.
-        Raises UsageError if the folder can't be read as one.
+        A file is read again if it is among `changed` or looks changed; if `changed` is None, all are. Raises
+        UsageError if the folder can't be read.
         """
         if changed is None:
             self._known = {}
@@ -133,7 +133,7 @@ class Reader:
         return folder
 
     def _find_unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:
-        """What stands at the top under this name; None if it is nothing of ours."""
+        """The top-level unit of this name; None if it isn't one."""
         if entry.name.startswith((".", "__")) or entry.name in _SKIPPED:
             return None
         path = Path(entry.path)
@@ -156,7 +156,7 @@ class Reader:
         return unit
 
     def _enter(self, folder: Folder) -> None:
-        """Functions declared to be served from another file than `NAME.py` or `NAME/index.py`."""
+        """Add functions that are declared to be in another file than `NAME.py` or `NAME/index.py`."""
         said = folder.declarations
         for name, declared in said.functions.items():
             if declared.entrypoint is None:
@@ -178,9 +178,9 @@ class Reader:
             _seal(unit)
 
     def _entry(self, written: str, said: Declarations) -> tuple[Path, str | None]:
-        """The file that an entrypoint means, and why it can't be served, if it can't.
+        """The file of an entrypoint, and why it can't be served, if it can't.
 
-        It is written relative to `supabase/`, as for the Supabase CLI, or to the project's folder.
+        Entrypoints are relative to `supabase/`, as for the Supabase CLI, or to the project's folder.
         """
         above = said.where.resolve()
         near = [Path(os.path.normpath(folder / written)) for folder in (above, above.parent)]
@@ -218,7 +218,7 @@ class Reader:
             unit.refused[name] = refused
 
     def _add_folder(self, unit: Unit, entry: Path | None = None) -> None:
-        """All files of a folder: modules by their names, data files in the digest alone.
+        """All files of a folder: modules by their names; data files count only for the digest.
 
         `entry`: the file that serves the function, if it isn't `index.py`.
         """
@@ -244,7 +244,7 @@ class Reader:
                 self._add_file(unit, ".".join([top, *stem[:-1]]), path, package=True)
             else:
                 plain.append((".".join([top, *stem]), path))
-        for name, path in plain:  # a package goes before a module of the same name, as in Python
+        for name, path in plain:  # a package precedes a module of the same name, as in Python
             if name not in unit.sources:
                 self._add_file(unit, name, path, package=False)
         for name, _ in plain:
@@ -303,7 +303,10 @@ class Reader:
         return None
 
     def _content(self, path: Path, bytes_max: int, *, keep: bool) -> tuple[bytes, str]:
-        """The file's bytes (if kept) and digest. Raises OSError for what is no plain file, or large."""
+        """The file's bytes (if they are kept) and digest.
+
+        Raises OSError if it isn't a plain file, or is too large.
+        """
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no plain file")
@@ -327,7 +330,10 @@ def show_path(root: Path, path: Path) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what a log can't write: file names and messages may hold bytes that are no UTF-8."""
+    """`text` without characters that a log can't write.
+
+    File names and messages may have bytes that aren't UTF-8.
+    """
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -341,7 +347,7 @@ def _explain_name(name: str) -> str:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # what can't be looked at isn't served
+    except OSError:  # a file that can't be examined isn't served
         return False
 
 
@@ -357,7 +363,7 @@ def _namespace(name: str, path: Path, unit: str) -> Source:
 
 
 def _seal(unit: Unit) -> None:
-    """A function's folder is imported anew as a whole; of what is shared, each module for itself."""
+    """A function's folder is imported again as a whole; a shared module by itself."""
     data = unit.digest
     unit.digest = _digest(
         [

@@ -1,8 +1,8 @@
-"""Which modules of the folder an import statement means: worked out from the text, before anything runs.
+"""The folder's modules that an import statement refers to. They follow from the text, before any code runs.
 
-`import helper` in a function's folder is that folder's `helper.py`, for its own files alone. `_shared` and
-everything else that begins with `_` at the top is everybody's. `functions.NAME` and relative imports reach
-every module by its place. Any other name belongs to Python.
+`import helper` in a function's folder is that folder's `helper.py`, for its own files only. `_shared`, and
+any other top-level name that begins with `_`, can be imported by all. `functions.NAME` and relative imports
+reach every module by its path. Any other name is left to Python.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Outline:
 
 
 def outline_of(source: Source) -> Outline:
-    """Parse a module. Never raises for what stands in it."""
+    """Parse a module. Never raises, whatever it contains."""
     if not source.text:
         return Outline(compile("", str(source.path), "exec", dont_inherit=True), None, ())
     try:
@@ -46,7 +46,7 @@ def outline_of(source: Source) -> Outline:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[Statement]:
-    """Import statements at any depth; those in functions run later, and belong to the same version."""
+    """Import statements at any depth. Those in functions run later, but belong to the same version."""
     waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop()
@@ -73,10 +73,10 @@ def lies_in_function(source: Source) -> bool:
 
 
 def locate(source: Source, name: str, level: int, known: Collection[str]) -> str | None:
-    """The module of the folder that `name` means in `source`; None if it is Python's to find.
+    """The module of the folder that `name` refers to in `source`; None if Python has to find it.
 
-    Says where the module must be, not that it is there. Raises ImportError for a relative import that
-    leaves the folder.
+    It says where the module must be, not that it exists. Raises ImportError for a relative import that leaves
+    the folder.
     """
     if level:
         package = package_of(source).split(".")
@@ -95,7 +95,7 @@ def locate(source: Source, name: str, level: int, known: Collection[str]) -> str
 
 
 def canonical(name: str) -> str:
-    """The one name of a module: `functions.checkout.index` is `functions.checkout`."""
+    """The canonical name of a module: `functions.checkout.index` is `functions.checkout`."""
     parts = name.split(".")
     if len(parts) == 3 and parts[2] == "index" and not parts[1].startswith("_"):
         return ".".join(parts[:2])
@@ -103,7 +103,7 @@ def canonical(name: str) -> str:
 
 
 def ancestry(name: str) -> list[str]:
-    """`name` after the packages it lies in, the root left out: what importing it imports."""
+    """The packages that contain `name`, without the root, and `name`: what importing it imports."""
     parts = name.split(".")
     return [".".join(parts[:depth]) for depth in range(2, len(parts) + 1)]
 

@@ -1,9 +1,9 @@
-"""One version of one module: imported once, seen by the modules of its own version alone.
+"""One version of one module: imported once, and seen only by the modules of its own version.
 
-Each module gets an `__import__` of its own, so that what it imports, now or later in a function's body, comes
-from the version it belongs to, whatever has been reloaded since. `sys.modules` holds the newest version of
-each name, for those who look a class's module up there (dataclasses, typing, pydantic); imports between
-functions never go through it. An old version lives as long as something runs in it, and no longer.
+Each module gets an `__import__` of its own. So what it imports, now or later in a function's body, comes from
+its own version, whatever has been reloaded since. `sys.modules` has the newest version of each name, for code
+that looks up a class's module there (dataclasses, typing, pydantic); imports between functions never use it.
+An old version lives as long as something runs in it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from outlast.functions.patience import IMPORT_S_MAX, patience
 from outlast.sdk.environment import Own, environment
 
 IMPORTS_MAX = 256
-"""Of how many import statements a module remembers what they mean."""
+"""How many import statements a module remembers."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Shelf:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def replace(self, nodes: dict[str, Node]) -> None:
-        """Put newer versions on the shelf. Modules that are gone can't be found by name any more."""
+        """Put newer versions on the shelf. Removed modules can no longer be found by name."""
         for name in self.nodes.keys() - nodes.keys():
             if _shelf_of(name) is self:
                 del sys.modules[name]
@@ -48,7 +48,7 @@ class Shelf:
             sys.modules[ROOT] = self._root()
 
     def _root(self) -> ModuleType:
-        """The package that all modules are in by name: pickle, for one, wants to see it."""
+        """The package that contains all modules. pickle, for example, needs it."""
         spec = ModuleSpec(ROOT, None, loader_state=self, is_package=True)
         root = ModuleType(ROOT)
         root.__spec__ = spec
@@ -57,7 +57,7 @@ class Shelf:
 
 
 def _shelf_of(name: str) -> Shelf | None:
-    """For which shelf the module of that name in `sys.modules` was imported; None if for none."""
+    """The shelf for which the module of that name in `sys.modules` was imported; None if there is none."""
     state = getattr(getattr(sys.modules.get(name), "__spec__", None), "loader_state", None)
     return state if isinstance(state, Shelf) else None
 
@@ -84,15 +84,15 @@ class Node:
         self.source = source
         self.outline = outline
         self.fingerprint = fingerprint
-        """Of this module and all that it may import."""
+        """Of this module and of everything that it may import."""
         self.surroundings = surroundings
-        """What these see of the environment: where that is another, they are imported anew."""
+        """The environment that they see. If it changes, they are imported again."""
         self._own = own
         self.needs: dict[str, Node] = {}
         self.failed = False
         self.failure: BaseException | None = None
         self._failed_at: TracebackType | None = None
-        """Where it came from: who answers a call that failed by it forgets that."""
+        """The traceback of the failure. When the failure has been told, it is forgotten."""
         self._known = known
         self._locate = lru_cache(IMPORTS_MAX)(lambda name, level: locate(source, name, level, known))
         self._refused = refused
@@ -102,12 +102,12 @@ class Node:
         self._views: dict[str, PackageView] = {}
 
     def load(self) -> ModuleType:
-        """The module, imported now if it wasn't. Raises whatever its code raises, SystemExit too."""
+        """The module; it is imported now if it wasn't. Raises what its code raises, also SystemExit."""
         if self._ready and self._module is not None:
             return self._module
         with self._shelf.lock:
             if self._module is not None:
-                return self._module  # imported meanwhile; or a circle, which sees it half done as in Python
+                return self._module  # imported meanwhile; or in a circle: half done, as in Python
             if self.failure is not None:
                 raise self.failure.with_traceback(self._failed_at)
             return self._run()
@@ -141,7 +141,7 @@ class Node:
         return module
 
     def _tell_parent(self, module: ModuleType) -> None:
-        """Set a submodule on its package, as Python does, where both are always of the same version."""
+        """Set a submodule on its package, as Python does, if both always have the same version."""
         above, _, tail = self.source.name.rpartition(".")
         parent = self.needs.get(above)
         if parent is None or parent._module is None:
@@ -150,7 +150,7 @@ class Node:
             setattr(parent._module, tail, module)
 
     def forget_failure(self) -> None:
-        """Let go of the error, and of the frames that it holds; the next import tries again."""
+        """Forget the error, and the frames that it refers to. The next import tries again."""
         self.failure = self._failed_at = None
         if self.outline.error is not None:
             self.outline.error.__traceback__ = self.outline.error.__context__ = None

@@ -1,4 +1,4 @@
-"""Functions of several versions and names: which file serves what under which name, and what can't be."""
+"""Functions with several versions and names: which file serves which name, and which clash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outlast.sdk.definitions import WorkflowDefinition
 
 
 class Named(NamedTuple):
-    """A workflow, under the name at which a file serves it."""
+    """A workflow, and the name under which a file serves it."""
 
     name: str
     workflow: WorkflowDefinition
@@ -29,7 +29,10 @@ class Named(NamedTuple):
 
 
 def place_versions(files: Iterable[FunctionFile]) -> list[FunctionFile]:
-    """The files, each with the name at which it serves: where it has a version, that of its function."""
+    """The files, each with the name at which it serves.
+
+    If it declares a version, that is its function's name.
+    """
     files = list(files)
     homes = {each.served_as for each in files if each.error is None}
     strays: dict[str, list[FunctionFile]] = {}
@@ -44,7 +47,7 @@ def place_versions(files: Iterable[FunctionFile]) -> list[FunctionFile]:
 
 
 def _is_moved(file: FunctionFile, files: Iterable[FunctionFile]) -> bool:
-    """Whether a file serves at another name than its own only as its name ends in a version."""
+    """Whether a file serves at another name than its own only because its name ends in a version."""
     if file.served_as == file.name or file.served_as != home_of(file.name):
         return False
     if any(each.served_as == file.served_as for each in files if each.name != file.name):
@@ -61,7 +64,7 @@ def _with_advice(file: FunctionFile) -> FunctionFile:
 
 
 def _own_name(file: FunctionFile) -> str | None:
-    """The name of its only function, if that has a version and isn't called as the file is."""
+    """The name of its only function, if that declares a version and has another name than the file."""
     main = file.offer.main
     if not isinstance(main, WorkflowDefinition) or main.version is None or file.offer.others:
         return None
@@ -69,7 +72,7 @@ def _own_name(file: FunctionFile) -> str | None:
 
 
 def _has_no_home(file: FunctionFile, files: Iterable[FunctionFile]) -> bool:
-    """Whether it isn't told by names of files what it is a version of."""
+    """Whether the names of files don't tell which function it is a version of."""
     return file.served_as == file.name and not any(
         each.served_as == file.name for each in files if each is not file
     )
@@ -86,7 +89,10 @@ def _served_as(file: FunctionFile, name: str) -> FunctionFile:
 
 
 def refuse_clashes(files: Iterable[FunctionFile], root: Path) -> list[FunctionFile]:
-    """The files; one is broken that serves what an earlier one does: a version, a name or a former name."""
+    """The files.
+
+    A file is broken if it serves a version, a name or a former name that an earlier file serves.
+    """
     seen = _Seen(root)
     checked = []
     for file in files:
@@ -94,12 +100,12 @@ def refuse_clashes(files: Iterable[FunctionFile], root: Path) -> list[FunctionFi
         checked.append(file if error == file.error else replace(file, error=error, served={}))
         if error is None:
             seen.add(file)
-    # An alias may meet what a later file serves: who has the alias is at fault.
+    # An alias may clash with what a later file serves. Then the file with the alias is broken.
     return [_refuse_alias(each, seen) for each in checked]
 
 
 class _Seen:
-    """What files serve, so far."""
+    """What earlier files serve."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -152,7 +158,7 @@ class _Seen:
         return None
 
     def meets(self, each: Named) -> str | None:
-        """Which function has a name that this one says it had."""
+        """The function that has a name which this one declares as a former name."""
         for alias in each.workflow.aliases:
             taken = next(iter(self._workflows.get(alias, {}).values()), None)
             place = taken.place(self._root) if taken is not None else None
@@ -179,14 +185,14 @@ def _refuse_alias(file: FunctionFile, seen: _Seen) -> FunctionFile:
 
 
 def named(file: FunctionFile) -> list[Named]:
-    """All workflows of a file that can be served, of every version, under their names."""
+    """All workflows of a file that can be served, of every version, with their names."""
     if file.error is not None or not file.enabled:
         return []
     return [Named(name, workflow, file) for name, workflow in file.named_workflows()]
 
 
 def hide_superseded(files: Mapping[str, FunctionFile]) -> dict[str, FunctionFile]:
-    """The files by name; of a function with versions the one alone shows it that has the highest."""
+    """The files by name. For a function with versions, only the file with the highest one is shown."""
     highest: dict[str, int] = {}
     for file in files.values():
         for each in named(file):

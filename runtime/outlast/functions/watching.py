@@ -1,4 +1,4 @@
-"""Follow the functions folder: what is saved is served a moment later."""
+"""Watches the functions folder, so that saved files are served a moment later."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LOOKS_A_RESCAN = 4
 class FolderWatch:
     """A background loop that reloads what changes.
 
-    Files are imported in a thread and swapped in on the loop. What is said of functions elsewhere
-    (`config.toml`, `.env`) is looked at twice a second. Every two seconds the folder is looked through, for
-    changes that no notice comes of: those before the watch began, those on network drives.
+    Files are imported in a thread, and put into effect on the loop. Declarations outside of the files
+    (`config.toml`, `.env`) are checked twice a second. Every two seconds the whole folder is checked for
+    changes without a notice: those before the watch began, and those on network drives.
     """
 
     def __init__(self, catalog: Catalog, adopted: Callable[[], None] = lambda: None) -> None:
-        """`adopted` is called once something else is served."""
+        """`adopted` is called after the served functions have changed."""
         self.loop = Loop("watch", self._follow, catalog.observe)
         self._catalog = catalog
         self._adopted = adopted
@@ -33,7 +33,7 @@ class FolderWatch:
         self._looks = 0
 
     async def _follow(self) -> float:
-        """Wait for a notice, or for the next look, and load what has changed."""
+        """Wait for a notice or for the next check, and load what has changed."""
         self._looks += 1
         changed = {Path(path) for _, path in await self._notice()}
         due = changed or self._looks % LOOKS_A_RESCAN == 0
@@ -56,5 +56,5 @@ class FolderWatch:
         try:
             return await anext(self._notices)
         except BaseException:
-            self._notices = None  # it has ended: the next round makes another
+            self._notices = None  # it has ended: the next round starts another
             raise

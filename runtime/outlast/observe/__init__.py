@@ -1,1 +1,1 @@
-"""The log, and whoever else hears what is observed."""
+"""The log, and other listeners of observations."""

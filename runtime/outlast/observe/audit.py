@@ -1,4 +1,4 @@
-"""The audit log as lines: refusals and management, by a logger of its own, so that it can go elsewhere."""
+"""The audit log: refusals and management, by a logger of its own, so that it can be sent elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _audit = logging.getLogger("outlast.audit")
 
 
 def log_audit(fact: facts.CallRefused | facts.CallsRefused | facts.WorkflowManaged) -> None:
-    """One line. What callers chose is quoted, so that no line break of theirs is one of the log's."""
+    """One line. Values from callers are quoted, so that they can't begin a line of the log."""
     if isinstance(fact, facts.CallsRefused):
         counts = ", ".join(f"{count} {code}" for code, count in fact.by_code)
         text = "more calls in the last %.0f s, not told one by one: %s"

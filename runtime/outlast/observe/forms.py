@@ -1,7 +1,7 @@
-"""How a record of the log looks: text for people, JSON for programs. One record is one line.
+"""The form of log records: text for people, JSON for programs. One record is one line.
 
-Text from elsewhere (a header, a function's message) must not forge a record or move the cursor of a terminal:
-control characters are written out. Only a traceback takes several lines, and each of those is marked.
+Text from outside (a header, a function's message) must not be able to forge a record or move a terminal's
+cursor, so control characters are escaped. Only a traceback has several lines, and each of them is marked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from outlast.sdk.context import Context, known_context
 from outlast.sdk.running import current_line
 
 MARK = "    | "
-"""Begins each line that goes on with the record above it."""
+"""The beginning of each line that continues the record above it."""
 
 OF_FUNCTIONS = "outlast.function"
 """The logger behind `context().logger`."""
@@ -30,10 +30,10 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 
 
 def name_workflow(record: logging.LogRecord) -> bool:
-    """A handler's filter: records that are made within a workflow say in which one, and in which attempt.
+    """A handler's filter: adds workflow, step and attempt to records that are made within a workflow.
 
-    What a record says itself (`extra=`) stays. Our own records name theirs themselves: a task of ours that
-    was made during a call has that call's context for ever.
+    Values that a record has already (`extra=`) stay. Records of Outlast's own name their workflow themselves:
+    a background task that was made during a call has that call's context for ever.
     """
     ours = record.name.partition(".")[0] == "outlast" and record.name != OF_FUNCTIONS
     here = None if ours else current_context()
@@ -41,7 +41,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
             found |= {"workflow_id": here.workflow_id, "trace_id": here.trace_id}
-            if current_line() is None:  # a step, not the body
+            if current_line() is None:  # in a step, not in the body
                 found |= {"step_id": here.step_id, "step": here.step, "attempt": here.attempt}
         for name, value in found.items():
             if value is not None and not hasattr(record, name):
@@ -50,21 +50,21 @@ def name_workflow(record: logging.LogRecord) -> bool:
 
 
 def current_context() -> Context | None:
-    """The context of the function that runs here; None elsewhere, and where it can't be told."""
+    """The context of the function that runs here; None elsewhere, and if it can't be known."""
     try:
         return known_context()
-    except Exception:  # noqa: BLE001 - whoever logs must not fail for what can't be told beside
+    except Exception:  # noqa: BLE001 - logging must not fail because of an additional value
         return None
 
 
 class _Formatter(logging.Formatter):
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - logging's name
-        """The traceback without our own frames."""
+        """The traceback without Outlast's own frames."""
         return "NoneType: None" if ei[1] is None else format_traceback(ei[1]).rstrip("\n")
 
 
 class TextFormatter(_Formatter):
-    """`12:34:56 level text`; below it, marked, the traceback of an exception, or a recorded one."""
+    """`12:34:56 level text`; below it, marked, the traceback of an exception or of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
@@ -80,7 +80,7 @@ class TextFormatter(_Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """One object a line: time, level, logger, message, and what the record carries beside."""
+    """One object per line: time, level, logger, message, and the record's additional values."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as JSON."""

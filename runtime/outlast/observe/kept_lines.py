@@ -1,7 +1,7 @@
-"""The lines that workflows log and print, kept in a ring of memory that a worker's siblings see.
+"""The lines that workflows log and print, kept in shared memory, where the other workers can read them.
 
-New lines take the place of the oldest ones, whosever those are: the ring alone bounds how much is kept.
-A killed worker leaves its lines to be read.
+It is a ring: new lines replace the oldest ones, of whichever workflow. The lines of a killed worker can still
+be read.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from outlast.sdk.running import current_line
 
 RING_BYTES = 4 * 2**20
 PARTIAL_MAX = 1_000
-"""Steps that have printed a line without its end."""
+"""How many steps may have printed a line without its end."""
 
 _HEAD = struct.Struct("=Q")
 
 
 class KeptLines:
-    """The ring of one process. It is made before workers are forked; one of them writes, all read."""
+    """The ring of one process.
+
+    It is made before workers are forked; one of them writes to it, all read it.
+    """
 
     def __init__(self, size: int = RING_BYTES) -> None:
         self._memory = mmap.mmap(-1, _HEAD.size + size)
@@ -39,13 +42,13 @@ class KeptLines:
         self._numbers = count(1)
 
     def add(self, workflow_id: str, line: Line) -> None:
-        """Keep a line; its number is given here."""
+        """Keep a line, and give it its number."""
         with self._lock:
             numbered = line._replace(number=next(self._numbers))
             self._write(json.dumps([workflow_id, *numbered]).encode() + b"\n")
 
     def of(self, workflow_id: str) -> list[Line]:
-        """A workflow's lines that are left, the oldest first."""
+        """The lines of a workflow that are left, the oldest first."""
         mark = f"[{json.dumps(workflow_id)}, ".encode()
         return [
             Line(*_fields(each))
@@ -66,9 +69,9 @@ class KeptLines:
         self._memory[begin : begin + len(text)] = text
 
     def _all(self) -> bytes:
-        """From the oldest to the newest. The oldest may have lost its beginning."""
+        """All bytes, from the oldest to the newest. The oldest line may have lost its beginning."""
         written = self._written
-        content = self._memory[_HEAD.size : _HEAD.size + min(written, self._size)]  # the rest takes no memory
+        content = self._memory[_HEAD.size : _HEAD.size + min(written, self._size)]  # the rest is unused
         if written <= self._size:
             return content
         at = written % self._size
@@ -81,13 +84,13 @@ class KeptLines:
 
 
 def read_lines(rings: Sequence[KeptLines], workflow_id: str) -> list[Line]:
-    """A workflow's last lines, whichever of these processes it ran in."""
+    """A workflow's last lines, from all of these processes."""
     found = [line for ring in rings for line in ring.of(workflow_id)]
     return sorted(found, key=lambda line: (line.at_s, line.number))[-LINES_MAX:]
 
 
 def _whole(text: bytes) -> bool:
-    # What a killed process was about to write, or one is writing now, may be torn.
+    # A line that is being written, or that a killed process was writing, may be incomplete.
     try:
         return len(_fields(text)) == len(Line._fields)
     except ValueError:
@@ -100,7 +103,7 @@ def _fields(text: bytes) -> list[Any]:
 
 
 class LinesHandler(logging.Handler):
-    """Keeps the records that name a workflow, beside whatever else becomes of them."""
+    """Keeps the records that name a workflow. Other handlers get them, too."""
 
     def __init__(self, lines: KeptLines) -> None:
         super().__init__()
@@ -113,7 +116,7 @@ class LinesHandler(logging.Handler):
             return
         try:
             text = record.getMessage().removeprefix(f"[{workflow_id}] ")
-        except Exception:  # noqa: BLE001 - a wrong format is told of where the record is shown
+        except Exception:  # noqa: BLE001 - a wrong format is reported by the handler that shows the record
             return
         given = vars(record)
         self._lines.add(
@@ -132,7 +135,7 @@ class LinesHandler(logging.Handler):
 
 
 class Printed:
-    """A standard stream that also keeps what workflows print. All else is the stream's own."""
+    """A standard stream that also keeps the lines that workflows print."""
 
     def __init__(self, stream: Any, name: str, lines: KeptLines) -> None:
         self._stream = stream
@@ -145,7 +148,7 @@ class Printed:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write it, and keep the lines that end in it."""
+        """Write `text`, and keep the lines that it completes."""
         written: int = self._stream.write(text)
         here = current_context()
         if here is not None and here.workflow_id and not _replays(here):
@@ -175,7 +178,7 @@ class Printed:
 
 
 def _replays(here: Context) -> bool:
-    """Whether a body prints what it had printed before."""
+    """Whether a body prints again what it printed before, because it is replayed."""
     return current_line() is not None and not here.logger.isEnabledFor(logging.CRITICAL)
 
 

@@ -1,4 +1,4 @@
-"""Who hears of what is observed: any number of listeners, each on its own."""
+"""Listeners of observations: any number of them, independent of each other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _logger = logging.getLogger("outlast")
 
 
 class Listener:
-    """An observer that takes facts of some kinds alone: nothing runs for others, which each step tells."""
+    """An observer of facts of certain kinds. Nothing runs for other kinds, which every step tells."""
 
     told: dict[type[Observation], Callable[[Any], None]]
-    """Who takes the facts of a kind."""
+    """By kind, the method that takes its facts."""
 
     def __call__(self, fact: Observation) -> None:
         """Take a fact: an `Observer`."""
@@ -24,19 +24,19 @@ class Listener:
 
 
 class Listeners:
-    """An observer that passes each fact on to all listeners, in their order. One that fails disturbs nobody.
+    """An observer that passes each fact on to all listeners, in order. If one fails, the others still get it.
 
-    They are called in the thread where a fact is told: on the event loop, but for what the watchdog tells.
+    They are called in the thread that tells the fact: on the event loop, except for facts of the watchdog.
     """
 
     def __init__(self, *listeners: Observer) -> None:
         self._listeners = listeners
         self._hear: dict[type[Observation], list[Observer]] = {}
-        """Who hears facts of a kind, of those that were told."""
+        """The listeners of each kind that was told so far."""
         self._failed: set[tuple[Observer, str]] = set()
 
     def add(self, listener: Observer) -> None:
-        """Let `listener` hear what is told from now on."""
+        """Let `listener` hear all facts from now on."""
         self._listeners = (*self._listeners, listener)
         self._hear = {}
 
@@ -44,7 +44,7 @@ class Listeners:
         """Tell a fact."""
         hear = self._hear.get(type(fact))
         if hear is None:
-            kept = self._hear  # another one once somebody is added, who may be told of this in another thread
+            kept = self._hear  # replaced when a listener is added, by any thread
             hear = kept[type(fact)] = self._who_hear(type(fact))
         for listener in hear:
             try:

@@ -1,4 +1,4 @@
-"""The log: a line for each observation, and never a secret. How a record looks is in `observe.forms`."""
+"""The log: a line for each observation, without secrets. `observe.forms` has the form of records."""
 
 from __future__ import annotations
 
@@ -142,12 +142,12 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         _requests,
     ),
 }
-"""What is said of a fact by its fields alone: how loudly, in which words, and by which logger."""
+"""Facts that are told by their fields alone: the level, the text, and the logger."""
 
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
-    """Send the root logger's records to standard error, in one form."""
-    # Where functions have closed standard error, nothing can be told there: that is no reason to fail.
+    """Send the root logger's records to standard error, in this form."""
+    # If functions have closed standard error, nothing can be told there. That is no reason to fail.
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -157,12 +157,13 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     root.setLevel(level.upper())
     for noisy in ("httpx", "httpcore", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
-    # The server complains of what clients send, and again of broken answers, which the web floor has logged.
+    # Uvicorn complains about what clients send, and again about broken answers, which the web floor has
+    # logged.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
 
 def keep_lines(lines: KeptLines) -> None:
-    """Keep what workflows log and print from now on."""
+    """Keep what workflows log and print, from now on."""
     logging.getLogger().addHandler(LinesHandler(lines))
     sys.stdout = Printed(sys.stdout, "stdout", lines)
     sys.stderr = Printed(sys.stderr, "stderr", lines)
@@ -192,7 +193,7 @@ def _log_line(line: tuple[int, str] | tuple[int, str, logging.Logger], fact: Obs
 
 
 def _log_claims(fact: facts.WorkflowsClaimed) -> None:
-    # What begins is for debugging: a map has many items. What has run before was lost, handed over or woken.
+    # A first start is logged at debug level: a map has many items. Others were lost, handed over or woken.
     begun = set(fact.begun)
     again = tuple(each for each in fact.workflow_ids if each not in begun)
     ids = again or fact.workflow_ids
@@ -233,7 +234,7 @@ def _log_stopped(fact: facts.InstanceStopped) -> None:
 
 
 def _log_request(fact: facts.RequestAnswered) -> None:
-    """One line a request. `extra` has it in parts."""
+    """One line for a request. `extra` has its parts."""
     level = WARNING if fact.status is not None and fact.status >= 500 else INFO
     if not _requests.isEnabledFor(level):
         return
@@ -294,7 +295,7 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
         _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)
         return
     failure = _read_failure(fact.error)
-    if fact.status == Status.CANCELLED:  # as somebody asked for
+    if fact.status == Status.CANCELLED:  # because somebody asked for it
         cause = fact.error if failure is None else failure["message"].partition("\n")[0]
         _logger.info("%s is cancelled: %s", fact.workflow_id, cause, extra=extra)
     elif failure is None:
@@ -324,12 +325,12 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.CallsRefused: log_audit,
     facts.WorkflowManaged: log_audit,
 }
-"""Facts whose line takes more than their fields."""
+"""Facts whose line needs more than their fields."""
 
 _TELL: dict[type[Observation], Callable[[Any], None]] = {
     **{kind: partial(_log_line, line) for kind, line in _LINES.items()},
     **_TOLD,
-    facts.LoopLooked: lambda _: None,  # a few each second
+    facts.LoopLooked: lambda _: None,  # told several times a second
 }
 
 
@@ -338,7 +339,7 @@ def _first_ones(workflow_ids: tuple[str, ...]) -> str:
 
 
 def _read_failure(error: str) -> dict[str, Any] | None:
-    """A failure as `core.failures` records it; None for the plain text of another cause."""
+    """A failure as `core.failures` records it; None if it is another cause, in plain text."""
     try:
         document = from_json(error)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is shown: known values, and whatever looks like a credential."""
+"""Keeps secrets out of what is shown: known values, and everything that looks like a credential."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import quote, quote_plus, unquote
 
 REDACTED = "[redacted]"
 VALUE_CHARS = 8
-"""Shorter values occur in too many lines."""
+"""A shorter value occurs in too many lines by chance."""
 RANDOM_CHARS = 12
 VALUES_MAX = 2_000
-"""How many values are kept; each has a few spellings."""
+"""How many values are kept; each has several spellings."""
 _NAMED = re.compile(
     r"KEY(S|_|$)|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|WEBHOOK|PRIVATE|(^|_)(PASS|SALT|DSN)(_|$)|_PWD",
     re.IGNORECASE,
 )
 _ORDINARY = re.compile(r"[A-Za-z]{0,11}|[0-9.:]{0,11}")
-"""Words and numbers that a log may well be full of, such as the password `postgres`."""
+"""Words and numbers that are common in logs, such as the password `postgres`."""
 _MIXED = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[^\s]+")
 _URL = re.compile(r"[./~]|\w+:/")
-# Each begins with plain text, so that the search goes straight to where something might be; and none takes a
-# quote or a backslash along, so that JSON stays JSON.
+# Each begins with plain text, so that the search is fast. None includes a quote or a backslash, so that JSON
+# stays JSON.
 _FORMS = (
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*",
     r"sb_secret_[\w-]+",
@@ -33,21 +33,24 @@ _FORMS = (
 
 
 class Redactor:
-    """Replaces secrets in text. Values are only ever added: an old one may still come up."""
+    """Replaces secrets in texts. Values are only added: an old secret may still occur."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def conceal(self, values: Iterable[str | None]) -> None:
-        """Never show these, in any of their usual spellings. Short ones and plain words are left."""
+        """Never show these values, in any of their usual spellings.
+
+        Short values and plain words are ignored.
+        """
         for value in values:
             if value and _is_telling(value) and value not in self._values and len(self._values) < VALUES_MAX:
                 self._values.update(each for each in _spellings(value) if _is_telling(each))
                 self._pattern = None
 
     def redact(self, text: str) -> str:
-        """`text` without them."""
+        """`text` without secrets."""
         pattern = self._pattern
         if pattern is None:
             longest_first = sorted(self._values, key=len, reverse=True)
@@ -56,19 +59,20 @@ class Redactor:
 
 
 redactor = Redactor()
-"""The redactor of this process: its log, error messages and documents pass through it."""
+"""The redactor of this process. Its log, error messages and documents pass through it."""
 
 
 def secrets_among(variables: Mapping[str, str], *, by_name_alone: bool = False) -> list[str]:
-    """The values that are to be kept secret: those named like one, and those that look random.
+    """The values that must stay secret: those with such a name, and those that look random.
 
-    Named like one is what holds KEY, SECRET, TOKEN, PASSWORD and the like. Random is what has 12 characters
-    or more, letters and digits, no blanks, and is no path or URL. What names a file that is here is neither.
+    Names with KEY, SECRET, TOKEN, PASSWORD and the like count. A value looks random if it has 12 characters
+    or more, letters and digits, no blanks, and is no path or URL. The path of an existing file is never a
+    secret.
     """
     return [
         value
         for name, value in variables.items()
-        if not os.path.exists(value)  # noqa: PTH110 - a key may be named by its file; Path refuses long values
+        if not os.path.exists(value)  # noqa: PTH110 - a key may be given as a file; Path refuses long values
         and (_NAMED.search(name) or (not by_name_alone and _looks_random(value)))
     ]
 
@@ -90,7 +94,7 @@ def _looks_random(value: str) -> bool:
 
 
 def _spellings(value: str) -> set[str]:
-    """The value as logs, URLs, JSON and Python write it; of several lines, each one that says something."""
+    """The value as logs, URLs, JSON and Python write it; and each line of it that is long enough."""
     lines = value.splitlines()
     parts = {value, *(line for line in lines if len(lines) > 1 and len(line) >= 2 * VALUE_CHARS)}
     return {

@@ -1,8 +1,8 @@
-"""Spans of what is observed, by OpenTelemetry's SDK. A replay tells nothing, so it makes no span.
+"""Spans of observations, by OpenTelemetry's SDK. A replay tells no facts, so it makes no spans.
 
-Each span is made when it is over, with its times of then: nothing is held for a workflow meanwhile, and what
-a killed process had not ended was never begun. Parents are known by their ids, which follow from the
-workflow's (`core.tracing`), whoever has made them or will.
+Each span is made when it is over, with its true times. So nothing is kept for a workflow meanwhile, and a
+killed process leaves no unfinished spans. Parents are known by their ids, which follow from the workflow's id
+(`core.tracing`), whether they exist already or not.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from outlast.core.tracing import Stay, span_id_of, trace_id_of
 from outlast.observe.listeners import Listener
 
 RETRIED_MAX = 10_000
-"""Steps whose failed attempts are kept until they end."""
+"""How many steps' failed attempts are kept until the steps end."""
 
 ATTEMPTS_MAX = 100
-"""Of one step."""
+"""How many failed attempts of one step are kept."""
 
 START = "start"
 _HEADERS = ("traceparent", "tracestate")
@@ -39,7 +39,7 @@ _ids: ContextVar[tuple[int, int] | None] = ContextVar("outlast_span_ids", defaul
 
 
 class DerivedIds(IdGenerator):
-    """Gives spans of workflows the ids that follow from these, and others chance ones."""
+    """Gives spans of workflows their derived ids, and other spans random ones."""
 
     def generate_trace_id(self) -> int:
         given = _ids.get()
@@ -71,12 +71,12 @@ class Spans(Listener):
         }
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
-        """See core.tracing.Tracing. Its span doesn't exist yet, but its id is known."""
+        """See core.tracing.Tracing. The step's span doesn't exist yet, but its id is known."""
         here = self._context_of(stay.workflow_id, stay.trace, _step(stay, step_id))
         context.attach(trace.set_span_in_context(NonRecordingSpan(here)))
 
     def close(self) -> None:
-        """Send what is left. It may take some seconds."""
+        """Send what is left. Takes some seconds at most."""
         self._provider.shutdown()
 
     # --- starts -------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class Spans(Listener):
     def _anchor(
         self, workflow_id: str, function: str, trigger: str, parent: str | None, request: str | None
     ) -> None:
-        """The first span of a workflow, over at once: it is seen while the workflow runs."""
+        """The first span of a workflow. It ends at once, so that it is visible while the workflow runs."""
         links = []
         if (caller := _caller(request)) is not None:
             links.append(Link(caller, {"outlast.link": "caller"}))
@@ -102,7 +102,7 @@ class Spans(Listener):
         self._make(workflow_id, function, 0, f"start {function}", (START,), None, 0.0, attributes, links)
 
     def _resumed(self, fact: facts.WorkflowResumed) -> None:
-        """After a long time out of memory: the last span of one trace, the first of another."""
+        """After a long time out of memory: the last span of one trace, and the first one of the next."""
         stay = fact.stay
         assert stay.former is not None
         workflow_id, function = stay.workflow_id, stay.function
@@ -174,7 +174,7 @@ class Spans(Listener):
         )
 
     def _waited(self, fact: facts.CallWaited) -> None:
-        """The caller waited: that is a span in its own trace, by its own decision whether it is sampled."""
+        """A caller waited: a span in the caller's own trace, sampled if that trace is."""
         parent = _PROPAGATOR.extract(dict(fact.headers))
         caller = trace.get_current_span(parent).get_span_context()
         if not caller.is_valid:
@@ -207,7 +207,7 @@ class Spans(Listener):
         failed: str | None = None,
         events: Sequence[tuple[int, dict[str, Any]]] = (),
     ) -> None:
-        """A span of one of a workflow's traces that is over now."""
+        """A span that is over now, in one of a workflow's traces."""
         end_ns = self._now_ns()
         around = context.Context()
         if parent is not None:
@@ -227,7 +227,7 @@ class Spans(Listener):
         span.end(end_ns)
 
     def _context_of(self, workflow_id: str, number: int, span_id: int) -> SpanContext:
-        """Of a span that is made elsewhere, or later. It is sampled if its trace's root is."""
+        """The context of a span that is made elsewhere, or later. It is sampled if its trace's root is."""
         trace_id = trace_id_of(workflow_id, number)
         decide = self._provider.sampler.should_sample
         # guard: silenced-by-the-caller = decide(None, trace_id, START).decision
@@ -241,7 +241,10 @@ class Spans(Listener):
 
 
 def provider_of(*processors: SpanProcessor) -> TracerProvider:
-    """A provider whose spans of workflows have their ids; all else is as the variables OTEL_* say."""
+    """A provider that gives spans of workflows their ids.
+
+    Everything else follows from the variables OTEL_*.
+    """
     provider = TracerProvider(id_generator=DerivedIds(), shutdown_on_exit=False)
     for each in processors:
         provider.add_span_processor(each)
@@ -261,7 +264,7 @@ def _anchor_of(workflow_id: str, number: int) -> int:
 
 
 def _caller(request: str | None) -> SpanContext | None:
-    """Who called: as the stored request says, or what is current where a function has started it."""
+    """The caller's span: from the stored request, or the current one if a function starts the workflow."""
     if request is None:
         found = trace.get_current_span().get_span_context()
     else:

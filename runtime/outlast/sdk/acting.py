@@ -1,4 +1,4 @@
-"""What a handle does to its workflow as operators do: pause, resume, retry, rewind, fork, settle, delete."""
+"""Verbs of a workflow handle: pause, resume, retry, rewind, fork, settle, delete and setting attributes."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ from outlast.sdk.calls import do
 from outlast.sdk.operations import Act
 
 Acted = TypeVar("Acted")
-"""What an act returns, or what is awaited for it."""
+"""What an act returns, or its awaitable."""
 
 _PLAIN = Codec()
 _MISSING: Any = object()
 
 
 class Acts(Generic[Acted]):
-    """Of a handle. In `def` functions each is called without await; in a workflow it is a recorded step.
+    """The verbs of a handle. In `def` functions they are called without await; in a workflow each is a
+    recorded step.
 
-    `why` is kept in the table `acts` beside who did it, which is the function. Each raises WorkflowNotFound,
-    and WrongState where the workflow stands otherwise than is needed; the text says what can be done then.
+    `why` is stored in the table `acts`, with who acted: the function. Each raises WorkflowNotFound, and
+    WrongState if the workflow's state doesn't allow it; the text says what does.
     """
 
     workflow_id: str
 
     def pause(self, *, why: str | None = None) -> Acted:
-        """Let it do nothing until it is resumed: `await handle.pause()`; its `status`, why it is `held`."""
+        """Pause it until it is resumed: `await handle.pause()`.
+
+        Returns its `status`, and why it is `held`.
+        """
         return self._do(PAUSE, {"why": why})
 
     def resume(self, *, why: str | None = None) -> Acted:
-        """Let it go on: `await handle.resume()`; its `status`."""
+        """Resume it: `await handle.resume()`. Returns its `status`."""
         return self._do(RESUME, {"why": why})
 
     def retry(self, *, why: str | None = None) -> Acted:
-        """Let it go on without its last failure, if it has failed: `await handle.retry()`.
+        """Let a failed workflow go on without its last failure: `await handle.retry()`.
 
         Returns its `status`, its `generation`, and the ids of the steps whose records were `dropped`.
         """
         return self._do(RETRY, {"why": why})
 
     def rewind(self, to: str, *, why: str | None = None) -> Acted:
-        """Let it go on from an earlier step (its id or name), if it has failed: `await handle.rewind("3")`.
+        """Let a failed workflow go on from an earlier step (its id or name): `await handle.rewind("3")`.
 
-        Returns what `retry` does. Raises UsageError for a step that isn't there.
+        Returns the same as `retry`. Raises UsageError if there is no such step.
         """
         return self._do(REWIND, {"to": to, "why": why})
 
@@ -59,10 +63,10 @@ class Acts(Generic[Acted]):
     ) -> Acted:
         """Run it again as another workflow: `await handle.fork("failed")`.
 
-        `from_` is `start`, `failed`, or the id or name of a step; `input` (an object of arguments) goes with
-        `start` alone. Returns `fork`, the new one's id; `kept`, how many records it begins with; and `again`,
-        a list of `{"step_id", "name"}` that it does again. Raises InvalidInput; UsageError for a step that
-        isn't there.
+        `from_` is `start`, `failed`, or the id or name of a step. `input` (an object of arguments) is allowed
+        with `start` only. Returns `fork`, the new workflow's id; `kept`, how many records it begins with; and
+        `again`, a list of `{"step_id", "name"}` of the steps that run again. Raises InvalidInput; UsageError
+        if there is no such step.
         """
         given = {} if input is _MISSING else {"input": _PLAIN.through(input)[1]}
         return self._do(FORK, {"from": from_, "children": children, "why": why, **given})
@@ -76,11 +80,11 @@ class Acts(Generic[Acted]):
         name: str | None = None,
         why: str | None = None,
     ) -> Acted:
-        """Record what a step came to: `await handle.settle("3", {"paid": True})`, or `error="declined"`.
+        """Record a step's result by hand: `await handle.settle("3", {"paid": True})`, or `error="declined"`.
 
         The workflow must be paused, held or failed. A step that isn't recorded yet needs its `name`. Returns
         `step_id` and the workflow's `status`. Raises InvalidInput if the output doesn't fit the step's type
-        (where its function is served here); UsageError.
+        (if its function is served here); UsageError.
         """
         given: dict[str, Any] = {"step": step, "error": error, "name": name, "why": why}
         if output is not _MISSING:
@@ -90,18 +94,25 @@ class Acts(Generic[Acted]):
     def set_attributes(
         self, attributes: Mapping[str, str | float | bool | None], *, why: str | None = None
     ) -> Acted:
-        """Change what it is found by: `await handle.set_attributes({"stage": "done", "vip": None})`.
+        """Change its attributes: `await handle.set_attributes({"stage": "done", "vip": None})`.
 
-        None takes one away, others stay. Returns its id as `changed`. Raises UsageError for what can be none.
+        None removes an attribute; others stay. Returns its id as `changed`. Raises UsageError for invalid
+        attributes.
         """
         return self._do(SET_WORKFLOW, {"attributes": dict(attributes), "why": why})
 
     def delete(self, *, why: str | None = None) -> Acted:
-        """Remove it, its records and what it has started: `await handle.delete()`; how many are `deleted`."""
+        """Delete it, its records and its children: `await handle.delete()`.
+
+        Returns how many were `deleted`.
+        """
         return self._do(DELETE, {"why": why})
 
     def _do(self, verb: Verb, arguments: Mapping[str, Any]) -> Acted:
-        """Do `verb` to it; what that returns. Texts that are None are left out. Bodies record it."""
+        """Apply `verb` to it; the verb's result.
+
+        Texts that are None are left out. In a body it is recorded.
+        """
         workflow_id = self.workflow_id
         given = {
             each.name: arguments[each.name]
@@ -113,4 +124,4 @@ class Acts(Generic[Acted]):
 
 
 class SyncActs(Acts[dict[str, Any]]):
-    """Of a handle in a `def` function: each is done by the time that it returns."""
+    """The verbs of a handle in a `def` function: each returns when it is done."""

@@ -1,4 +1,4 @@
-"""`auth=`: whom a function lets in, as Supabase's `withSupabase` says it."""
+"""`auth=`: who may call a function, in the terms of Supabase's `withSupabase`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REMEDY = '"user", "publishable", "secret", "secret:NAME", "none", or a list of 
 
 
 class AuthMode(NamedTuple):
-    """One way in. `name`: only by the key of that name."""
+    """One way to be admitted. `name`: only with the key of that name."""
 
     kind: Kind
     name: str | None = None
@@ -25,7 +25,7 @@ class AuthMode(NamedTuple):
 
 
 def auth_modes(auth: Auth | None, what: str) -> tuple[AuthMode, ...] | None:
-    """The modes of an `auth` option, in order; None where it isn't given. Raises UsageError."""
+    """The modes of an `auth` option, in order; None if it isn't given. Raises UsageError."""
     if auth is None:
         return None
     listed = [auth] if isinstance(auth, str) else auth

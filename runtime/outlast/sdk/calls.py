@@ -1,6 +1,6 @@
-"""Calls of the SDK: of a body's operations, or with the host outside of bodies.
+"""Calls of the SDK: operations in a body, calls of the host outside of bodies.
 
-One that is to be awaited begins when it is, and one that never is gets told of.
+An awaitable call begins when it is awaited. A call that is never awaited is reported.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ ANYWHERE = "is called in a handler, an ASGI app, a step or a workflow"
 
 
 class Call(Coroutine[Any, Any, T]):
-    """Whatever takes a coroutine takes it."""
+    """An awaitable call. Anything that takes a coroutine takes it."""
 
     __slots__ = ("_closed", "_name", "_place", "_work")
 
     def __init__(self, name: str) -> None:
-        """`name` is what its caller wrote, for messages."""
+        """`name` is what the caller wrote, for messages."""
         self._name = name
         self._work: Generator[Any, Any, T] | None = None
         self._closed = False
         self._place = place_of_caller(4)
 
     def _begin(self) -> Generator[Any, Any, T]:
-        """What does the work, as an `__await__` gives it."""
+        """The generator that does the work, as `__await__` returns it."""
         raise NotImplementedError
 
     def _tell(self, place: str) -> None:
-        """It was made at `place` and never awaited."""
+        """Report that the call was made at `place` and never awaited."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Call(Coroutine[Any, Any, T]):
         return self.__await__().send(value)
 
     def throw(self, *error: Any) -> Any:
-        if self._work is None:  # a task that is cancelled before it began makes no call
+        if self._work is None:  # a task that is cancelled before it begins makes no call
             self._closed = True
             self._work = _nothing()
         return self._work.throw(*error)
@@ -72,7 +72,7 @@ class Call(Coroutine[Any, Any, T]):
         if self._work is None:
             if self._closed:
                 raise RuntimeError(f"{self._name}(…) was closed before it was awaited")
-            self._closed = True  # whatever becomes of it now was its caller's wish
+            self._closed = True  # the caller closed it on purpose
             self._work = self._begin()
         return self._work
 
@@ -93,7 +93,7 @@ class _Asked(Call[T]):
         super().__init__(name)
 
     def _begin(self) -> Generator[Any, Any, T]:
-        line = line_here(self._name)  # who awaits a call needn't be who made it: `gather(charge(), ship())`
+        line = line_here(self._name)  # `gather(charge(), ship())` awaits in another task
         if line is None:
             raise UsageError("a call made in a workflow's body must be awaited there, not in a step")
         answer = line.body.call(self._operation).__await__()
@@ -125,7 +125,7 @@ class _Later(Call[T]):
 
 
 class Done(Awaitable[T]):
-    """What is over already: a `def` function gets it from what an `async def` one awaits."""
+    """An awaitable that is over already, for `def` functions that call what `async def` functions await."""
 
     def __init__(self, value: T) -> None:
         self._value = value
@@ -136,9 +136,10 @@ class Done(Awaitable[T]):
 
 
 def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T] | None = None) -> Any:
-    """Hand an operation over from a workflow's body: in a `def` one its value, else what is to be awaited.
+    """Hand an operation over from a workflow's body. Returns its value in a `def` body, otherwise an
+    awaitable.
 
-    `read` makes the value of what the engine gives. `name` is what the caller wrote, for messages.
+    `read` makes the value from what the engine returns. `name` is what the caller wrote, for messages.
     """
     if not line.threaded:
         return _Asked(operation, line, name, read)
@@ -147,7 +148,7 @@ def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T] | 
 
 
 def ask_done(operation: Operation, line: Line, name: str) -> Awaitable[None]:
-    """As `ask`, of what gives nothing: a `def` body may be told to await it, too."""
+    """Like `ask`, for operations without a value. A `def` body may await the result, too."""
     asked: Awaitable[None] = ask(operation, line, name)
     return Done(None) if line.threaded else asked
 
@@ -166,10 +167,10 @@ def _reading(answer: Generator[Any, Any, Any], read: Callable[[Any], T]) -> Gene
 
 
 async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Await on the host's loop what `make` gives, from whatever loop this is.
+    """Await the coroutine that `make` makes on the host's loop, from whatever loop this is.
 
-    The engine's futures, locks and connections belong to that loop. A future of another one would be settled
-    where nobody may, perhaps after its loop was closed.
+    The engine's futures, locks and connections belong to that loop. A future of another loop could be settled
+    in the wrong thread, or after its loop was closed.
     """
     if host.is_here():
         return await make()
@@ -183,10 +184,10 @@ def do(
     read: Callable[[Any], Any] | None = None,
     where: str = "of a workflow can be called only inside the host",
 ) -> Any:
-    """Ask the workflow's body for an operation; outside of bodies, do with the host what it stands for.
+    """In a workflow's body make an operation; elsewhere make the equivalent call of the host.
 
-    In a `def` function that gives the value, else what is to be awaited. `read` makes the value of what comes
-    back; `where` ends the message of the UsageError for who has no host.
+    In a `def` function this returns the value, otherwise an awaitable. `read` makes the value from the
+    result; `where` ends the message of the UsageError that is raised without a host.
     """
     line = line_here(name)
     return do_with_host(name, on, read, where) if line is None else ask(operation, line, name, read)
@@ -198,7 +199,7 @@ def do_with_host(
     read: Callable[[Any], Any] | None,
     where: str,
 ) -> Any:
-    """As `do`, outside of bodies."""
+    """Like `do`, outside of bodies."""
     host = current_host()
     if host is None:
         raise UsageError(f"{name} {where}")
@@ -209,7 +210,7 @@ def do_with_host(
 
 
 def is_awaited(name: str) -> bool:
-    """Whether what `do` gives here is to be awaited."""
+    """Whether the result of `do` must be awaited here."""
     line = line_here(name)
     return on_a_loop() if line is None else not line.threaded
 

@@ -1,4 +1,4 @@
-"""`context()`: what a running function may ask about itself."""
+"""`context()`: what a running function can ask about itself."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from outlast.sdk.running import current_host, current_line, line_in_body
 
 
 class Clients(Protocol):
-    """What the host offers behind `context().supabase`: clients of one running function, closed with it."""
+    """The clients behind `context().supabase`. They belong to one running function, and close with it."""
 
     @property
     def token(self) -> CallerToken | None:
-        """The caller's token, where this process has it."""
+        """The caller's token, if this process has it."""
 
     def of_caller(self, *, blocking: bool) -> Any:
         """A client that acts for the caller. Raises UsageError, CallerTokenGone."""
@@ -35,7 +35,7 @@ class Clients(Protocol):
         """A client with the project's secret key. Raises UsageError."""
 
     async def close(self) -> None:
-        """Close what was made. Idempotent; never raises."""
+        """Close the clients that were made. Idempotent; never raises."""
 
 
 MakeClients = Callable[[Caller, CallerToken | None], Clients]
@@ -54,7 +54,7 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
         return not self._replaying() and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Put the workflow's id before the text, and beside what the caller says in `extra=`."""
+        """Put the workflow's id before the text, and into `extra` beside what the caller gave."""
         own = dict(self.extra or {})
         return f"[{own.get('workflow_id')}] {msg}", {
             **kwargs,
@@ -64,19 +64,19 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Which time of its schedule a workflow was started for. The times are aware, in UTC."""
+    """The tick of a schedule that a workflow was started for. The times are aware, in UTC."""
 
     schedule: str
     nominal: datetime
-    """The time that the schedule names."""
+    """The time in the schedule's timetable."""
     actual: datetime
-    """When its workflow was started."""
+    """When the workflow was started."""
     previous: datetime | None
-    """The nominal time of the last tick before that was run; None for the first one."""
+    """The nominal time of the tick that ran before this one; None for the first one."""
 
     @staticmethod
     def from_record(record: str) -> Tick:
-        """Out of the column `tick`."""
+        """The tick in the column `tick`."""
         times = json.loads(record)
         schedule = times.pop("schedule")
         return Tick(schedule, **{each: at and datetime.fromisoformat(at) for each, at in times.items()})
@@ -84,70 +84,71 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of the running function."""
+    """What is known about the running function."""
 
     function: str
     workflow_id: str
-    """Empty in a handler and in an ASGI app, which are no workflows."""
+    """Empty in handlers and ASGI apps, which aren't workflows."""
     logger: logging.LoggerAdapter[logging.Logger]
     request: Request | None = None
     caller: Caller = NOBODY
     recovery_attempt: int = 0
-    """How often the workflow was taken over from an instance that was lost: a replay may tell more."""
+    """How often the workflow was taken over from a lost instance. A replay may see a higher number."""
     attempt: int = 1
-    """In a step: which attempt of it this is."""
+    """In a step: the number of this attempt, from 1."""
     max_attempts: int = 1
-    """In a step: how many there may be."""
+    """In a step: how many attempts there may be."""
     step_id: str | None = None
-    """In a step or a transaction: its place in the workflow, the same on each attempt and after a crash."""
+    """In a step or a transaction: its id in the workflow, the same on each attempt and after a crash."""
     root_id: str = ""
-    """The workflow's id, and of its forks too: for keys that are given to the outside."""
+    """The id of the first workflow of a line of forks: for keys that are given to other systems."""
     tick: Tick | None = None
-    """Of a workflow that a schedule has started."""
+    """For a workflow that a schedule started."""
     step: str | None = None
     """In a step or a transaction: its name."""
     trace_id: str | None = None
-    """Of the trace that the workflow is in, as 32 digits; None where there are no traces.
+    """The workflow's trace id, 32 digits; None if traces are off.
 
-    It is for logs and steps. No body should return it or decide by it: a replay may be in another trace.
+    Use it in logs and steps only. A body must not return it or decide by it: a replay may be in another
+    trace.
     """
     clients: Clients | None = field(default=None, repr=False)
-    """Behind `supabase` and `supabase_admin`."""
+    """The clients behind `supabase` and `supabase_admin`."""
 
     @property
     def supabase(self) -> Any:
         """A Supabase client that acts for the caller, under row-level security.
 
-        A `supabase.AsyncClient` in `async def` code, a `supabase.Client` in a `def` function's thread. Made
-        at first use, closed with the workflow. Raises UsageError in a workflow's body, where a crash would do
-        again what it did, and where SUPABASE_URL or a key isn't set; CallerTokenGone where the caller's token
-        is no more: after a recovery, a long sleep, or its own end.
+        A `supabase.AsyncClient` in `async def` code, a `supabase.Client` in a `def` function's thread. It is
+        made at first use and closed with the workflow. Raises UsageError in a workflow's body, where a replay
+        would repeat its calls, and if SUPABASE_URL or a key isn't set. Raises CallerTokenGone if the caller's
+        token is no longer known (after a recovery or a long sleep), or has expired.
         """
         return self._clients("supabase").of_caller(blocking=not on_a_loop())
 
     @property
     def supabase_admin(self) -> Any:
-        """The same with the project's secret key, past row-level security. Raises UsageError."""
+        """A client with the project's secret key, which bypasses row-level security. Raises UsageError."""
         return self._clients("supabase_admin").of_service(blocking=not on_a_loop())
 
     def attributes(self) -> Any:
-        """What this workflow is found by now: `stage = (await context().attributes()).get("stage")`.
+        """This workflow's attributes now: `stage = (await context().attributes()).get("stage")`.
 
-        In a `def` workflow without `await`. A dict: what it was started with, what its body has set and
-        operators have changed since. It is a recorded call: a replay gives what was found then. Raises
-        UsageError outside a workflow's body.
+        In a `def` workflow without `await`. A dict with those that it was started with, and all changes by
+        its body and by operators. The call is recorded: a replay gets the same attributes. Raises UsageError
+        outside a workflow's body.
         """
         otherwise = "are read in a workflow's body: hand a step those that it needs"
         return ask(ReadAttributes(), line_in_body("attributes", otherwise), "attributes")
 
     def set_attributes(self, changes: Mapping[str, str | int | float | bool | None]) -> Awaitable[None]:
-        """Change what this workflow is found by: `await context().set_attributes({"stage": "paid"})`.
+        """Change this workflow's attributes: `await context().set_attributes({"stage": "paid"})`.
 
-        In a `def` workflow without `await`. None takes an attribute away, others stay. It is a recorded
-        call: on replay nothing is set again. Others see it once it is durable, which isn't waited for. Raises
-        UsageError outside a workflow's body, and for more than 32 of them, a key that isn't a letter, then
-        letters, digits, "_", "." and "-" (64 at most), and a value that is no text of at most 256
-        characters, number or truth.
+        In a `def` workflow without `await`. None removes an attribute; others stay. The call is recorded: a
+        replay sets nothing again. Others see the change once it is durable; the call doesn't wait for that.
+        Raises UsageError outside a workflow's body, for more than 32 attributes, for a key that isn't a
+        letter followed by letters, digits, "_", "." and "-" (64 at most), and for a value that isn't a text
+        of at most 256 characters, a number or a boolean.
         """
         try:
             body = attributes_json(changes, nulls=True) or "{}"
@@ -184,13 +185,13 @@ def context() -> Context:
 
 
 def known_context() -> Context | None:
-    """The same; None elsewhere."""
+    """The context of what runs here; None if nothing of a function runs here."""
     found = _context.get()
     return None if found is None else found()
 
 
 def who_acts() -> str:
-    """The function that runs here, as it is noted of what it does."""
+    """The function that runs here, as recorded for what it does to others."""
     here = known_context()
     if here is None:
         return "a function"
@@ -198,7 +199,7 @@ def who_acts() -> str:
 
 
 def current_caller() -> tuple[Caller, CallerToken | None]:
-    """For whom the function that runs here acts, and the caller's token; nobody where none runs."""
+    """The caller for whom the running function acts, and the caller's token; NOBODY outside of functions."""
     found = _context.get()
     if found is None:
         return NOBODY, None
@@ -207,12 +208,12 @@ def current_caller() -> tuple[Caller, CallerToken | None]:
 
 
 def enter_context(entered: Callable[[], Context]) -> None:
-    """Make what `entered` gives the current one in this context. It is called when somebody asks."""
+    """Make the result of `entered` the current context. It is called when somebody asks for it."""
     _context.set(entered)
 
 
 def enter_attempt(step_id: str, attempt: int, max_attempts: int, step: str = "") -> None:
-    """Let the current context be known, in this one, as that of an attempt of a step."""
+    """Make the context of an attempt of a step the current one."""
     found = _context.get()
     if found is not None:
         _context.set(

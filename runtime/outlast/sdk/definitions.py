@@ -1,4 +1,4 @@
-"""What a decorator attaches to a function: plain immutable definitions, with no behaviour of their own."""
+"""What decorators attach to functions: plain immutable definitions without behaviour."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepDefinition:
-    """A step: recorded once, run at least once."""
+    """A step: it runs at least once, and is recorded once."""
 
     name: str
     fn: Callable[..., Any]
@@ -32,9 +32,9 @@ class StepDefinition:
     timeout_s: float | None
     codec: Codec
     visible: bool = False
-    """Whether users see what it returned in their workflows."""
+    """Whether users see its results in their workflows."""
     limit: Limit | None = None
-    """Under which it takes a place before it begins."""
+    """The limit under which it takes a place before it begins."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +50,12 @@ class TransactionDefinition:
     role: Literal["service", "caller"]
     codec: Codec
     visible: bool = False
-    """As of a step."""
+    """As in StepDefinition."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WorkflowDefinition:
-    """A workflow: run to one end, whatever happens to the instances it runs on."""
+    """A workflow: it runs to one end, whatever happens to the instances that run it."""
 
     name: str
     fn: Callable[..., Any]
@@ -67,46 +67,46 @@ class WorkflowDefinition:
     duplicates: Literal["attach", "conflict"]
     timeout_s: float | None
     auth: tuple[AuthMode, ...] | None = None
-    """Whom it lets in; None leaves that to the gateway."""
+    """Who may call it; None: as the gateway says."""
     webhook: Webhook | None = None
     queue: Queue | None = None
-    """The queue that its workflows wait in; of a Supabase Queue the messages start it, too."""
+    """The queue in which its workflows wait. Messages of a Supabase Queue start it, too."""
     schedules: tuple[Schedule, ...] = ()
-    """When it starts by itself."""
+    """The schedules that start it."""
     steps_visible: bool = False
-    """Whether users see what the steps of their workflows returned."""
+    """Whether users see the results of its workflows' steps."""
     headers: frozenset[str] = frozenset()
-    """Further header fields of the request that are stored."""
+    """More header fields of the request to store."""
     body_bytes_max: int | None = None
-    """How large a body it takes; None for the host's default."""
+    """The largest body; None: the host's default."""
     retention_s: float | None = None
-    """How long its ended workflows are kept; None for the host's default, infinity for ever."""
+    """How long its ended workflows are kept; None: the host's default; infinity: for ever."""
     version: int | None = None
-    """Which of several codes of one name this is; None for a function that has one."""
+    """Its declared version; None if it declares none."""
     aliases: tuple[str, ...] = ()
-    """Names that it had before, the first one first."""
+    """Former names, the oldest first."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
-    """What its function sees of the environment as its own: it was made while that was imported."""
+    """Its own environment variables: those that were in effect while its file was imported."""
 
     @property
     def number(self) -> int:
-        """Its version; who declares none is the first."""
+        """Its version; 1 if it declares none."""
         return FIRST if self.version is None else self.version
 
     def keyed_as(self, function: str) -> str:
-        """The name that keys of its calls belong to: its first one, so that a new name makes no new keys."""
+        """The name in the keys of its calls: its oldest name, so that keys stay valid after a renaming."""
         # guard: renamed-keys-are-new = function
         return self.aliases[0] if self.aliases else function
 
     @property
     def batches(self) -> bool:
-        """Whether its function gets many inputs at once. `inputs` and `codec` are those of one."""
+        """Whether its function takes many inputs at once. `inputs` and `codec` are those of one."""
         return self.queue is not None and self.queue.batches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HandlerDefinition:
-    """A plain function from request to response; nothing of it is durable."""
+    """A plain function from request to response. Nothing of it is durable."""
 
     name: str
     fn: Callable[..., Any]
@@ -121,18 +121,18 @@ D = TypeVar("D", StepDefinition, TransactionDefinition, WorkflowDefinition, Hand
 
 
 class Decorated(Generic[D]):
-    """What a decorator gives: it looks like the function. In messages it is told by its kind and name."""
+    """The result of a decorator. It looks like the function; its repr tells kind and name."""
 
     decorator: ClassVar[str]
 
     def __init__(self, definition: D) -> None:
         self.definition: D = definition
-        update_wrapper(self, definition.fn)  # type: ignore[arg-type]  # each can be called
+        update_wrapper(self, definition.fn)  # type: ignore[arg-type]  # each of them is callable
 
     def __repr__(self) -> str:
         return f"<{self.decorator} {getattr(self, '__qualname__', '')}>"
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """Whether calling `fn` gives a coroutine."""
+    """Whether calling `fn` returns a coroutine."""
     return inspect.iscoroutinefunction(fn)

@@ -1,4 +1,4 @@
-"""Durations as users give them: seconds or a timedelta; clamped, so that no value can hurt a neighbour."""
+"""Durations as users give them: seconds or a timedelta, cut to a maximum."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from datetime import timedelta
 from outlast.core.errors import UsageError
 
 DURATION_MAX_S = 100 * 366 * 24 * 3600.0
-"""A hundred years: longer ones are cut to it."""
+"""A hundred years. Longer durations are cut to it."""
 
 Duration = float | timedelta
 
 
 def seconds_of(duration: Duration, what: str) -> float:
-    """`duration` in seconds, 0 to DURATION_MAX_S. `what` names it in the UsageError for anything else."""
+    """`duration` in seconds, from 0 to DURATION_MAX_S.
+
+    Raises UsageError, which names it by `what`, if it is invalid.
+    """
     if isinstance(duration, timedelta):
         seconds = duration.total_seconds()
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
@@ -30,7 +33,7 @@ def seconds_of(duration: Duration, what: str) -> float:
 
 
 def positive_seconds_of(duration: Duration | None, what: str) -> float | None:
-    """As `seconds_of`, for what must be longer than nothing or None."""
+    """Like `seconds_of`, for a duration that must be positive or None."""
     if duration is None:
         return None
     if isinstance(duration, float) and duration == math.inf:

@@ -1,4 +1,4 @@
-"""`emit`: what a running step tells those who look now. Nothing of it is recorded."""
+"""`emit`: values that a running step shows to current listeners. They aren't recorded."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from outlast.sdk.values import Values
 
 R = TypeVar("R")
 Hear = Callable[[str], None]
-"""Takes JSON text, in whichever thread, and never waits."""
+"""Takes JSON text, in any thread, and never blocks."""
 
 _VALUES = Values("the emitted value")
 _hear: ContextVar[Hear | None] = ContextVar("outlast_hear", default=None)
 
 
 def emit(value: Any) -> None:
-    """Tell `value` to whoever streams this workflow now: a token of a model, how far a transfer has come.
+    """Show `value` to whoever streams this workflow now: for example a model's token, or a transfer's
+    progress.
 
-    `emit(…)` in a running step, `async def` or `def`, in its tasks too, and never awaited. Nothing of it is
-    recorded: who comes later doesn't see it, and each attempt may say the same again. What counts is what the
-    step returns. Plain JSON values, dataclasses and pydantic models can be emitted, at most 64 KiB of JSON.
-    It costs next to nothing where nobody looks, and waits for nobody. In a step that is called outside of a
-    workflow it does nothing. Raises UsageError outside a step; NotSerializable.
+    Call `emit(…)` in a running step, `async def` or `def`, also in its tasks; it is never awaited. Values
+    aren't recorded: later listeners don't see them, and each attempt may emit the same again. The step's
+    result is what counts. Plain JSON values, dataclasses and pydantic models can be emitted, up to 64 KiB of
+    JSON. Without listeners it costs next to nothing, and it never waits. In a step that is called outside of
+    a workflow it does nothing. Raises UsageError outside a step; NotSerializable.
     """
     body = _VALUES.encode(value)
     # guard: emitted-without-bound

@@ -1,8 +1,8 @@
 """`os.environ` as a function sees it: its own values first, then those of the process.
 
-All functions share one process. What one has of its own (`functions/NAME/.env`, `[functions.NAME.env]`) is
-found through a context variable, which is set where its code is entered; so two functions may have two values
-of one name at once.
+All functions share one process. A function's own values (`functions/NAME/.env`, `[functions.NAME.env]`) are
+found through a context variable, which is set where its code is entered. So two functions can have different
+values of one name at the same time.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Own = dict[str, str | None]
-"""What one function sees of its own. None is what it deleted: the process's value stays hidden, too."""
+"""A function's own values. None: the function deleted it, which also hides the process's value."""
 
 _own: ContextVar[Own | None] = ContextVar("outlast_environment", default=None)
 
 
 def current_environment() -> Own | None:
-    """What the function whose code runs here has of its own; None if nothing, and outside of functions."""
+    """The own values of the function whose code runs here; None if it has none, and outside of functions."""
     return _own.get()
 
 
 def enter_environment(own: Own | None) -> None:
-    """Let this context, and all made from it, see `own`."""
-    if _own.get() is not own:  # most functions have nothing of their own
+    """Make this context, and all contexts copied from it, see `own`."""
+    if _own.get() is not own:  # most functions have no own values
         _own.set(own)
 
 
 @contextmanager
 def environment(own: Own | None) -> Iterator[None]:
-    """Let the code run here see `own`, and nothing of what another function has."""
+    """Let the code that runs here see `own`, and no other function's values."""
     token = _own.set(own)
     try:
         yield
@@ -40,13 +40,13 @@ def environment(own: Own | None) -> Iterator[None]:
 
 
 def install() -> None:
-    """Make `os.environ` look there first. The object stays the same, for those who have hold of it."""
+    """Make `os.environ` look there first. The object stays the same, for code that has a reference to it."""
     if not isinstance(os.environ, _Environ):
         os.environ.__class__ = _Environ
 
 
 class _Environ(os._Environ[str]):
-    """A name that a function has of its own is read, written and deleted there, others in the process."""
+    """A name that a function has of its own is read, written and deleted there; others in the process."""
 
     def __getitem__(self, key: str) -> str:
         own = _own.get()

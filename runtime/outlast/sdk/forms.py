@@ -1,4 +1,4 @@
-"""Forms as browsers and webhooks post them: `application/x-www-form-urlencoded` and `multipart/form-data`."""
+"""Forms of browsers and webhooks: `application/x-www-form-urlencoded` and `multipart/form-data`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outlast.sdk.http import Headers, InvalidBody
 V = TypeVar("V", covariant=True)
 
 FIELDS_MAX = 1_000
-"""As many fields and files may be in one form. How large they are is bounded by the body."""
+"""The most fields and files of a form. Their size is limited by that of the body."""
 
 _HEAD_BYTES_MAX = 16 * 1024
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
@@ -49,7 +49,7 @@ class Text(str):
 
 
 class Fields(Mapping[str, V]):
-    """Fields in the order sent. Of a repeated one `[name]` gives the last, `getlist` all."""
+    """Fields in the order sent. For a repeated one `[name]` returns the last value, `getlist` all."""
 
     def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
         self._pairs = list(pairs)
@@ -81,7 +81,7 @@ class UploadFile:
 
     def __init__(self, content: bytes, filename: str, headers: Headers) -> None:
         self.filename = filename
-        """As the client says. Never make a path of it."""
+        """As the client says. Never use it as a path."""
         self.headers = headers
         self.content_type = headers.get("content-type", "")
         self.size = len(content)
@@ -92,12 +92,12 @@ class UploadFile:
         return f"UploadFile({self.filename!r}, {self.size} bytes)"
 
     def read(self, size: int = -1) -> Content:
-        """The next `size` bytes, or the rest. `await` is welcome and not needed."""
+        """The next `size` bytes, or the rest. May be awaited, but needn't."""
         return Content(self.file.read(size))
 
 
 class FormData(Fields[str | UploadFile]):
-    """A form: texts, and an `UploadFile` where a file was sent. It may also be awaited."""
+    """A form: texts, and an `UploadFile` for each file. May also be awaited."""
 
     def __await__(self) -> Generator[Any, Any, FormData]:
         yield from ()
@@ -105,7 +105,7 @@ class FormData(Fields[str | UploadFile]):
 
 
 def parse_form(content_type: str, body: bytes) -> FormData:
-    """Raises InvalidBody: 415 for a body that is no form, 400 for one that can't be read."""
+    """Raises InvalidBody: 415 if the body isn't a form, 400 if it can't be read."""
     described = Message()
     described["content-type"] = content_type or "application/octet-stream"
     kind = described.get_content_type()
@@ -131,7 +131,7 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 def _multipart(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | UploadFile]]:
-    """The parts between lines of `--boundary`; what stands before the first and after the last is nothing."""
+    """The parts between lines of `--boundary`. Text before the first and after the last one is ignored."""
     delimiter = b"\r\n--" + boundary
     parts = (b"\r\n" + body).split(delimiter, FIELDS_MAX + 2)
     for at, part in enumerate(parts[1:]):

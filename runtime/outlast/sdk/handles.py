@@ -1,4 +1,4 @@
-"""Handles of workflows: to wait for them, one or the first of several, and to cancel them."""
+"""Handles of workflows: to wait for one, or for the first of several, to read events, and to cancel."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 HANDLES_MAX = 10_000
-"""Of one `wait_any`."""
+"""The most handles that `wait_any` takes."""
 
 _PLAIN = Codec()
 
 
 class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
-    """A workflow that was started. `workflow_id` names it everywhere."""
+    """A workflow that was started, or one of that id. `workflow_id` names it everywhere."""
 
     def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
-        """Raises UsageError for what is no workflow's id."""
-        # One query asks for all that is waited for: what Postgres can't read would fail it for all.
+        """Raises UsageError for an invalid workflow id."""
+        # One query asks for all workflows that are waited for. An id that Postgres can't read would fail it
+        # for all.
         if not isinstance(workflow_id, str):
             raise UsageError(f"WorkflowHandle takes the id of a workflow, not {workflow_id!r:.100}")
         # guard: ids-that-no-text-holds
@@ -45,11 +46,11 @@ class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
         return f"WorkflowHandle({self.workflow_id!r})"
 
     def result(self) -> Coroutine[Any, Any, R]:
-        """Wait for what the workflow returns: `await handle.result()`, in `def` functions `handle.result()`.
+        """Wait for the workflow's result: `await handle.result()`, in `def` functions `handle.result()`.
 
-        Raises what the workflow raised, as a step's failure is raised; WorkflowFailed where that can't be
-        rebuilt, another WorkflowError for another end, WorkflowNotFound. In a workflow the wait is a recorded
-        step. A `Response` comes as the plain value of its body.
+        Raises what the workflow raised; WorkflowFailed if that can't be rebuilt; another WorkflowError for
+        another end; WorkflowNotFound. In a workflow the wait is a recorded step. A `Response` comes as the
+        plain value of its body.
         """
         here = known_context()
         if here is not None and here.workflow_id == self.workflow_id:
@@ -60,11 +61,11 @@ class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
     def cancel(
         self, *, mode: Literal["undo", "kill"] = "undo", why: str | None = None
     ) -> Coroutine[Any, Any, None]:
-        """Cancel the workflow, and what it has started and not detached: `await handle.cancel()`.
+        """Cancel the workflow and its children that aren't detached: `await handle.cancel()`.
 
-        In `def` functions `handle.cancel()`. Nothing happens if it has ended. In a workflow it is a recorded
-        step. With `mode="kill"` they end at once, and what sagas have done is not undone. `why` (1,000
-        characters) is kept in the table `acts`. Raises UsageError.
+        In `def` functions `handle.cancel()`. If the workflow has ended, nothing happens. In a workflow it is
+        a recorded step. With `mode="kill"` they end at once, and sagas undo nothing. `why` (up to 1,000
+        characters) is stored in the table `acts`. Raises UsageError.
         """
         if why is not None:
             try:
@@ -79,13 +80,12 @@ class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
     @overload
     def events(self, event: str) -> Events[Any]: ...
     def events(self, event: str, *, of: Any = Any) -> Events[Any]:
-        """The values of the events of this name that the workflow publishes, all of them, in their order.
+        """All events of this name that the workflow publishes: their values, in order.
 
-        `async for value in handle.events("progress")`, in `def` functions `for value in …`. It waits for
-        each, and ends when the workflow has ended and all were read. In a workflow each one that is taken is
-        recorded, so that after a crash it goes on where it was; a long wait holds no memory. Elsewhere it
-        reads what is published while it lasts. `of` is the type that values are read as; one that doesn't
-        fit raises InvalidInput. Raises WorkflowNotFound.
+        `async for value in handle.events("progress")`, in `def` functions `for value in …`. It waits for each
+        event, and stops when the workflow has ended and all were read. In a workflow each event is recorded
+        as it is taken, so that reading goes on after a crash; a long wait holds no memory. `of` is the type
+        of the values; a value that doesn't fit raises InvalidInput. Raises WorkflowNotFound.
         """
         return Events(self.workflow_id, event, of)
 
@@ -102,10 +102,10 @@ class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
     ) -> Coroutine[Any, Any, Any]:
         """The value of the newest event of this name: `await handle.event("progress")`.
 
-        In `def` functions `handle.event("progress")`. If there is none yet it waits for the first one: for
-        `timeout` (seconds or a timedelta) at most, then it raises TimeoutError; and where the workflow has
-        ended without one WorkflowEnded; or gives `default` for both, if there is one. In a workflow it is a
-        recorded step. `of` as for `events`. Raises WorkflowNotFound.
+        In `def` functions `handle.event("progress")`. If there is no event yet, it waits for the first one.
+        It raises TimeoutError after `timeout` (seconds or a timedelta), and WorkflowEnded if the workflow
+        ends without one; or returns `default` in both cases, if it is given. In a workflow it is a recorded
+        step. `of` as in `events`. Raises WorkflowNotFound.
         """
         return newest_event(self.workflow_id, event, timeout, default, of)  # type: ignore[no-any-return]
 
@@ -116,16 +116,16 @@ class WorkflowHandle(Acts[Coroutine[Any, Any, dict[str, Any]]], Generic[R]):
 
 
 class Started(SyncActs, WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
-    """What `start` gives: the handle itself in a `def` function, to be awaited elsewhere."""
+    """The result of `start`: the handle itself in a `def` function, an awaitable elsewhere."""
 
     def result(self) -> R:  # type: ignore[override]  # where a handle isn't awaited its result isn't either
-        """As `WorkflowHandle.result` in a `def` function."""
+        """Like `WorkflowHandle.result` in a `def` function."""
         return super().result()  # type: ignore[return-value]
 
     def cancel(  # type: ignore[override]
         self, *, mode: Literal["undo", "kill"] = "undo", why: str | None = None
     ) -> None:
-        """As `WorkflowHandle.cancel` in a `def` function."""
+        """Like `WorkflowHandle.cancel` in a `def` function."""
         super().cancel(mode=mode, why=why)  # type: ignore[unused-coroutine]  # it is done by then
 
     @overload  # type: ignore[override]
@@ -137,7 +137,7 @@ class Started(SyncActs, WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]
     def event(
         self, event: str, *, timeout: Duration | None = None, default: Any = RAISE, of: Any = Any
     ) -> Any:
-        """As `WorkflowHandle.event` in a `def` function."""
+        """Like `WorkflowHandle.event` in a `def` function."""
         return super().event(event, timeout=timeout, default=default, of=of)
 
     def send(self, value: Any) -> Any:
@@ -161,11 +161,11 @@ def wait_any(
     handles: Iterable[WorkflowHandle[R]], /, *, timeout: Duration | None = None
 ) -> Coroutine[Any, Any, WorkflowHandle[R]]: ...
 def wait_any(handles: Iterable[WorkflowHandle[Any]], /, *, timeout: Duration | None = None) -> Any:
-    """Wait until the first of these workflows has ended, in whatever way; its handle.
+    """Wait until the first of these workflows has ended, in any way; its handle.
 
-    `await wait_any(handles)`, in `def` functions `wait_any(handles)`. Of several that have ended the first
-    given one. In a workflow that is a recorded step, and which one it was stays so. Raises TimeoutError when
-    `timeout` (seconds or a timedelta) is over, WorkflowNotFound.
+    `await wait_any(handles)`, in `def` functions `wait_any(handles)`. If several have ended, it is the first
+    in the given order. In a workflow this is a recorded step, and a replay gets the same handle. Raises
+    TimeoutError after `timeout` (seconds or a timedelta), WorkflowNotFound.
     """
     given = list(handles)
     for each in given:

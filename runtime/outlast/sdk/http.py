@@ -1,4 +1,4 @@
-"""What a function says over HTTP: header fields, the response it can set, the refusal it can raise."""
+"""HTTP in functions: header fields, the response that a function can return, the error that it can raise."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 _SHORT_BYTES = 1024
-"""Below it a text stays readable in the database, whatever it is made of."""
+"""A shorter body is stored as text if it can be, so that it is readable in the database."""
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by lower-case name; `get_all` gives a repeated field's every value."""
+    """Header fields by lower-case name. `get_all` returns all values of a repeated field."""
 
     __slots__ = ("_pairs",)
 
@@ -63,10 +63,10 @@ class Headers(Mapping[str, str]):
 
 
 class Response:
-    """An answer with a status and headers of its own.
+    """An answer with its own status and headers.
 
-    `body` is bytes, text or any JSON value; without a `content-type` header its kind decides. Raises
-    UsageError for a status or header that HTTP can't carry, NotSerializable for a body that JSON can't.
+    `body` is bytes, text or any JSON value. Without a `content-type` header its type decides. Raises
+    UsageError for an invalid status or header, NotSerializable for a body that JSON can't hold.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -92,7 +92,7 @@ class Response:
     def record(self) -> tuple[str, str | None]:
         """JSON for the `response` column (status, headers, encoding) and the text for `output`.
 
-        Raises NotSerializable if that is too much.
+        Raises NotSerializable if it is too large.
         """
         document: dict[str, Any] = {"status": self.status, "headers": self.headers.pairs()}
         if self.headers.get("content-type") == "application/json" and self.body:
@@ -106,7 +106,7 @@ class Response:
 
     @classmethod
     def from_record(cls, response: str, output: str | None) -> Response:
-        """The same bytes again."""
+        """The same response again, with the same bytes."""
         document = from_json(response)
         answer = cls(status=document["status"], headers=[(n, v) for n, v in document["headers"]])
         if document["encoding"] == "json":
@@ -117,13 +117,14 @@ class Response:
 
 
 class HTTPException(Exception):
-    """Raised by a workflow or a step, it is the answer: recorded, and replayed as such.
+    """If a workflow or a step raises it, it is the answer: it is recorded, and replayed.
 
-    `detail` is a text (sent as a problem document) or a JSON value (sent as it is). Of anything else it is
-    the JSON that a workflow's result would be, from the beginning: the same in a step, a body and a handler.
+    `detail` is a text (sent as a problem document) or a JSON value (sent as it is). Any other value is
+    converted at once to the JSON that a workflow's result would be, the same in a step, a body and a handler.
     """
 
-    # What a record lacks: of a class whose `__init__` sets nothing, or of a detail too large for a step's.
+    # Defaults for a record without them: of a class whose `__init__` sets nothing, or with a detail that was
+    # too large.
     status: int = 500
     detail: Any = None
     headers: Mapping[str, str] = MappingProxyType({})
@@ -144,11 +145,14 @@ class HTTPException(Exception):
 
 
 class InvalidBody(HTTPException, ValueError):
-    """A request's body is not what the function reads it as. Not caught, it is the answer."""
+    """The request's body isn't what the function reads it as. If it isn't caught, it is the answer."""
 
 
 def _detail_of(detail: Any) -> Any:
-    """A detail that can be recorded and sent: it is what the caller is to know, so none is a failure."""
+    """A detail that can be recorded and sent.
+
+    No detail is an error, because it is what the caller must know.
+    """
     if isinstance(detail, str):
         return clean_text(str.__str__(detail))
     try:
@@ -160,7 +164,7 @@ def _detail_of(detail: Any) -> Any:
 
 
 def check_header(name: str, value: str) -> None:
-    """Raise UsageError for a field that would break the connection or belongs to the server."""
+    """Raise UsageError for a field that would break the connection, or that only the server may set."""
     if not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
         raise UsageError(f"Response: {name!r} is not a header name")
     if name in _UNSENDABLE:
@@ -186,7 +190,7 @@ def _body_of(body: Any) -> tuple[bytes, str | None]:
 
 
 def body_as_text(body: bytes) -> tuple[str, str]:
-    """The body and its encoding: text where that is no longer than base64 once it stands in JSON."""
+    """The body and its encoding: text, if that isn't longer than base64 when both are in JSON."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -197,5 +201,5 @@ def body_as_text(body: bytes) -> tuple[str, str]:
 
 
 def body_from_text(text: str, encoding: str) -> bytes:
-    """The bytes that `body_as_text` was given."""
+    """The bytes that were given to `body_as_text`."""
     return base64.b64decode(text) if encoding == "base64" else text.encode()

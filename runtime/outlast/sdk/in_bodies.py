@@ -1,4 +1,4 @@
-"""What a workflow's body calls for itself: to sleep, to tell, to hand out a link, to ask which way to go."""
+"""What a workflow's body calls: sleeps, published events, callback links, patches, time and chance."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ _EVENTS = Values("the event's value")
 def sleep(duration: Duration) -> Awaitable[None]:
     """Sleep for `duration` (seconds or a timedelta), through crashes and deploys.
 
-    `await sleep(…)` in an `async def` workflow, `sleep(…)` in a `def` one. Raises UsageError outside a
-    workflow and for what is no duration; a negative one is none, a longer one than 100 years is that.
+    `await sleep(…)` in an `async def` workflow, `sleep(…)` in a `def` one. A negative duration counts as 0,
+    one of more than 100 years as 100 years. Raises UsageError outside a workflow, and for an invalid
+    duration.
     """
     return _sleep(seconds_of(duration, "sleep"), None, "sleep")
 
 
 def sleep_until(when: datetime) -> Awaitable[None]:
-    """Sleep until `when`, an aware datetime; one that has passed returns at once. As `sleep` otherwise."""
+    """Sleep until `when`, an aware datetime; returns at once if it has passed. Otherwise like `sleep`."""
     if not isinstance(when, datetime) or when.tzinfo is None:
         raise UsageError(f"sleep_until takes an aware datetime such as datetime.now(UTC), not {when!r}")
     return _sleep(None, min(when.timestamp(), 2 * DURATION_MAX_S), "sleep_until")
@@ -49,12 +50,12 @@ def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaita
 
 
 def publish(event: str, value: Any = None) -> Awaitable[None]:
-    """Publish an event for those who watch this workflow: over HTTP, in SQL, through Realtime.
+    """Publish an event of this workflow: over HTTP, in SQL, through Realtime.
 
-    `await publish(…)` in an `async def` workflow, `publish(…)` in a `def` one. It is a recorded call: on
-    replay nothing is published again, and events are seen in their order. Others see it once it is durable,
-    which isn't waited for. Plain JSON values, dataclasses and pydantic models can be published. Raises
-    UsageError outside a workflow's body and for a name that isn't 1 to 255 bytes of UTF-8; NotSerializable.
+    `await publish(…)` in an `async def` workflow, `publish(…)` in a `def` one. The call is recorded: a replay
+    publishes nothing again. Events are seen in their order, once they are durable; the call doesn't wait for
+    that. Plain JSON values, dataclasses and pydantic models can be published. Raises UsageError outside a
+    workflow's body, and for a name that isn't 1 to 255 bytes of UTF-8; NotSerializable.
     """
     event = check_event_name(event, "publish")
     body = _EVENTS.encode(value)
@@ -66,14 +67,15 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
 def callback(
     topic: str | None = None, *, expires: Duration = CALLBACK_EXPIRES_S, uses: int | None = 1, of: Any = Any
 ) -> Any:
-    """A URL that sends a message of `topic` to this workflow: for a mail, a chat, another service.
+    """Make a URL that sends a message of `topic` to this workflow: for a mail, a chat, another service.
 
     `await callback("approval")` in an `async def` workflow, `callback("approval")` in a `def` one. A GET
-    shows a page with a button and does nothing; a POST (JSON, a form, or nothing) sends what it bears, which
-    `receive(topic)` gets. It holds for `expires` (seconds or a timedelta, a year at most; a week) and for
-    `uses` answers (None: any number). `of` is a type with a name in the workflow's file: what doesn't fit it
-    is refused, and is no use. The URL is recorded: a replay gives the same. Raises UsageError outside a
-    workflow, and where OUTLAST_PUBLIC_URL or the project's secret key isn't set.
+    shows a page with a button, and changes nothing. A POST (JSON, a form, or an empty body) sends its
+    content, which `receive(topic)` gets. The link is valid for `expires` (seconds or a timedelta; a week by
+    default, a year at most) and for `uses` answers (None: any number). `of` is a type with a name in the
+    workflow's file: an answer that doesn't fit is refused, and doesn't count. The URL is recorded: a replay
+    gets the same one. Raises UsageError outside a workflow, and if OUTLAST_PUBLIC_URL or the project's secret
+    key isn't set.
     """
     given = topic_of(topic, "callback")
     expires_s = positive_seconds_of(expires, "callback(expires)")
@@ -85,18 +87,18 @@ def callback(
         raise UsageError(
             f"callback(uses) is a whole number from 1 to {USES_MAX:,}, or None, not {uses!r:.100}"
         )
-    VALUES.codec(of)  # refuses what JSON can't carry
+    VALUES.codec(of)  # raises for a type that JSON can't hold
     line = line_in_body("callback", "belongs in a workflow's body: its steps get the URL as an argument")
     return ask(Callback(given, expires_s, uses, of), line, "callback")
 
 
 def patched(name: str) -> bool:
-    """Whether a workflow goes the new way of a change that is called `name`.
+    """Whether a workflow takes the new way of the change `name` of its code.
 
-    False only where its records show that it has passed this place before the change; True for all that come
-    here from now on. The answer is recorded, and is the same wherever and whenever this workflow asks again.
+    False only if its records show that it passed this place before the change; True for all that come here
+    from now on. The answer is recorded: this workflow gets the same one whenever it asks again.
 
-    In a workflow's body alone. `name` has letters, digits and `_.-`, at most 100. Raises UsageError.
+    Only in a workflow's body. `name` has letters, digits and `_.-`, at most 100. Raises UsageError.
     """
     otherwise = "is asked in the body of a workflow: steps and handlers run the newest code anyway"
     line = line_in_body("patched", otherwise)
@@ -106,26 +108,28 @@ def patched(name: str) -> bool:
 
 
 def now() -> datetime:
-    """What time it is, as an aware datetime in UTC.
+    """The current time, as an aware datetime in UTC.
 
-    In a workflow's body: when it was handed the last result, which is recorded with that. Elsewhere the time.
+    In a workflow's body: the time when it was handed the last result. That time is recorded, so a replay gets
+    the same. Elsewhere the clock's time.
     """
     line = line_here("now")
     return machine_now() if line is None else datetime.fromtimestamp(line.body.now_s, UTC)
 
 
 def uuid4() -> UUID:
-    """A random UUID, which follows from the workflow's id and the place of the call. No secret.
+    """A random UUID that follows from the workflow's id and the place of the call. It isn't secret.
 
-    Raises UsageError outside a workflow's body: there `uuid.uuid4` is right.
+    Raises UsageError outside a workflow's body; use `uuid.uuid4` there.
     """
     return UUID(bytes=_draw("uuid4")[:16], version=4)
 
 
 def random() -> float:
-    """A random number, 0 ≤ x < 1, which follows from the workflow's id and the place of the call. No secret.
+    """A random number, 0 ≤ x < 1, that follows from the workflow's id and the place of the call. It isn't
+    secret.
 
-    Raises UsageError outside a workflow's body: there `random.random` is right.
+    Raises UsageError outside a workflow's body; use `random.random` there.
     """
     return (int.from_bytes(_draw("random")[:7], "big") >> 3) / (1 << 53)  # bits of a float's mantissa
 

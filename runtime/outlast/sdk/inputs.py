@@ -1,9 +1,9 @@
-"""How a request's body becomes a workflow's arguments, and how it is described in OpenAPI.
+"""How a request's body becomes a workflow's arguments, and its description in OpenAPI.
 
-The JSON object is bound by parameter name and validated by the annotations. One parameter that is a model (a
-pydantic model, dataclass or TypedDict) takes the whole body. A parameter annotated `Request` gets the
-recorded request. Without a body the query's parameters are bound instead. The body of a function that gets
-batches is one item of its list.
+The members of the JSON object are bound to parameters by name, and validated by the annotations. A single
+parameter that is a model (a pydantic model, dataclass or TypedDict) takes the whole body. A parameter
+annotated `Request` gets the recorded request. Without a body the query's parameters are bound instead. For a
+function that takes batches the body is one item of its list.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 class Inputs:
-    """The parameters of one workflow."""
+    """The parameters of a workflow."""
 
     def __init__(self, fn: Callable[..., Any], *, batch: bool = False) -> None:
-        """With `batch` the function gets the inputs of many calls as a list, and these are those of one.
+        """With `batch` the function takes a list of inputs, and this describes one of them.
 
         Raises UsageError for parameters that no JSON body can fill.
         """
@@ -91,11 +91,11 @@ class Inputs:
 
     @property
     def reads_json(self) -> bool:
-        """Whether the body must be JSON: not so for functions that take nothing but the request."""
+        """Whether the body must be JSON. It needn't be if the function takes only the request."""
         return bool(self.names) or self.takes_anything or not self.request_parameters
 
     def take_json(self, body: bytes | str) -> dict[str, Any]:
-        """Arguments from the JSON body of a new call, which is going to be stored.
+        """Arguments from the JSON body of a new call. It will be stored.
 
         Raises InvalidJson, InvalidInput, ValidatorFailed, and NotSerializable for NUL.
         """
@@ -104,13 +104,13 @@ class Inputs:
         return arguments
 
     def json_of_query(self, query: Fields[str]) -> str:
-        """The body that stands for a query. What is given several times is a list."""
+        """The JSON body that is equivalent to a query. A repeated parameter is a list."""
         texts = {name: query.getlist(name) for name in query}
         return to_json(read_members(self._members, texts)).decode()
 
     @cached_property
     def _members(self) -> dict[str, Shape]:
-        """What fits each parameter, or member of the one that is all of the body: by name and by alias."""
+        """The shape of each parameter, or of each member of the single model, by name and by alias."""
         named = Shape.of(self._adapter, by_alias=False).members
         return {**named, **Shape.of(self._adapter).members}
 
@@ -128,7 +128,7 @@ class Inputs:
                     _refuse_numbers(text)
                 raise invalid from None
             finally:
-                del invalid  # its traceback refers to this frame, and to all that is above it
+                del invalid  # its traceback refers to this frame, and to all frames above
         # guard: validators-blame-the-host
         except BaseException as error:
             raise self._failed(error) from error
@@ -136,9 +136,10 @@ class Inputs:
         return validated if self.whole is None else {self.whole: validated}
 
     def bind_batch(self, text: str) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
-        """The argument of a function that gets batches, from the JSON array of its callers' inputs.
+        """The argument of a function that takes batches, from the JSON array of its callers' inputs.
 
-        And, by place from 1, why some of them are none: SQL can't tell, and theirs must not fail the others.
+        And the errors of invalid inputs, by place from 1: SQL can't validate them, and they must not fail the
+        others.
         """
         assert self.whole is not None
         items, refused = [], {}
@@ -154,10 +155,10 @@ class Inputs:
         return {self.whole: items}, refused
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The JSON input that stands for a Python call.
+        """The JSON input of a call in Python.
 
-        Raises UsageError, InvalidInput, ValidatorFailed, or NotSerializable for what wouldn't reach the
-        function as it is.
+        Raises UsageError, InvalidInput, ValidatorFailed, or NotSerializable if the function would get other
+        values.
         """
         of = f"{self._fn.__qualname__}: the input"
         if self.request_parameters:
@@ -182,7 +183,7 @@ class Inputs:
         return encoded.decode()
 
     def item(self, value: str) -> str:
-        """The input whose only argument is `value` (JSON text), as it stands. Raises UsageError."""
+        """The input whose only argument is `value` (JSON text), unchanged. Raises UsageError."""
         if self.whole is not None:
             return value
         if not self.names:
@@ -190,7 +191,7 @@ class Inputs:
         return f'{{"{self.names[0]}":{value}}}'
 
     def _validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments as the adapter takes them, validated."""
+        """The arguments in the adapter's form, validated."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -231,12 +232,12 @@ class Inputs:
             ) from error
 
     def _failed(self, error: BaseException) -> ValidatorFailed:
-        """Of whatever else a validator raises, SystemExit too: it must not end whoever reads an input."""
+        """For any other exception of a validator, also SystemExit, which must not end the process."""
         return ValidatorFailed(f"{self._fn.__qualname__}'s input", error)
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:
         if (count := error.error_count()) > ERRORS_MAX:
-            # A list of all would be many times as large as the body.
+            # A list of all places would be many times as large as the body.
             told = {"type": "too_many_errors", "loc": (), "msg": f"{count} values don't fit"}
             return InvalidInput(f"the input does not fit: {count} values don't", [told])
         first = error.errors(include_url=False)[0]
@@ -248,7 +249,10 @@ class Inputs:
 
 
 def _field(parameter: inspect.Parameter, annotation: Any) -> Any:
-    """A parameter as a key of a TypedDict. One with a default may be left out: the function knows it."""
+    """A parameter as a key of a TypedDict.
+
+    It is optional if the parameter has a default, which the function applies.
+    """
     if parameter.default is inspect.Parameter.empty:
         return Required[annotation]
     try:
@@ -259,7 +263,7 @@ def _field(parameter: inspect.Parameter, annotation: Any) -> Any:
 
 
 def _items(array: str) -> Iterator[str]:
-    """The elements of a JSON array, each as it is written."""
+    """The elements of a JSON array, each as its text."""
     read = json.JSONDecoder().raw_decode
     at = _NEXT_ITEM.match(array, 1).end()  # type: ignore[union-attr]
     while at < len(array) and array[at] != "]":
@@ -269,7 +273,7 @@ def _items(array: str) -> Iterator[str]:
 
 
 def _refuse_constants(text: bytes) -> None:
-    """NaN and Infinity are no JSON, and Postgres would refuse them; as texts they are welcome."""
+    """Refuse NaN and Infinity, which are no JSON. Postgres would refuse them. As texts they are allowed."""
     try:
         from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -277,7 +281,7 @@ def _refuse_constants(text: bytes) -> None:
 
 
 def _refuse_numbers(text: bytes) -> None:
-    """They are JSON, and Python reads them as infinity, which couldn't be recorded."""
+    """Refuse numbers that Python would read as infinity. They are JSON, but couldn't be recorded."""
     try:
         check_numbers(text)
     except ValueError as error:

@@ -6,7 +6,7 @@ import asyncio
 
 
 def on_a_loop() -> bool:
-    """Whether an event loop runs in this thread: then blocking would stop it, and things can be awaited."""
+    """Whether an event loop runs in this thread. Then blocking would stop it, and calls can be awaited."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""`map_`: a workflow for each of many items, so many at a time, and their results in pages."""
+"""`map_`: a workflow for each of many items, a limited number at a time, and their results in pages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PAGE = 1_000
-"""So many results are read at once, and kept."""
+"""How many results are read at once, and kept in memory."""
 
 
 class rows:  # noqa: N801 - written like a call
-    """The items of a map: rows of a query, `rows("select id from orders where day = %s", day)`.
+    """The items of a map from a query: `rows("select id from orders where day = %s", day)`.
 
-    The query runs once, when the map begins, in the role of the host: its rows are kept, so that a crash
-    neither repeats nor skips one. A row of one column is its value, one of several an object. At most
+    The query runs once, when the map begins, in the host's role. Its rows are stored, so a crash neither
+    repeats nor skips one. A row of one column is its value, a row of several columns an object. At most
     1,000,000.
     """
 
@@ -43,11 +43,11 @@ class rows:  # noqa: N801 - written like a call
 
 
 class MapResult(Sequence[R]):
-    """What the items of a map returned, in their order. An item that failed raises its error when it is read.
+    """The results of a map's items, in their order. Reading an item that failed raises its error.
 
-    `ok` gives the key and the value of each that succeeded, `failed` the key and the error of each other one.
-    The key is the item's place from 0, or what `key=` made of it. Results are read in pages as they are asked
-    for, and only one page is kept.
+    `ok` has key and value of each item that succeeded, `failed` key and error of each other one. The key is
+    the item's place from 0, or what `key=` made of it. Results are read in pages, and only one page is kept
+    in memory.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class MapResult(Sequence[R]):
 
     @property
     def failed(self) -> Items[Exception]:
-        """Key and error of each item that did not succeed."""
+        """Key and error of each item that didn't succeed."""
         return Items(self._failed, self._each_failed)
 
     def _each_ok(self) -> Iterator[tuple[int | str, R]]:
@@ -160,12 +160,13 @@ class MapResult(Sequence[R]):
             line = current_line()
             if line is None:
                 raise
-            # What a body reads is the same each time: that it can't now is nothing that it may learn.
+            # Not raised in the body: on replay the results can be read, so the body must not see that they
+            # can't now.
             line.body.leave(f"results can't be read now: {error}")
 
 
 class Items(Iterable[tuple[int | str, T]], Generic[T]):
-    """Keys of items and what came of each; its length is known without reading them."""
+    """Keys of items and their results. The length is known without reading them."""
 
     def __init__(self, count: int, each: Callable[[], Iterator[tuple[int | str, T]]]) -> None:
         self._count = count

@@ -19,7 +19,7 @@ from outlast.sdk.values import Values, read_as
 
 _RAISE: Any = object()
 VALUES = Values("the message")
-"""Of messages."""
+"""Codecs of messages."""
 
 
 def receive(
@@ -85,10 +85,10 @@ def send(
 
 
 def topic_of(topic: str | None, where: str) -> str:
-    """A topic as it is recorded. Raises UsageError for what is none; `where` it was given."""
+    """A topic as it is recorded. Raises UsageError, which names the place `where`, if it is invalid."""
     if topic is None:
         return ""
     if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:
         raise UsageError(f"{where} takes a topic of 1 to {TOPIC_CHARS_MAX} characters, not {topic!r:.100}")
     check_text(topic, f"{where}: the topic")
-    return str.__str__(topic)  # of an enum's member the value
+    return str.__str__(topic)  # for an enum's member its value

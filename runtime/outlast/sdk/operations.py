@@ -1,4 +1,7 @@
-"""What a workflow's body may ask for. Each is a value: the SDK hands it over, the engine does the rest."""
+"""The operations that a workflow's body may ask for.
+
+The SDK makes them as values, the engine carries them out.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +30,18 @@ D = TypeVar("D", StepDefinition, TransactionDefinition)
 
 
 class _Operation(Frozen, eq=False):
-    """None is equal to another: two calls with the same arguments are two operations."""
+    """No two are equal: two calls with the same arguments are two operations."""
 
     kind: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """What its record is called."""
+        """The name in its record."""
         raise NotImplementedError
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its arguments, its text or its ids, where that can be had cheaply."""
+        """A fingerprint of its arguments, text or ids, if that is cheap."""
         return None
 
 
@@ -78,7 +81,10 @@ class Sleep(_Operation):
 
 
 class Receive(_Operation):
-    """Wait for the next message of a topic (empty: the one without a name); its JSON text, None if none."""
+    """Wait for the next message of a topic (empty: the topic without a name).
+
+    Gives its JSON text, or None.
+    """
 
     kind: ClassVar[str] = kinds.RECEIVE
     topic: str
@@ -90,7 +96,7 @@ class Receive(_Operation):
 
 
 class Send(_Operation):
-    """Send a message (JSON text) once; its id."""
+    """Send a message (JSON text) once. Gives its id."""
 
     kind: ClassVar[str] = kinds.SEND
     workflow_id: str
@@ -143,7 +149,10 @@ class ReadAttributes(_Operation):
 
 
 class Callback(_Operation):
-    """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
+    """Make a link through which messages of a topic are sent.
+
+    Gives its URL. `uses` None: any number of them.
+    """
 
     kind: ClassVar[str] = kinds.CALLBACK
     topic: str
@@ -157,27 +166,27 @@ class Callback(_Operation):
 
 
 class Undo(_Operation):
-    """Note (JSON text) what a saga would undo, has undone, or failed to undo until now."""
+    """Record (as JSON text) what a saga would undo, has undone, or failed to undo until now."""
 
     FAILED: ClassVar[str] = "undo failed"
 
     kind: ClassVar[str] = kinds.UNDO
     UNDONE: ClassVar[str] = "undone"
     STANDING: ClassVar[str] = "standing"
-    """What could not be undone; whether that is to be tried again is its answer."""
+    """What couldn't be undone. The answer is whether to try again."""
     name: str
     body: str
     note: list[str] = field(default_factory=list)
-    """Of a note before a step: its step id, once it is made. Of `undone`: the note of what was undone."""
+    """For a note before a step: its step id, once it is made. For `undone`: the note of what was undone."""
 
     @property
     def fingerprint(self) -> int | None:
-        # How an error reads may change from run to run.
+        # The text of an error may differ from run to run.
         return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
 class _OfChildren(_Operation):
-    """What it does to children of a workflow is its name's first word."""
+    """The first word of its name says what it does to children of a workflow."""
 
     does: ClassVar[str]
     workflow: WorkflowDefinition
@@ -188,14 +197,14 @@ class _OfChildren(_Operation):
 
     @property
     def former_names(self) -> Sequence[str]:
-        """What it was called before its workflow was renamed."""
+        """Its names before its workflow was renamed."""
         return [f"{self.does} {each}" for each in former_names(self.workflow)]
 
 
 class Start(_OfChildren):
-    """Start a child once, under a key of its own if there is one; its id.
+    """Start a child once, under its own key if it has one. Gives its id.
 
-    Unless it is `detached`, or has a key, it must end when the workflow that starts it must.
+    A child that is neither `detached` nor has a key must end by its parent's deadline.
     """
 
     kind: ClassVar[str] = kinds.START
@@ -212,12 +221,12 @@ class Start(_OfChildren):
 
 
 class StartAll(_OfChildren):
-    """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
+    """Start a child for each input, each once. Gives the prefix of their ids, and the ids that differ."""
 
     kind: ClassVar[str] = kinds.START_ALL
     does: ClassVar[str] = "start all"
     items: Sequence[Any]
-    """The only argument of each."""
+    """The only argument of each child."""
     detached: bool
     placement: Placement = USUAL
 
@@ -227,12 +236,12 @@ class StartAll(_OfChildren):
 
 
 def former_names(workflow: WorkflowDefinition) -> list[str]:
-    """What the function of a workflow was called, of the names under which it was served."""
+    """The former names of a workflow's function, for all names under which it was served."""
     return [each.rpartition("/")[2].replace("-", "_") for each in workflow.aliases]
 
 
 class Generated(NamedTuple):
-    """The items of a map: what a step yields."""
+    """The items of a map that a step yields."""
 
     definition: StepDefinition
     args: Args
@@ -246,20 +255,20 @@ class Generated(NamedTuple):
 
 
 class Map(_OfChildren):
-    """Run a child for each item; how many there were, and how they ended."""
+    """Run a child for each item. Gives how many there were, and how they ended."""
 
     kind: ClassVar[str] = kinds.MAP
     does: ClassVar[str] = "map"
     items: Sequence[Any] | Query | Generated
     keys: Sequence[str] | Callable[[Any], str] | None
-    """Of a list each item's; of a query how they are made. None: their places."""
+    """For a list the key of each item; for a query the function that makes keys. None: their places."""
     concurrency: int
     tolerate: int | float
     on_fail: str
 
 
 class Result(_Operation):
-    """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
+    """Wait for another workflow. Classes of its exceptions are looked up where `workflow` is defined."""
 
     kind: ClassVar[str] = kinds.RESULT
     workflow_id: str
@@ -271,7 +280,7 @@ class Result(_Operation):
 
 
 class WaitAny(_Operation):
-    """Wait for the first of these workflows to end; its id, None if none has ended within `timeout_s`."""
+    """Wait for the first of these workflows to end. Gives its id; None if none ends within `timeout_s`."""
 
     kind: ClassVar[str] = kinds.WAIT_ANY
     workflow_ids: tuple[str, ...]
@@ -300,7 +309,7 @@ class Cancel(_Operation):
 
 
 class Act(_Operation):
-    """Do a verb of core.verbs to another workflow; what that returns."""
+    """Apply a verb of core.verbs to another workflow. Gives the verb's result."""
 
     kind: ClassVar[str] = kinds.ACT
     verb: Verb
@@ -336,7 +345,7 @@ class Timer(_Operation):
 
 
 class Stop(_Operation):
-    """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
+    """Undo what can be undone, and end. No code calls it: it comes from outside."""
 
     kind: ClassVar[str] = kinds.STOP
     name: ClassVar[str] = "stop"
@@ -373,15 +382,15 @@ _ALWAYS_SMALL = frozenset({int, float, bool, type(None)})
 
 
 def fingerprint_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    """A fingerprint, below 2³². Another one on replay shows that the body has changed.
+    """A fingerprint below 2³². If it differs on replay, the body has changed.
 
-    None for large arguments and for those that aren't JSON.
+    None for large arguments, and for arguments that JSON can't hold.
     """
     if not _are_small(args, len(args), 0) or (kwargs and not _are_small(kwargs.values(), len(kwargs), 0)):
         return None
     try:
         return crc32(to_json((args, kwargs)))
-    except Exception:  # noqa: BLE001 - a foreign class may raise anything; then there is none
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything; then there is no fingerprint
         return None
 
 
@@ -393,7 +402,7 @@ def fingerprint_of_text(text: str) -> int | None:
 def _are_small(values: Any, count: int, depth: int) -> bool:
     if count > ITEMS_MAX or depth >= DEPTH_MAX:
         return False
-    for each in values:  # noqa: SIM110 - a generator for `all` takes three times as long, at each call
+    for each in values:  # noqa: SIM110 - a generator with `all` takes three times as long, on each call
         if type(each) not in _ALWAYS_SMALL and not _is_small(each, depth + 1):
             return False
     return True

@@ -1,4 +1,4 @@
-"""The names that function files import: `outlast` hands them on."""
+"""The names that function files import. `outlast` re-exports them."""
 
 from outlast.core.callers import Caller
 from outlast.core.errors import (

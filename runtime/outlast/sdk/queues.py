@@ -1,4 +1,7 @@
-"""`Queue` and `Limit`: how many run at once, how fast they begin, whose turn it is. And Supabase Queues."""
+"""`Queue` and `Limit`: how many run at once, how fast they begin, and in which order.
+
+Also Supabase Queues.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,34 @@ from outlast.sdk.durations import Duration, positive_seconds_of
 
 PREFIX = "pgmq:"
 _PGMQ_NAME = re.compile(r"[a-z0-9_-]{1,47}")
-"""As Supabase's dashboard makes them: pgmq itself takes no longer ones, and doesn't tell case apart."""
+"""As Supabase's dashboard makes them. pgmq itself takes no longer names, and ignores case."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `n` in any time of `per` (seconds or a timedelta); with `smooth` spread evenly over it."""
+    """At most `n` in any period of `per` (seconds or a timedelta); with `smooth` evenly spread over it."""
 
     n: int
     per: Duration
     smooth: bool = False
 
     def document(self, what: str) -> dict[str, Any]:
-        """As the database knows it. Raises UsageError."""
+        """As the database stores it. Raises UsageError."""
         document = {"n": self.n, "per": positive_seconds_of(self.per, f"{what}: Rate(per)")}
         return {**document, "smooth": True} if self.smooth else document
 
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """A call waits until its key was `quiet` for so long, but for no longer than `at_most` (10 × `quiet`)."""
+    """A call waits until its key was `quiet` for this long, but no longer than `at_most` (10 × `quiet`)."""
 
     quiet: Duration
     at_most: Duration | None = None
 
     def document(self, what: str) -> dict[str, Any]:
-        """As the database knows it. Raises UsageError."""
+        """As the database stores it. Raises UsageError."""
         quiet_s = positive_seconds_of(self.quiet, f"{what}: Debounce(quiet)")
         assert quiet_s is not None
         at_most_s = positive_seconds_of(self.at_most, f"{what}: Debounce(at_most)") or 10 * quiet_s
@@ -52,13 +55,13 @@ class Debounce:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Up to `n` calls of a key become one workflow, once there are so many or one has waited `wait`."""
+    """Up to `n` calls of a key become one workflow, once there are `n` or one has waited for `wait`."""
 
     n: int
     wait: Duration
 
     def document(self, what: str) -> dict[str, Any]:
-        """As the database knows it. Raises UsageError."""
+        """As the database stores it. Raises UsageError."""
         return {"n": self.n, "wait": positive_seconds_of(self.wait, f"{what}: Batch(wait)")}
 
 
@@ -108,10 +111,10 @@ class Queue:
         what = f"Queue({name!r})"
         frame = sys._getframe(1)
         self.place = frame.f_code.co_filename, frame.f_lineno
-        """File and line where it is made."""
+        """File and line where the queue was made."""
         self.name = _check_name(name)
         self.key = key if callable(key) else None
-        """The function of the workflow's arguments that gives the key, if it is one."""
+        """The function that computes the key from the workflow's arguments, if there is one."""
         rates = {"rate": rate, "rate_per_key": rate_per_key, "drop": drop}
         given: dict[str, Any] = {
             "key": True if callable(key) else key,
@@ -128,7 +131,7 @@ class Queue:
             "start_within": positive_seconds_of(start_within, f"{what}: start_within"),
         }
         self.options = {option: value for option, value in given.items() if value is not None}
-        """As the database knows them: see core.queues.OPTIONS."""
+        """As the database stores them: see core.queues.OPTIONS."""
         try:
             for option, value in self.options.items():
                 check_option(option, value)
@@ -143,22 +146,22 @@ class Queue:
 
     @property
     def batches(self) -> bool:
-        """Whether its functions get many inputs at once."""
+        """Whether its functions take many inputs at once."""
         return "batch" in self.options
 
     @property
     def consumes(self) -> str | None:
-        """The name of the Supabase Queue whose messages it takes."""
+        """The name of the Supabase Queue that it consumes."""
         return self.name.removeprefix(PREFIX) if self.name.startswith(PREFIX) else None
 
 
 def queue_of(queue: Queue | str | None) -> Queue | None:
-    """What `start(queue=)` means: a Queue, or the name of one. Raises UsageError."""
+    """The queue of `start(queue=)`: a Queue, or the name of one. Raises UsageError."""
     return queue if queue is None or isinstance(queue, Queue) else Queue(queue)
 
 
 def declared_queue(queue: Queue | str | None) -> Queue | None:
-    """What `workflow(queue=)` means: a Queue, or a Supabase Queue by its name. Raises UsageError."""
+    """The queue of `workflow(queue=)`: a Queue, or a Supabase Queue by its name. Raises UsageError."""
     if isinstance(queue, str) and queue.startswith(PREFIX):
         return Queue(queue)
     if queue is None or isinstance(queue, Queue):
@@ -215,7 +218,7 @@ class Limit:
         self.name = name
         given = {"rate": _document(rate, Rate, "rate", what), "concurrency": concurrency}
         self.options: dict[str, Any] = {each: value for each, value in given.items() if value is not None}
-        """As the database knows them."""
+        """As the database stores them."""
         if not self.options:
             raise UsageError(f"{what} limits nothing: give it a rate, a concurrency, or both")
         try:
@@ -229,7 +232,7 @@ class Limit:
 
 
 def limit_of(limit: Limit | None, what: str) -> Limit | None:
-    """Raises UsageError for what is no limit."""
+    """Raises UsageError if it isn't a limit."""
     if limit is not None and not isinstance(limit, Limit):
         raise UsageError(
             f'{what} takes a Limit, such as Limit("openai", rate=Rate(60, per=60)), not {limit!r:.100}'

@@ -1,4 +1,4 @@
-"""Reading what other workflows publish: a stream of events that goes on over crashes, and the newest one."""
+"""Reading events of other workflows: a stream of them that goes on after crashes, and the newest one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function sees of a request: the whole of it in a handler, the recorded one in a workflow."""
+"""A request as a function sees it: complete in a handler, as recorded in a workflow."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from outlast.sdk.loops import on_a_loop
 
 
 class Client(NamedTuple):
-    """Who is at the other end of the connection: the last proxy, where there is one."""
+    """The other end of the connection: the last proxy, if there is one."""
 
     host: str
     port: int
 
 
 class Parsed:
-    """What `request.json()` gives in async functions, to be awaited."""
+    """The awaitable result of `request.json()` in async functions."""
 
     __slots__ = ("_value",)
 
@@ -51,7 +51,7 @@ class Parsed:
 class Request:
     """A request with its whole body. In a workflow it is the recorded one, with few of its headers.
 
-    In `async def` functions its methods are awaited, in `def` functions they are not.
+    In `async def` functions its methods are awaited, in `def` functions they aren't.
     """
 
     __slots__ = ("_body", "_content", "client", "headers", "method", "path", "query_string")
@@ -67,7 +67,7 @@ class Request:
     ) -> None:
         self.method = method
         self.path = path
-        """What follows the function's name in the URL; `/` at least. Decoded."""
+        """The path after the function's name; `/` at least. Decoded."""
         self.query_string = query_string
         self.headers = headers or Headers()
         self._body = body
@@ -78,13 +78,13 @@ class Request:
     @property
     def body(self) -> Content:
         """The bytes: `request.body`, or `await request.body()`."""
-        if self._content is None:  # a copy, which most functions don't need
+        if self._content is None:  # made only when it is asked for, as most functions don't need this copy
             self._content = Content(self._body)
         return self._content
 
     @property
     def query(self) -> dict[str, str]:
-        """Query parameters; of a repeated one the last."""
+        """Query parameters; the last value of a repeated one."""
         return dict(parse_qsl(self.query_string, keep_blank_values=True))
 
     @property
@@ -114,7 +114,8 @@ class Request:
     def json(self) -> Any:
         """The body as JSON, whatever its content-type.
 
-        Raises InvalidBody, a ValueError: not caught, it is a 400 that says so; with too many values a 413.
+        Raises InvalidBody, a ValueError. If it isn't caught the answer is a 400 that says so, or a 413 if
+        there are too many values.
         """
         check_values(self._body)
         try:
@@ -124,17 +125,20 @@ class Request:
         return Parsed(value) if on_a_loop() else value
 
     def form(self) -> FormData:
-        """The body as a form. Raises InvalidBody: not caught, it is a 415 or 400 that says so."""
+        """The body as a form.
+
+        Raises InvalidBody. If it isn't caught the answer is a 415 or 400 that says so.
+        """
         return parse_form(self.headers.get("content-type", ""), self._body)
 
     def record(self, *, with_body: bool) -> str:
-        """JSON for the `request` column; the body only where nothing else holds it."""
+        """JSON for the `request` column, with the body only if no other column holds it."""
         body = self._body if with_body else None
         return record_request(self.method, self.path, self.query_string, self.headers.pairs(), body)
 
     @classmethod
     def from_record(cls, text: str, input_text: str | None) -> Request:
-        """The request of a `request` column; `input_text` is its body where that was JSON."""
+        """The request in a `request` column; `input_text` is its body if that was JSON."""
         document = from_json(text)
         if "body" in document:
             body = body_from_text(document["body"], document["encoding"])
@@ -152,7 +156,10 @@ def record_request(
     body: bytes | None,
     asked: Iterable[str] = (),
 ) -> str:
-    """JSON for the `request` column. Of `headers` (lower-case names) what is listed, or `asked` for."""
+    """JSON for the `request` column.
+
+    `headers` (names in lower case) are stored if they are listed, or `asked` for.
+    """
     kept = recorded(headers, asked)
     document: dict[str, Any] = {"method": method, "path": path, "query": query_string, "headers": kept}
     if body:
@@ -166,10 +173,10 @@ RECORDED = frozenset({
     "x-correlation-id", "traceparent", "tracestate", "baggage",
     "webhook-id", "webhook-timestamp", "webhook-signature",
 })  # fmt: skip
-"""Stored of every request."""
+"""Fields that are stored of every request."""
 
 HEADERS_BYTES_MAX = 8 * 1024
-"""Of all that is stored, names and values. What would go beyond is left out, whole fields at a time."""
+"""The limit of all stored fields, names and values. Whole fields beyond it are left out."""
 
 ASKED_MAX = 50
 _SECRET = re.compile(r"auth|cookie|token|secret|passw|session|credential|api-?key")
@@ -191,7 +198,7 @@ def recorded(headers: Iterable[tuple[str, str]], asked: Iterable[str] = ()) -> l
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name may hold a credential: such are never stored."""
+    """Whether a field of this name may hold a credential. Such fields are never stored."""
     return _SECRET.search(name) is not None
 
 

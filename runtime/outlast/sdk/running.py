@@ -1,4 +1,4 @@
-"""Where a call finds the workflow it belongs to: context variables, and what the engine offers there."""
+"""How a call finds its workflow: context variables, and the protocols that the engine implements."""
 
 from __future__ import annotations
 
@@ -21,77 +21,80 @@ from outlast.sdk.operations import Args, Kwargs, Operation
 
 
 class Body(Protocol):
-    """The body of one workflow that runs, as the SDK calls it."""
+    """The body of a running workflow, as the SDK calls it."""
 
     def call(self, operation: Operation) -> asyncio.Future[Any]:
-        """What an operation comes to, to be awaited on the body's own loop."""
+        """The result of an operation, as a future of the body's own loop."""
 
     def block(self, operation: Operation) -> Any:
-        """What an operation comes to, in the thread of a `def` workflow, which waits for it."""
+        """The result of an operation. Blocks the thread of a `def` workflow."""
 
     @property
     def now_s(self) -> float:
-        """The body's time in Unix seconds: as of what it was handed last."""
+        """The body's time in Unix seconds: that of the last completion that it was handed."""
 
     def leave(self, why: str) -> NoReturn:
-        """End this execution: the workflow goes on later. Raises Stopped."""
+        """End this execution; the workflow goes on later. Raises Stopped."""
 
     def patched(self, name: str) -> bool:
-        """Whether the body goes the new way of a change of its code. Raises Stopped."""
+        """Whether the body takes the new way of a change of its code. Raises Stopped."""
 
     def draw(self) -> str:
-        """A text that no other draw of any workflow has, and that each replay makes again."""
+        """A text that is unique among all draws of all workflows, and the same on each replay."""
 
     def tell_unawaited(self, name: str, place: str) -> None:
-        """A call of this workflow was made at `place` (file:line) and never awaited."""
+        """Report that a call of this workflow was made at `place` (file:line) and never awaited."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether what a saga undoes now can be recorded: else it is left to who runs the workflow next."""
+        """Whether a saga's undo can be recorded now. Otherwise the next execution of the workflow undoes."""
 
     def open_saga(self, saga: OpenSaga) -> None:
         """The body entered a saga."""
 
     def close_saga(self, saga: OpenSaga) -> None:
-        """It has left it, and undone what was to be undone."""
+        """The body has left a saga, and undone what had to be undone."""
 
     def stands(self, saga: StandingSaga, error: CompensationFailed, *, again: bool) -> None:
-        """Not all of a saga could be undone: it is left by this. `again`: once the body has ended."""
+        """A saga couldn't undo everything: `error` leaves it.
+
+        `again`: it is tried again once the body has ended.
+        """
 
 
 class OpenSaga(Protocol):
-    """A saga that a body is in."""
+    """A saga that a body has entered."""
 
     task: asyncio.Task[Any] | None
-    """The one that entered it; None in a `def` body."""
+    """The task that entered it; None in a `def` body."""
 
     def standing(self) -> list[dict[str, Any]]:
-        """What it has done, as `CompensationFailed.standing` has it."""
+        """What it has done, as in `CompensationFailed.standing`."""
 
 
 class StandingSaga(Protocol):
-    """A saga that could not undo all."""
+    """A saga that couldn't undo everything."""
 
     left_by: BaseException | None
-    """What its block was left by."""
+    """The exception that left its block."""
 
     @property
     def undone(self) -> list[str]:
-        """The records that note what was undone."""
+        """The ids of the notes of what was undone."""
 
     def undo_again(self) -> Any:
-        """Undo what stands; in an `async def` body to be awaited. As `Saga.undo_again`."""
+        """Undo again what stands; in an `async def` body it must be awaited. See `Saga.undo_again`."""
 
 
 class NextEvent(Protocol):
     """A reader of events."""
 
     async def __call__(self, timeout_s: float | None = None) -> Taken:
-        """The next one, that the workflow has ended, or that none came in time. Raises WorkflowNotFound."""
+        """The next event; or that the workflow has ended, or the time is over. Raises WorkflowNotFound."""
 
 
 class Host(Protocol):
-    """What handlers, ASGI apps and steps reach of the engine."""
+    """The part of the engine that handlers, ASGI apps and steps use."""
 
     async def start(
         self,
@@ -112,35 +115,38 @@ class Host(Protocol):
         """What the workflow returned. Raises WorkflowError."""
 
     def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
-        """What gives the events of one name after a number, one after the other, or the newest one."""
+        """A reader of the events of one name after a number, or of the newest one."""
 
     def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
-        """How items of a map ended: see core.ports.MapStore.ends. Raises DatabaseUnavailable."""
+        """The results of items of a map: see core.ports.MapStore.ends. Raises DatabaseUnavailable."""
 
     def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
         """The items that failed: see core.ports.MapStore.failures. Raises DatabaseUnavailable."""
 
     def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
-        """What an item raised that failed."""
+        """The exception of an item that failed."""
 
     async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
-        """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
+        """The first of these that has ended; None if none ends within `timeout_s`.
+
+        Raises WorkflowNotFound.
+        """
 
     async def cancel(
         self, workflow_id: str, by: str | None = None, mode: str = UNDO, why: str | None = None
     ) -> None:
-        """Cancel a workflow, if it has not ended. `by`: who does it, if not the function that runs here."""
+        """Cancel a workflow, if it has not ended. `by`: who acts, if it isn't the function that runs here."""
 
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None
     ) -> Mapping[str, Any]:
-        """Do a verb to a workflow; what it returns. `by` as for `cancel`.
+        """Apply a verb to a workflow; the verb's result. `by` as in `cancel`.
 
-        Raises WorkflowNotFound, WrongState, UsageError for arguments that it doesn't take, InvalidInput.
+        Raises WorkflowNotFound, WrongState, UsageError for invalid arguments, InvalidInput.
         """
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
-        """Send a message (JSON text); its id. Under one key once."""
+        """Send a message (JSON text); its id. A key sends it once."""
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """Run a transaction outside a workflow: one commit, no record."""
@@ -152,7 +158,7 @@ class Host(Protocol):
         arguments: Mapping[str, Any],
         workflow: WorkflowDefinition | None = None,
     ) -> Mapping[str, Any]:
-        """Do a verb to a schedule; what it returns. `workflow` is what a new one starts."""
+        """Apply a verb to a schedule; the verb's result. `workflow` is the one that a new schedule starts."""
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
         """Run `call` on the loop from another thread, and wait for it."""
@@ -164,18 +170,18 @@ class Host(Protocol):
         """Whether this is the thread that the host's loop runs in."""
 
     def tell_unawaited(self, name: str, place: str) -> None:
-        """A call outside of a workflow was made at `place` (file:line) and never awaited."""
+        """Report that a call outside of a workflow was made at `place` (file:line) and never awaited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The body of a workflow that the current task or thread belongs to."""
+    """The workflow's body that the current task or thread belongs to."""
 
     body: Body
     threaded: bool
     """Whether it is a `def` workflow."""
     thread: int = field(default_factory=get_ident)
-    """In which its calls are made: the one it was entered in. What others do has no place in its order."""
+    """The thread in which its calls are made. Calls of other threads have no place in its order."""
 
 
 _line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
@@ -191,8 +197,8 @@ def current_line() -> Line | None:
 def line_here(name: str) -> Line | None:
     """`current_line` for a call of `name`. Raises UsageError in a thread that the workflow's body made.
 
-    Such a call would come at no certain place of the body's order, so that it can't be replayed; and a loop
-    of such a thread must not enter the engine.
+    Such a call would have no fixed place in the body's order, so it couldn't be replayed. A loop of such a
+    thread must not enter the engine either.
     """
     line = _line.get()
     # guard: thread-not-compared
@@ -207,7 +213,10 @@ def line_here(name: str) -> Line | None:
 
 
 def line_in_body(name: str, otherwise: str) -> Line:
-    """The same for what bodies alone may call. Elsewhere it raises UsageError, which `otherwise` ends."""
+    """`current_line`, for calls that only bodies may make.
+
+    Elsewhere it raises UsageError, which ends with `otherwise`.
+    """
     line = line_here(name)
     if line is None:
         raise UsageError(f"{name} {otherwise}")
@@ -225,23 +234,23 @@ def leave_line(token: Token[Line | None]) -> None:
 
 
 def current_host() -> Host | None:
-    """The host whose handler or step runs here; None outside of one."""
+    """The host whose handler or step runs here; None if neither does."""
     return _host.get()
 
 
 def enter_host(host: Host) -> None:
-    """Make `host` the current one in this context and all made from it."""
+    """Make `host` the current one in this context and all contexts copied from it."""
     _host.set(host)
 
 
 def undoes(context: Context | None = None) -> bool:
-    """Whether what runs in this context (None: the current one) belongs to an undo of a saga."""
+    """Whether the code of this context (None: the current one) belongs to a saga's undo."""
     return _undoing.get() if context is None else context.get(_undoing, False)
 
 
 @contextmanager
 def undo_here() -> Iterator[None]:
-    """What is called in here, and in tasks that are made in here, belongs to an undo: it is not stopped."""
+    """Mark what is called in this block, and in tasks made in it, as part of an undo, which isn't stopped."""
     token = _undoing.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""`saga`: what its steps have done is undone when it fails, times out or is cancelled."""
+"""`saga`: its steps are undone when it fails, times out or is cancelled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 from outlast.sdk.undos import UNKNOWN, Entry, Unknown, entry_of
 
 UNDO_WITHIN_S = 24 * 3600.0
-"""So long after its first try the last one of an undo begins."""
+"""An undo is retried for this long after its first try."""
 BACKOFF_S, BACKOFF_FACTOR, BACKOFF_MAX_S = 1.0, 2.0, 900.0
 
 ERROR_CHARS_MAX = 1_000
@@ -35,61 +35,61 @@ T = TypeVar("T")
 AnyStep = AsyncStep[..., R] | SyncStep[..., R]
 AnyTransaction = AsyncTransaction[..., R] | SyncTransaction[..., R]
 _Alone = Callable[[R], Any]
-"""What undoes a step by its result alone, as lambdas do; then what needs its arguments, too."""
+"""An undo that takes the step's result alone, as lambdas do; otherwise it takes the step's arguments, too."""
 _WithArguments = Callable[Concatenate[R, ...], Any]
 _Answer = Coroutine[Any, Any, R]
 
 
 class _Done(NamedTuple):
-    """A step that has to be undone, and what it returned."""
+    """A step that has to be undone, and its result."""
 
     entry: Entry
     result: Any
 
     @property
     def note(self) -> str:
-        """The step id of the record that came before it."""
+        """The step id of the note that was recorded before it."""
         return self.entry.note[0]
 
     def document(self, error: str | None = None) -> dict[str, Any]:
-        """As of `CompensationFailed.standing`."""
+        """An entry of `CompensationFailed.standing`."""
         told = {"step": self.entry.step, "undo": self.entry.undo, "result": _tell_result(self.result)}
         return told if error is None else {**told, "error": error}
 
     def failed(self, error: Exception, wait_s: float | None = None) -> dict[str, Any]:
-        """Of a try that raised: as of observations.UndoFailed; without `wait_s`, of UndoGivenUp."""
-        place = place_of(error)  # a step's failure has none here, and a record of its own
+        """The observation of a failed try: UndoFailed, or without `wait_s` UndoGivenUp."""
+        place = place_of(error)  # the failure of a step has no place here; it is in the step's own record
         text = _text(error) + (f", at {place}" if place else "")
         told = {"step": self.entry.step, "undo": self.entry.undo, "error": text}
         return told if wait_s is None else {**told, "wait_s": wait_s}
 
 
 class _Try(NamedTuple):
-    """Wanted: one try of an undo. Its answer is the error that it raised, or None."""
+    """A request of the plan for one try of an undo. The answer is the error that it raised, or None."""
 
     done: _Done
 
 
 Plan = Generator[Operation | _Try, Any, T]
-"""What is to be done, one after the other: a driver sends what came of each."""
+"""What to do, one after the other. The driver sends the result of each."""
 
 
 class _Log:
-    """What one saga has done, and in which order that is undone. Without I/O: a driver does what it wants."""
+    """What one saga has done, and in which order it is undone. Without I/O: a driver carries it out."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
         self.task: asyncio.Task[Any] | None = None
         self.closed = False
         self.undone: list[str] = []
-        """The records that note what was undone."""
+        """The ids of the notes of what was undone."""
         self._names: list[str] = []
         """The names of those steps."""
         self._done: list[_Done] = []
 
     @property
     def body(self) -> Body:
-        """The workflow's."""
+        """The workflow's body."""
         return self.line.body
 
     def standing(self) -> list[dict[str, Any]]:
@@ -97,14 +97,14 @@ class _Log:
         return [each.document() for each in reversed(self._done)]
 
     def begin(self, step: Any, args: Args, kwargs: Kwargs, undo: Any, threaded: bool) -> tuple[Entry, Undo]:
-        """A step is about to begin; what is to be recorded before. Raises UsageError."""
+        """A step is about to begin; the note to record before. Raises UsageError."""
         self.check_open()
         entry = entry_of(step, args, kwargs, undo, threaded=threaded)
         document = to_json({"step": entry.step, "undo": entry.undo}).decode()
         return entry, Undo(f"undo {entry.step}", document, entry.note)
 
     def check_open(self) -> None:
-        """Raise UsageError if nobody would undo any more."""
+        """Raise UsageError if the saga has been left, so that nothing would be undone any more."""
         # guard: done-after-its-saga
         if self.closed:
             raise UsageError("this saga has been left: call and await its do within its `with`")
@@ -114,16 +114,17 @@ class _Log:
         self._done.append(_Done(entry, result))
 
     def failed(self, entry: Entry) -> None:
-        """The step raised, or was given up. Of a transaction that took no effect, which is certain."""
+        """The step raised, or was given up. A failed transaction had no effect, and needs no undo."""
         # guard: unknown-not-undone
         if not entry.certain:
             self._done.append(_Done(entry, UNKNOWN))
 
     def undo_round(self) -> Plan[tuple[CompensationFailed | None, Any]]:
-        """What is to be done, one after the other. What then still stands, and whether that is tried again.
+        """One round of undoing. Returns the error that tells what still stands, and whether to try that
+        again.
 
-        It is once a workflow is retried: at once, or `after` the body has come to its end by the same error,
-        if that may have called something because of it.
+        It is tried again after a retry of the workflow: at once, or `after` the body has ended with the same
+        error, if the body may have made calls because of the error.
         """
         # guard: undone-in-order-of-completion = list(self._done)
         todo = list(reversed(self._done))
@@ -143,7 +144,7 @@ class _Log:
         return error, again
 
     def undo_all(self, saga: StandingSaga, left_by: BaseException) -> Plan[None]:
-        """Rounds, for as long as another one is to follow. Raises CompensationFailed after the last one."""
+        """Rounds, until none is to follow. Raises CompensationFailed after the last one."""
         while True:
             error, again = yield from self.undo_round()
             if error is None:
@@ -151,14 +152,15 @@ class _Log:
             # guard: standing-not-tried-again
             if again is True:
                 continue
-            saga.left_by = left_by  # not before: its traceback leads back here
+            saga.left_by = left_by  # not before: its traceback refers back to here
             self.body.stands(saga, error, again=bool(again))
             raise error
 
     def _undo_each(self, todo: list[_Done], since: str) -> Plan[list[dict[str, Any]]]:
-        """What of it still stands then. Before an undo begins a record names it as the next one.
+        """Undo each; the entries of those that still stand. Before an undo begins, a record names it as the
+        next one.
 
-        So the records tell what may have been undone, whatever ends the workflow meanwhile. `since` is the
+        So the records tell what may have been undone, however the workflow ends meanwhile. `since` is the
         record from which on this saga undoes.
         """
         standing: list[dict[str, Any]] = []
@@ -178,7 +180,7 @@ class _Log:
         return standing
 
     def _undo(self, done: _Done) -> Plan[Exception | None]:
-        """Try until it succeeds or its time is over; the last error then."""
+        """Try until it succeeds or its time is over; then the last error."""
         began_s, wait_s = self.body.now_s, BACKOFF_S
         while True:
             error = yield _Try(done)
@@ -196,7 +198,7 @@ class _Log:
 
 
 class _Entered:
-    """A saga whose block is entered. It may stand, as of StandingSaga, once it is left."""
+    """A saga whose block was entered. Once it is left it may be a StandingSaga."""
 
     left_by: BaseException | None = None
 
@@ -206,26 +208,26 @@ class _Entered:
 
     @property
     def undone(self) -> list[str]:
-        """The records that note what was undone."""
+        """The ids of the notes of what was undone."""
         return self._log.undone
 
     def undo_again(self) -> Any:
-        """Undo what stands: as of `_Log.undo_round`; in an `async def` body to be awaited."""
+        """Undo again what stands (see `_Log.undo_round`). In an `async def` body it must be awaited."""
         return self._drive(self._log.undo_round())
 
     def _drive(self, plan: Plan[Any]) -> Any:
-        """What a plan comes to."""
+        """Carry out a plan; its result."""
         raise NotImplementedError
 
 
 class Saga(_Entered):
-    """What `async with saga()` gives."""
+    """The object of `async with saga()`."""
 
     def __init__(self, line: Line) -> None:
         super().__init__(line)
         self._log.task = asyncio.current_task()
         self._under_way: dict[asyncio.Future[None], asyncio.Task[Any] | None] = {}
-        """Its steps that run, each with the task that waits for it."""
+        """Its running steps, each with the task that waits for it."""
 
     @overload
     def do(self, step: AnyStep[R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> _Answer[R]: ...
@@ -240,12 +242,12 @@ class Saga(_Entered):
         self, step: AnyTransaction[R], /, *args: Any, undo: _WithArguments[R], **kwargs: Any
     ) -> _Answer[R]: ...
     def do(self, step: Any, /, *args: Any, undo: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-        """Run a step or transaction, to be undone by `undo` if the saga fails; what it returned.
+        """Run a step or transaction that `undo` undoes if the saga fails; the step's result.
 
         `undo` (a step, a transaction or a function that calls some) is recorded before the step begins. It is
-        called with what the step returned, or UNKNOWN if it isn't known whether it took effect: it raised, or
-        was cancelled or timed out. If it needs more arguments than that one, the step's own follow. Raises
-        UsageError for what can't be called so, and what the step raises.
+        called with the step's result, or with UNKNOWN if it isn't known whether the step took effect: it
+        raised, was cancelled or timed out. If `undo` needs more arguments, it also gets those of the step.
+        Raises UsageError if it can't be called so, and what the step raises.
         """
         entry, note = self._log.begin(step, args, kwargs, undo, threaded=False)
         return self._do(entry, note)
@@ -271,7 +273,7 @@ class Saga(_Entered):
                 over.set_result(None)
 
     async def leave(self, error: BaseException | None) -> None:
-        """Undo all unless it was left normally. Raises CompensationFailed."""
+        """Undo everything, unless the block ended normally. Raises CompensationFailed."""
         log = self._log
         log.closed = True
         cancelled: asyncio.CancelledError | None = None
@@ -332,13 +334,13 @@ class Saga(_Entered):
             given = done.entry.call_undo(done.result)
             if inspect.isawaitable(given):
                 await given
-        except BaseException as error:  # noqa: BLE001 - it is tried again, and told of
+        except BaseException as error:  # noqa: BLE001 - it is tried again, and observed
             return _failure_of(error, self._log.body)
         return None
 
 
 class SyncSaga(_Entered):
-    """What `with saga()` gives in a `def` workflow."""
+    """The object of `with saga()` in a `def` workflow."""
 
     @overload
     def do(self, step: SyncStep[..., R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> R: ...
@@ -353,7 +355,7 @@ class SyncSaga(_Entered):
         self, step: SyncTransaction[..., R], /, *args: Any, undo: _WithArguments[R], **kwargs: Any
     ) -> R: ...
     def do(self, step: Any, /, *args: Any, undo: Any, **kwargs: Any) -> Any:
-        """As `Saga.do`."""
+        """Like `Saga.do`."""
         log = self._log
         entry, note = log.begin(step, args, kwargs, undo, threaded=True)
         ask(note, log.line, "saga.do")
@@ -366,7 +368,7 @@ class SyncSaga(_Entered):
         return result
 
     def leave(self, error: BaseException | None) -> None:
-        """As `Saga.leave`."""
+        """Like `Saga.leave`."""
         log = self._log
         log.closed = True
         try:
@@ -393,17 +395,17 @@ class SyncSaga(_Entered):
     def _try(self, done: _Done) -> Exception | None:
         try:
             done.entry.call_undo(done.result)
-        except BaseException as error:  # noqa: BLE001 - it is tried again, and told of
+        except BaseException as error:  # noqa: BLE001 - it is tried again, and observed
             return _failure_of(error, self._log.body)
         return None
 
 
 class SagaBlock:
-    """What `saga()` gives: `async with` it, or `with` it in a `def` workflow."""
+    """The result of `saga()`: `async with` it, or `with` it in a `def` workflow."""
 
     _saga: Saga | SyncSaga | None = None
 
-    if not TYPE_CHECKING:  # which tells of it before
+    if not TYPE_CHECKING:  # type checkers find the mistake before
 
         def __getattr__(self, name: str) -> Any:
             raise AttributeError(
@@ -445,13 +447,13 @@ class SagaBlock:
 
 
 def saga() -> SagaBlock:
-    """A block whose steps are undone, the last that completed first, if it is left by an exception.
+    """A block whose steps are undone if an exception leaves it, the last completed first.
 
     `async with saga() as s: hotel = await s.do(book, trip, undo=cancel)`, in a `def` workflow `with saga() as
-    s: hotel = s.do(book, trip, undo=cancel)`. The workflow's timeout and its cancellation leave it so, too:
-    they wait until all is undone, and nothing cancels that. An undo that raises is tried again, ever later,
-    for 24 hours; if it still fails CompensationFailed is raised when all else is undone. A saga that is left
-    normally undoes nothing. Raises UsageError outside a workflow's body.
+    s: hotel = s.do(book, trip, undo=cancel)`. The workflow's timeout and its cancellation also leave the
+    block so: they wait until all is undone, and nothing cancels the undoing. An undo that raises is retried
+    for 24 hours with growing pauses; if it still fails, CompensationFailed is raised once everything else is
+    undone. A block that ends normally undoes nothing. Raises UsageError outside a workflow's body.
     """
     return SagaBlock()
 

@@ -1,4 +1,4 @@
-"""`schedules`: schedules that functions make while they run, and what is done to any of them."""
+"""`schedules`: schedules that functions create while they run, and verbs for any schedule."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Backfilled:
-    """What a backfill comes to."""
+    """The result of a backfill."""
 
     count: int
-    """How many ticks; 10,000 of a cron expression stands for itself and all above."""
+    """How many ticks. For a cron expression 10,000 means that many or more."""
     newest: tuple[datetime, ...]
-    """The newest of them, ten at most."""
+    """The newest of them; ten at most."""
 
 
 class Schedules:
-    """What handlers, ASGI apps and steps do to schedules: `await schedules.pause("digest")`.
+    """Verbs of schedules for handlers, ASGI apps and steps: `await schedules.pause("digest")`.
 
     In `def` functions without `await`. In a workflow's body they raise UsageError: put them into a step. All
-    raise UsageError for what can't be, ScheduleNotFound and DatabaseUnavailable.
+    raise UsageError for invalid arguments, ScheduleNotFound and DatabaseUnavailable.
     """
 
     def create(self, name: str, workflow: Workflow[..., Any], schedule: Schedule) -> Awaitable[None]:
-        """Let `workflow` start by itself: `schedules.create("digest-42", digest, cron("@daily", input=…))`.
+        """Create a schedule for `workflow`: `schedules.create("digest-42", digest, cron("@daily", input=…))`.
 
-        The same again changes nothing; another schedule, or another workflow, replaces what was made by this
-        name. What a function's file declares isn't changed.
+        The same call again changes nothing. Another schedule or workflow replaces the former one of this
+        name. A schedule that a function's file declares can't be changed.
         """
         definition = definition_of("schedules.create", workflow)
         if not isinstance(schedule, Schedule):
@@ -66,28 +66,28 @@ class Schedules:
         return _do(CREATE_SCHEDULE, None, arguments, _nothing, definition)
 
     def delete(self, name: str) -> Awaitable[None]:
-        """Delete a schedule that was made while running, or that no file declares any more."""
+        """Delete a schedule that was created while running, or that no file declares any more."""
         return _do(DELETE_SCHEDULE, name, {}, _nothing)
 
     def pause(self, name: str, why: str | None = None) -> Awaitable[None]:
-        """Let it start nothing until it is resumed."""
+        """Pause it: it starts nothing until it is resumed."""
         return _do(PAUSE_SCHEDULE, name, {} if why is None else {"why": why}, _nothing)
 
     def resume(self, name: str) -> Awaitable[None]:
-        """Let it go on, from now on."""
+        """Resume it. Ticks of the past aren't run."""
         return _do(RESUME_SCHEDULE, name, {}, _nothing)
 
     def trigger(self, name: str, *, idempotency_key: str | None = None) -> Awaitable[WorkflowHandle[Any]]:
-        """Start now what it starts, whatever else runs; under the same key once."""
+        """Start its workflow now, whatever else runs. The same key starts it once."""
         given = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
         return _do(TRIGGER_SCHEDULE, name, given, lambda row: WorkflowHandle(row["workflow_id"]))
 
     def backfill(
         self, name: str, after: datetime, until: datetime, *, dry_run: bool = False
     ) -> Awaitable[Backfilled]:
-        """Start its ticks later than `after`, up to `until`, which is past; each is started once.
+        """Start its ticks after `after` and up to `until`, which is in the past; each is started once.
 
-        With `dry_run` it only says which.
+        With `dry_run` it only returns them.
         """
         for each in (after, until):
             if not isinstance(each, datetime) or each.utcoffset() is None:
@@ -109,7 +109,7 @@ def _backfilled(row: Row) -> Backfilled:
 
 
 def _arguments(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as the verb `create` takes it."""
+    """A schedule as the arguments of the verb `create`."""
     when, policies = schedule.timetable, schedule.policies
     if isinstance(when, Cron):
         given: dict[str, Any] = {"cron": when.expression, "tz": when.zone}

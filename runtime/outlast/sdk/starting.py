@@ -1,4 +1,4 @@
-"""`start`: begin a workflow from a handler, an ASGI app, a step or another workflow."""
+"""`start`: start a workflow from a handler, an ASGI app, a step or another workflow."""
 
 from __future__ import annotations
 
@@ -41,40 +41,40 @@ def start(workflow: Workflow[..., R], /, *args: Any, delay: Duration, **kwargs: 
 def start(
     workflow: Workflow[..., R], /, *args: Any, attributes: Mapping[str, Any], **kwargs: Any
 ) -> Started[R]: ...
-# Of a queue with batches: who calls gives one item, and gets its result. No type tells which these are.
+# A workflow in a queue with batches takes a list, but a caller gives one item and gets its result. No type
+# can tell these workflows apart.
 @overload
 def start(workflow: Workflow[[list[Item]], list[R]], item: Item, /) -> Started[R]: ...
 def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Start `workflow` with these arguments; its handle once its row is durable.
+    """Start `workflow` with these arguments; its handle, once its row is durable.
 
-    `await start(…)`, in `def` functions `start(…)`. In a workflow the start is a recorded step and the
-    child's id follows from the parent's, so that it is started once; a child must end when its parent's
-    timeout strikes, unless it is started with `detached=True`. Elsewhere each call starts another;
+    `await start(…)`, in `def` functions `start(…)`. In a workflow the start is a recorded step, and the
+    child's id follows from the parent's, so the child is started once. A child must end by its parent's
+    deadline, unless it is started with `detached=True`. Elsewhere each call starts another workflow;
     `start_once` takes a key.
 
-    `queue` (a `Queue` or its name) takes the place of the workflow's own; `priority` is seconds of head start
-    within it (-86,400 to 86,400); `delay` (seconds or a timedelta) lets it begin so much later. `attributes`
-    is what it is found by: `{"customer": "42"}`, at most 32 texts, numbers and truths. A workflow with
-    parameters of these names gets them itself.
+    `queue` (a `Queue` or its name) replaces the workflow's own queue. `priority` is a head start within the
+    queue, in seconds (-86,400 to 86,400). `delay` (seconds or a timedelta) lets it begin later. `attributes`
+    are its attributes: `{"customer": "42"}`, at most 32 texts, numbers and booleans. If the workflow has
+    parameters of these names, the values are passed to it instead.
 
-    Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and DatabaseUnavailable; of a
+    Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and DatabaseUnavailable; for a
     queue QueueFull, RateLimited, QueueBusy, QueueKeyMissing.
     """
     return _start("start", workflow, None, args, kwargs)
 
 
 def start_once(key: str, workflow: Workflow[..., R], /, *args: Any, **kwargs: Any) -> Started[R]:
-    """As `start`, under an idempotency key: the same key of one caller is the same workflow.
+    """Like `start`, with an idempotency key: the same key of one caller is the same workflow.
 
-    As others may use it, too, it is always detached.
-
-    Raises KeyReused too, for the same key with other arguments.
+    Others may use the key, too, so the workflow is always detached. Also raises KeyReused, if the arguments
+    differ from those of the key's first call.
     """
     return _start("start_once", workflow, key, args, kwargs)  # type: ignore[no-any-return]
 
 
 class StartedAll(list[Started[R]], Generic[R]):
-    """What `start_all` gives: the handles themselves in a `def` function, to be awaited elsewhere."""
+    """The result of `start_all`: the handles themselves in a `def` function, an awaitable elsewhere."""
 
     def __await__(self) -> Generator[Any, Any, list[WorkflowHandle[R]]]:
         yield from ()
@@ -94,11 +94,10 @@ def start_all(
 ) -> StartedAll[R]:
     """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
 
-    `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000.
-    In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a
-    crash neither repeats nor skips one. All inputs are checked before the first one starts. `queue`,
-    `priority`, `delay`, `attributes` and `detached` are those of `start`. At most 10,000 items. Raises as
-    `start` does.
+    `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000. In a workflow all
+    of it is one recorded step, and the children's ids follow from the parent's, so a crash neither repeats
+    nor skips one. All inputs are checked before the first one starts. `queue`, `priority`, `delay`,
+    `attributes` and `detached` are those of `start`. At most 10,000 items. Raises what `start` does.
     """
     definition = definition_of("start_all", workflow)
     given = list_of("start_all", items)
@@ -129,14 +128,14 @@ def start_all(
 
 
 def definition_of(name: str, workflow: Any) -> WorkflowDefinition:
-    """What a decorated function is. Raises UsageError."""
+    """The definition of a decorated function. Raises UsageError."""
     if not isinstance(workflow, Workflow):
         raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
     return workflow.definition
 
 
 def list_of(name: str, items: Any) -> list[Any]:
-    """Items as a list that a body may hold. Raises UsageError."""
+    """Items as a list, with no more than a body may hold. Raises UsageError."""
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
         raise UsageError(f"{name} takes a list of items, not {items!r:.100}")
     given = list(islice(items, LIST_MAX + 1))
@@ -202,7 +201,10 @@ def _seconds(delay: Duration, name: str) -> float:
 
 
 def _take_detached(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> bool:
-    """`detached` of the call. A workflow with a parameter of that name gets it itself."""
+    """`detached` of the call.
+
+    If the workflow has a parameter of that name, the value is passed to it instead.
+    """
     if "detached" not in kwargs or "detached" in workflow.inputs.signature.parameters:
         return False
     detached: bool = kwargs.pop("detached")

@@ -1,4 +1,4 @@
-"""`step`: a unit of work that is recorded once it succeeded, and never run again after that."""
+"""`step`: a unit of work that is recorded once it has succeeded, and never runs again after that."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SyncStep(Decorated[StepDefinition], Generic[P, R]):
         return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """The same for `async def` workflows: the function runs in a thread."""
+        """The step for `async def` workflows: the function runs in a thread."""
         line = line_here(self.definition.name)
         if line is None:
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
@@ -68,11 +68,11 @@ class GeneratorStep(Decorated[StepDefinition], Generic[P, R]):
         if line_here(self.definition.name) is None:
             plain: R = self.definition.fn(*args, **kwargs)
             return plain
-        return Generated(self.definition, args, kwargs)  # type: ignore[return-value]  # map_ alone takes it
+        return Generated(self.definition, args, kwargs)  # type: ignore[return-value]  # only map_ takes it
 
 
 class StepDecorator(Protocol):
-    """What `step(…)` gives: it takes the function."""
+    """The result of `step(…)`: a decorator."""
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function counts as one, never as a plain one
@@ -115,14 +115,14 @@ def step(
     limit: Limit | None = None,
     visible: bool = False,
 ) -> Any:
-    """Make a function a step: at least once until its output is recorded, never again after.
+    """Make a function a step: it runs at least once until its output is recorded, and never again after that.
 
-    Retrying is asked for: `max_attempts` counts the first try too. Between attempts it waits `backoff`,
-    growing by `backoff_factor` up to `backoff_max`, with jitter. `retry_on` names the exceptions (or is a
-    predicate) worth another try. `timeout` bounds each attempt; a `def` step's thread can't be ended, only
-    left behind. `limit` is a `Limit` that it takes a place under before it begins. `visible=True` shows users
-    what it returned in their workflows. Outside a workflow a step is a plain call. Raises UsageError for
-    options that can't work.
+    Retries are off by default: `max_attempts` counts the first try, too. Between attempts it waits for
+    `backoff`, which grows by `backoff_factor` up to `backoff_max`, with jitter. `retry_on` names the
+    exceptions that are retried, or is a predicate. `timeout` limits each attempt; the thread of a `def` step
+    can't be ended, it is only left behind. `limit` is a `Limit` under which it takes a place before it
+    begins. `visible=True` shows its results to users in their workflows. Outside a workflow a step is a plain
+    call. Raises UsageError for invalid options.
     """
     policy = retry_policy("step", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "step(timeout)")
@@ -195,7 +195,7 @@ def retry_policy(
 
 
 def step_name(name: str | None, fn: Callable[..., Any], what: str) -> str:
-    """What a step is called. Raises UsageError for a name that can't be recorded."""
+    """The name of a step. Raises UsageError for a name that can't be recorded."""
     if name is not None and (not isinstance(name, str) or not name):
         raise UsageError(f"{what}(name) is a text, not {name!r:.100}")
     check_text(name or fn.__name__, f"{what}(name)")
@@ -203,13 +203,13 @@ def step_name(name: str | None, fn: Callable[..., Any], what: str) -> str:
 
 
 def refuse_unless_bool(value: Any, what: str) -> None:
-    """Raise UsageError for anything but True and False: another might be meant as either."""
+    """Raise UsageError for anything but True and False: another value could be meant as either."""
     if not isinstance(value, bool):
         raise UsageError(f"{what} is True or False, not {value!r:.100}")
 
 
 def refuse_method(fn: Callable[..., Any], what: str) -> None:
-    """Raise UsageError for a method: recorded calls don't get its `self`, and replay can't make it again."""
+    """Raise UsageError for a method: its `self` isn't recorded, and a replay couldn't make it again."""
     first = next(iter(inspect.signature(fn).parameters), None)
     if first in ("self", "cls") and _in_class(fn):
         raise UsageError(
@@ -220,7 +220,7 @@ def refuse_method(fn: Callable[..., Any], what: str) -> None:
 
 
 def _in_class(fn: Callable[..., Any]) -> bool:
-    """Whether it was written in a class's body: its qualified name then has the class's before its own."""
+    """Whether it was defined in a class's body. Then the class's name precedes its own in `__qualname__`."""
     above = fn.__qualname__.rpartition(".")[0]
     return bool(above) and not above.endswith("<locals>")
 

@@ -1,7 +1,7 @@
-"""How texts become JSON by the schema of what they are for: a query's parameters, a form's fields.
+"""How texts become JSON by the schema of their place: a query's parameters, a form's fields.
 
-Numbers, dates and the like stay texts, which pydantic reads as they are. What it wouldn't read from a text is
-made here: a choice that is no text, a list, what is written as JSON.
+Numbers, dates and the like stay texts, which pydantic can read. Values that it couldn't read from a text are
+made here: choices that aren't texts, lists, and JSON.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pydantic_core import from_json, to_json
 
 
 class Shape:
-    """What fits one place, as its JSON schema tells."""
+    """The values that fit one place, from its JSON schema."""
 
     def __init__(self, schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
         self._kinds = kinds
         self.schema = self._resolve(schema)
         self.ways = list(self._ways(self.schema))
-        """What it may be: of a union each member."""
+        """The possible schemas: of a union each member."""
 
     @classmethod
     def of(cls, adapter: TypeAdapter[Any], *, by_alias: bool = True) -> Shape:
-        """Of a type; of one that has no schema anything fits."""
+        """The shape of a type. If the type has no schema, anything fits."""
         try:
             schema = adapter.json_schema(by_alias=by_alias)
         except PydanticInvalidForJsonSchema:
@@ -34,7 +34,7 @@ class Shape:
 
     @property
     def members(self) -> dict[str, Shape]:
-        """Of an object: by name."""
+        """The members of an object, by name."""
         return {
             name: Shape(each, self._kinds)
             for way in reversed(self.ways)
@@ -43,18 +43,18 @@ class Shape:
 
     @property
     def required(self) -> set[str]:
-        """The members that can't be left out."""
+        """The members of an object that are required."""
         each = [set(way.get("required", ())) for way in self._objects]
         return set.intersection(*each) if each else set()
 
     @property
     def is_object(self) -> bool:
-        """Whether it may have members, or be of any kind."""
+        """Whether it may be an object."""
         return bool(self._objects)
 
     @property
     def may_be_null(self) -> bool:
-        """Whether nothing fits."""
+        """Whether null fits."""
         return any(_kind(way) == "null" or None in _choices(way) for way in self.ways)
 
     @property
@@ -64,7 +64,7 @@ class Shape:
 
     @property
     def items(self) -> Shape | None:
-        """What fits each of several; None where one alone fits."""
+        """The shape of a list's items; None if it isn't a list."""
         for way in self.ways:
             if _kind(way) == "array":
                 each = way.get("items", {})
@@ -73,7 +73,7 @@ class Shape:
 
     @property
     def choices(self) -> dict[str, Any]:
-        """By the text that stands for each, where nothing else fits. 1 and "1" are two."""
+        """The choices by the text that stands for each, if nothing else fits. 1 and "1" are different."""
         found: dict[str, Any] = {}
         for way in self.ways:
             choices = _choices(way)
@@ -87,14 +87,14 @@ class Shape:
 
     @property
     def takes_json(self) -> bool:
-        """Whether no plain texts can say all of it: an object, or a list of lists."""
+        """Whether plain texts can't express all its values: it may be an object, or a list of lists."""
         items = self.items
         return not self._takes_text and (
             self.is_object or (items is not None and (items.is_object or items.items is not None))
         )
 
     def texts_of_default(self) -> list[str]:
-        """What stands for its default: of a list for each."""
+        """The texts of its default; for a list one for each item."""
         default = self.schema.get("default")
         if default is None:
             return []
@@ -109,7 +109,7 @@ class Shape:
         return value if isinstance(value, str) else _written(value)
 
     def read(self, text: str) -> Any:
-        """The JSON value that this text stands for, which need not fit."""
+        """The JSON value that this text stands for. It may not fit."""
         choices = self.choices
         if text in choices:
             return choices[text]
@@ -122,10 +122,10 @@ class Shape:
         return text
 
     def read_all(self, texts: Sequence[str]) -> Any:
-        """The same of all that were sent for one place: a list where one fits."""
+        """The JSON value of all texts that were sent for one place: a list, if a list fits."""
         items = self.items
         if len(texts) == 1:
-            # Texts of a list may begin as JSON does: then one of them is one of these.
+            # The texts of a list may begin as JSON does. Then one of them alone is an item.
             of_texts = items is not None and items._takes_text and not self._takes_text
             alone = texts[0] if of_texts else self.read(texts[0])
             if items is None or self._takes_text or isinstance(alone, list):
@@ -133,7 +133,7 @@ class Shape:
         return [self._at(place).read(each) for place, each in enumerate(texts)]
 
     def _at(self, place: int) -> Shape:
-        """What fits the text at this place, from 0, of several."""
+        """The shape at this place (from 0) of several texts."""
         for way in self.ways:
             if _kind(way) == "array" and place < len(each := way.get("prefixItems", ())):
                 return Shape(each[place], self._kinds)
@@ -162,7 +162,10 @@ class Shape:
 
 
 def read_members(members: Mapping[str, Shape], texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The JSON object that texts are, by name. Several of a name are a list, also where one alone fits."""
+    """The JSON object that these texts stand for, by name.
+
+    A repeated name is a list, even if a list doesn't fit.
+    """
     return {name: members.get(name, ANYTHING).read_all(sent) for name, sent in texts.items()}
 
 
@@ -188,4 +191,4 @@ def _written(value: Any) -> str:
 
 
 ANYTHING = Shape({}, {})
-"""Of what nothing is known."""
+"""The shape of a place without a schema."""

@@ -1,4 +1,4 @@
-"""`cron`, `every`, `at`: when a workflow starts by itself, and how it is treated then."""
+"""`cron`, `every`, `at`: a workflow's schedules, and how missed and overlapping ticks are handled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from outlast.core.timetables import At, BadTimetable, Cron, Every, Timetable
 from outlast.sdk.durations import Duration, seconds_of
 
 SCHEDULES_MAX = 100
-"""Of one workflow."""
+"""The most schedules of one workflow."""
 
 
 def cron(
@@ -79,8 +79,8 @@ def every(
 ) -> Schedule:
     """Times at equal distances: `every(minutes=5)`. The options are those of `cron`.
 
-    Whole seconds, 366 days at most, counted from the beginning of 1970 in UTC: so it ticks at the same times
-    whenever it was deployed. Raises UsageError.
+    Whole seconds, 366 days at most, counted from the beginning of 1970 in UTC, so that the times don't depend
+    on when it was deployed. Raises UsageError.
     """
 
     def timetable() -> Timetable:
@@ -109,7 +109,7 @@ def at(
 
 
 def schedules_of(schedule: Schedule | Sequence[Schedule] | None, what: str) -> tuple[Schedule, ...]:
-    """What `schedule=` means. Raises UsageError."""
+    """The schedules of `schedule=`. Raises UsageError."""
     if schedule is None:
         return ()
     listed = [schedule] if isinstance(schedule, Schedule) else schedule

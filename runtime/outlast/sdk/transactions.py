@@ -56,7 +56,7 @@ class SyncTransaction(Decorated[TransactionDefinition], Generic[P, R]):
         return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """The same for `async def` functions: the body runs in a thread."""
+        """The transaction for `async def` functions: the body runs in a thread."""
         return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
 
 
@@ -72,7 +72,7 @@ def _transact(
 
 
 class TransactionDecorator(Protocol):
-    """What `transaction(…)` gives: it takes the function."""
+    """The result of `transaction(…)`: a decorator."""
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function counts as one, never as a plain one
@@ -117,14 +117,14 @@ def transaction(
     timeout: Duration | None = None,
     visible: bool = False,
 ) -> Any:
-    """Make a function a transaction: its effects in Postgres are there exactly if its record is.
+    """Make a function a transaction: its effects in Postgres are there if and only if its record is.
 
-    The function's first parameter is a psycopg connection inside an open transaction (an AsyncConnection
-    for `async def`, a Connection for `def`); committing it is refused. Serialization failures and deadlocks
-    (40001, 40P01) run the body again, beyond `max_attempts`, as does a commit whose answer was lost.
-    `role="caller"` runs all of the body as whoever called the workflow: under their Postgres role and with
-    their `request.jwt.claims`, so that row-level security holds. The other options are those of
-    `step`. Raises UsageError for options that can't work.
+    The function's first parameter is a psycopg connection in an open transaction (an AsyncConnection for
+    `async def`, a Connection for `def`); committing it is refused. After serialization failures and deadlocks
+    (40001, 40P01), and after a commit whose answer was lost, the body runs again; these don't count as
+    attempts. `role="caller"` runs all of the body for the workflow's caller: under their Postgres role and
+    with their `request.jwt.claims`, so that row-level security applies. The other options are those of
+    `step`. Raises UsageError for invalid options.
     """
     policy = retry_policy("transaction", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "transaction(timeout)")
@@ -159,7 +159,7 @@ def transaction(
 
 
 def refuse_loop_thread(name: str) -> None:
-    """Raise UsageError where blocking would stop the event loop, and so all that runs on it, for ever."""
+    """Raise UsageError if blocking here would stop the event loop for ever, and all that runs on it."""
     if on_a_loop():
         raise UsageError(f"{name} is a def transaction: in an async def function write `await {name}.aio(…)`")
 

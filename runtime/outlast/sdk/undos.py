@@ -1,4 +1,4 @@
-"""What undoes a step: how it is called, and what can be told of that before the step begins."""
+"""The undo of a step: how it is called, and which mistakes can be found before the step begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from outlast.sdk.workflows import Workflow
 
 
 class Unknown(Enum):
-    """What an undo gets in place of a result: it isn't known whether the step took effect."""
+    """What an undo gets in place of a result if it isn't known whether the step took effect."""
 
     UNKNOWN = "UNKNOWN"
 
@@ -32,23 +32,23 @@ _TRANSACTIONS = (AsyncTransaction, SyncTransaction)
 
 
 class Entry(NamedTuple):
-    """A step of a saga, and what undoes it."""
+    """A step of a saga and its undo."""
 
     step: str
-    """Their names."""
+    """The names of both."""
     undo: str
     certain: bool
-    """Whether it took no effect if it failed."""
+    """Whether a failure of the step means that it had no effect."""
     call: Callable[[], Any]
-    """Runs the step; in an `async def` workflow to be awaited."""
+    """Runs the step. In an `async def` workflow the result must be awaited."""
     call_undo: Callable[[Any], Any]
-    """Runs the undo, with what the step returned."""
+    """Runs the undo, with the step's result."""
     note: list[str]
-    """The step id of the record that notes it."""
+    """The step id of its note."""
 
 
 def entry_of(step: Any, args: Args, kwargs: Kwargs, undo: Any, *, threaded: bool) -> Entry:
-    """Raises UsageError for what is no step, for arguments that don't fit, and for what can't undo it."""
+    """Raises UsageError if it isn't a step, the arguments don't fit, or `undo` can't undo it."""
     if not isinstance(step, (*_STEPS, *_TRANSACTIONS)):
         raise UsageError(
             f"saga.do takes a step or a transaction, not {step!r:.100}: "
@@ -69,7 +69,7 @@ def entry_of(step: Any, args: Args, kwargs: Kwargs, undo: Any, *, threaded: bool
 
 
 def _undo_of(name: str, undo: Any, args: Args, kwargs: Kwargs, *, threaded: bool) -> Callable[[Any], Any]:
-    """It gets the result alone if that is all that it needs, else the step's arguments too."""
+    """The undo gets the result alone if it needs no more, otherwise the step's arguments, too."""
     what = f"saga.do({name}, undo=…)"
     if isinstance(undo, Workflow) or not callable(undo) or inspect.isclass(undo):
         raise UsageError(
@@ -90,7 +90,7 @@ def _undo_of(name: str, undo: Any, args: Args, kwargs: Kwargs, *, threaded: bool
 
 
 def _callable(fn: Any, what: str, *, threaded: bool) -> Callable[..., Any]:
-    """How the body calls a step, a transaction or a function of the other sort. Raises UsageError."""
+    """How the body calls a step, a transaction or a plain function. Raises UsageError."""
     if isinstance(fn, SyncStep | SyncTransaction):
         return fn if threaded else fn.aio
     if threaded and isinstance(fn, AsyncStep | AsyncTransaction):
@@ -99,7 +99,7 @@ def _callable(fn: Any, what: str, *, threaded: bool) -> Callable[..., Any]:
 
 
 def _signature(fn: Any) -> inspect.Signature | None:
-    """Of what callers give; None for a builtin that tells none."""
+    """The signature for callers; None for a builtin without one."""
     try:
         signature = inspect.signature(fn.definition.fn if isinstance(fn, (*_STEPS, *_TRANSACTIONS)) else fn)
     except (TypeError, ValueError):

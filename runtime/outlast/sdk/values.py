@@ -1,4 +1,4 @@
-"""JSON of values whose form is given by their own type, or by one that is asked for: messages and events."""
+"""JSON of values that their own type, or a requested type, describes: messages and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _KEPT_MAX = 256
 
 
 def _is_declared(kind: type) -> bool:
-    """Whether it declares its fields, so that who names the type gets it back: a dataclass, a model.
+    """Whether the type declares its fields, so that a reader who names the type gets it back: a dataclass, a
+    model.
 
     A datetime, a set or an enum would come back as a text or a list.
     """
@@ -26,7 +27,7 @@ def _is_declared(kind: type) -> bool:
 
 
 def read_as(codec: Codec, text: str, what: str) -> Any:
-    """A value out of JSON text. Raises InvalidInput, in which it is called `what`."""
+    """A value from JSON text. Raises InvalidInput, which names it `what`."""
     try:
         return codec.decode(text)
     except ValidationError as error:
@@ -37,7 +38,7 @@ def read_as(codec: Codec, text: str, what: str) -> Any:
 
 
 class Values:
-    """Codecs by type. In errors a value is called `of`."""
+    """Codecs by type. Errors name a value `of`."""
 
     def __init__(self, of: str) -> None:
         self._of = of
@@ -45,7 +46,7 @@ class Values:
         self._kept = lru_cache(maxsize=_KEPT_MAX)(self._make_codec)
 
     def codec(self, annotation: Any) -> Codec:
-        """The codec of a type. Raises UsageError for one that JSON can't carry."""
+        """The codec of a type. Raises UsageError for a type that JSON can't hold."""
         try:
             return self._kept(annotation)
         except TypeError:  # an annotation that can't be hashed

@@ -1,4 +1,4 @@
-"""`standard_webhook` and `database_webhook`: functions that are called by whoever knows a shared secret."""
+"""`standard_webhook` and `database_webhook`: functions for callers that know a shared secret."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class StandardWebhook:
-    """How deliveries are verified that are signed as Standard Webhooks (standardwebhooks.com) says."""
+    """How to verify deliveries signed by the rules of Standard Webhooks (standardwebhooks.com)."""
 
     secret: str
-    """The variable that holds the secret; never the secret itself."""
+    """The name of the variable with the secret; never the secret itself."""
     key: tuple[str, ...]
-    """Paths into the payload whose values are the idempotency key; none: the webhook's id is."""
+    """Paths into the payload whose values are the idempotency key. If empty, the webhook's id is the key."""
     tolerance_s: float
     at_once: bool
     """Whether a delivery is acknowledged as soon as its workflow's row is durable."""
@@ -34,7 +34,7 @@ class StandardWebhook:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseWebhook:
-    """How calls of a database trigger are verified: by a secret that a header field carries."""
+    """How to verify calls of a database trigger: by a secret in a header field."""
 
     secret: str
     header: str
@@ -98,7 +98,7 @@ def database_webhook(
 
 
 def check_webhook(webhook: Any, decorator: str, auth: Any = None) -> None:
-    """Raise UsageError for a `webhook=` that can't work. A handler has neither key nor row."""
+    """Raise UsageError for an invalid `webhook=`. Handlers have neither key nor row."""
     if webhook is None:
         return
     if not isinstance(webhook, Webhook):
@@ -119,7 +119,7 @@ def check_webhook(webhook: Any, decorator: str, auth: Any = None) -> None:
 
 
 def _check_variable(name: Any, what: str) -> None:
-    """The message never shows what was given: it may be the secret."""
+    """The message never shows the given value, because it may be the secret."""
     if not isinstance(name, str) or _LITERAL.match(name) or not _VARIABLE.fullmatch(name):
         raise UsageError(
             f"{what} takes the name of an environment variable, in capitals, never the secret itself: "

@@ -1,4 +1,4 @@
-"""`workflow` and `handler`: what a function file serves."""
+"""`workflow` and `handler`: the functions that a file serves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 class Workflow(Decorated[WorkflowDefinition], Generic[P, R]):
-    """A workflow. Called in Python it is the plain function: its steps belong to the caller's workflow."""
+    """A workflow. Called in Python it is the plain function: its steps belong to the calling workflow."""
 
     decorator = "workflow"
 
@@ -41,7 +41,7 @@ class Workflow(Decorated[WorkflowDefinition], Generic[P, R]):
 
 
 class AsyncWorkflow(Workflow[P, R]):
-    """An `async def` workflow: called in Python it gives the function's coroutine."""
+    """An `async def` workflow: called in Python it returns the function's coroutine."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
@@ -59,7 +59,7 @@ class Handler(Decorated[HandlerDefinition], Generic[P, R]):
 
 
 class WorkflowDecorator(Protocol):
-    """What `workflow(…)` gives: it takes the function."""
+    """The result of `workflow(…)`: a decorator."""
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWorkflow[P, R]: ...
@@ -198,10 +198,10 @@ def handler(
     webhook: Webhook | None = None,
     body_bytes_max: int | None = None,
 ) -> Any:
-    """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded.
+    """Serve a function `(Request) -> Response` (or any JSON value) as it is. Nothing is recorded.
 
-    `auth`, `methods`, `webhook` and `body_bytes_max` are those of `workflow`. Raises UsageError for options
-    that can't work.
+    `auth`, `methods`, `webhook` and `body_bytes_max` are those of `workflow`. Raises UsageError for invalid
+    options.
     """
     modes = auth_modes(auth, "handler")
     check_webhook(webhook, "handler", auth)
@@ -222,7 +222,10 @@ def handler(
 
 
 def _annotation_of_one(annotation: Any, fn: Callable[..., Any]) -> Any:
-    """What each caller of a function gets that returns a list for many. Raises UsageError."""
+    """The annotation of one caller's result, for a function that returns a list for many.
+
+    Raises UsageError.
+    """
     if annotation in (UNTYPED, Any):
         return UNTYPED
     if annotation is list:

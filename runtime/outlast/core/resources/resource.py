@@ -50,13 +50,13 @@ class Column(NamedTuple):
     recorded: bool = False
     """Whether its JSON is passed on exactly as it was recorded."""
     secret: bool = False
-    """Whether it is null for all but holders of a secret key."""
+    """Whether it is null for callers without a secret key."""
     value: bool = False
-    """Whether it tells of what workflows work with: a viewer key doesn't see it."""
+    """Whether it shows data of workflows, which a viewer key may not see."""
 
 
 class Filter(NamedTuple):
-    """A parameter that narrows a listing down, and the option `--name` of its command."""
+    """A parameter that filters a list, and the option `--name` of its command."""
 
     name: str
     kind: Kind
@@ -65,9 +65,9 @@ class Filter(NamedTuple):
     help: str | None = None
     """Help of the option; None if the command has no such option."""
     value: bool = False
-    """Whether one finds out values by it: it is not for a viewer key."""
+    """Whether it reveals data of workflows, so that a viewer key may not use it."""
     choices: tuple[str, ...] = ()
-    """What it may be, if that isn't any text."""
+    """The allowed values; empty: any text."""
 
     @property
     def several(self) -> bool:
@@ -76,36 +76,36 @@ class Filter(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """A listing: of all there is, or of what belongs to one row of another resource."""
+    """A list: of all rows, or of those that belong to one row of another resource."""
 
     name: str
     path: str
     schema: str
-    """Its documents' name in OpenAPI."""
+    """The name of its documents in OpenAPI."""
     columns: tuple[Column, ...]
     filters: tuple[Filter, ...]
     order: tuple[str, ...]
-    """The columns that rows are ordered by; the cursor holds their values."""
+    """The columns that rows are ordered by. The cursor holds their values."""
     about: str
-    """For OpenAPI, and for its command without `help`."""
+    """For OpenAPI, and for its command if `help` is empty."""
     empty: str
-    """What a terminal shows where there are no rows."""
+    """What a terminal shows if there are no rows."""
     help: str = ""
-    """Of its command, if that isn't told by `about`."""
+    """The help of its command, if it differs from `about`."""
     page_rows: int = 50
     """Rows of a page without `limit`."""
     secret: bool = True
-    """Whether only holders of a secret key may read it. A list of all rows takes a `subject` otherwise."""
+    """Whether only holders of a secret key may read it. Otherwise the list of all rows takes a `subject`."""
     one: str = ""
-    """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
+    """The word for one row, if a single one can be read: `GET PATH/KEY`, `outlast NAME show KEY`."""
     key: str = ""
-    """The column that names it then, the placeholder in paths, and the parameter of SQL."""
+    """The column that identifies a row, the placeholder in paths, and the parameter in SQL."""
     of: Resource | None = None
-    """What its rows belong to, if they do: its path begins with that one's `item_path`."""
+    """The resource to which its rows belong, if any. Its path begins with that one's `item_path`."""
     commands: str = ""
-    """Help of the group of its commands."""
+    """The help of the group of its commands."""
     table: tuple[str, ...] = ()
-    """The columns that the command lists; all without any."""
+    """The columns that the command shows; empty: all."""
 
     @property
     def command_help(self) -> str:
@@ -114,7 +114,7 @@ class Resource(NamedTuple):
 
     @property
     def order_kinds(self) -> tuple[Kind, ...]:
-        """What the columns hold that rows are ordered by; those that aren't shown are counts."""
+        """The kinds of the columns that rows are ordered by. Those that aren't shown are counts."""
         kinds = {each.name: each.kind for each in self.columns}
         return tuple(kinds.get(each, Kind.COUNT) for each in self.order)
 
@@ -125,7 +125,7 @@ class Resource(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that its query takes: its own, if one can be asked for, and that of what it belongs to."""
+        """The keys that its query takes: that of a single row, and that of the resource it belongs to."""
         return tuple(each.key for each in (self, self.of) if each is not None and each.key)
 
 
@@ -135,19 +135,19 @@ def nullable(name: str, kind: Kind, about: str = "", *, value: bool = False) -> 
 
 
 def path_of(template: str, *keys: str) -> str:
-    """A path of a resource or a verb with these in its places, in their order."""
+    """A path of a resource or a verb with these keys in place of its placeholders."""
     given = iter(keys)
     return re.sub(r"\{\w+\}", lambda _: quote(next(given), safe=""), template)
 
 
 OF_FUNCTION = Filter("function", Kind.TEXT, "Of this function.", "Only this function's.")
 AGO = "30m, 2h or 7d ago, or a date."
-"""How a point in time is given to a command."""
+"""How commands take a point in time."""
 
 
 class Page(NamedTuple):
-    """Rows of a listing, in its order."""
+    """Rows of a list, in its order."""
 
     rows: list[dict[str, Any]]
     more: bool
-    """Whether more rows follow. A page that reaches its limit of bytes ends early."""
+    """Whether more rows follow. A page may end before `limit`, if it reaches its limit of bytes."""

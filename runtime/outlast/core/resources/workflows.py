@@ -59,7 +59,7 @@ OF_STATUS = Filter(
 )
 _WITH_ERROR = "Only those whose error's text holds this."
 WAITS = ("message", "workflow", "sleep", "time", "queue", "limit", "instance", "recovery", "held", "paused")
-"""What workflows wait for, in a word each: `outlast.waits_on`."""
+"""What workflows wait for, a word each: see `outlast.waits_on`."""
 _WHY_HELD = "Only those that are held: any, or for a reason such as non_determinism."
 FOUND_BY = (
     Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
@@ -97,7 +97,7 @@ FOUND_BY = (
         True,
     ),
 )
-"""What workflows are found by: `outlast.find_workflows` takes all of them by these names."""
+"""The filters by which workflows are found. `outlast.find_workflows` takes them by these names."""
 
 WORKFLOWS = Resource(
     name="workflows",
