@@ -239,7 +239,7 @@ async def test_messages_that_need_a_lock_are_tried_without_others_waiting(databa
             return await consume(*args)
 
         async def set_locked_aside(*args: Any) -> Any:
-            (message,) = table.read(memory.now(), 0.0, 1) or [None]
+            message = next(iter(table.read(memory.now(), 0.0, 1)), None)
             if message is None or message.msg_id > locked:
                 return await consume(args[0], args[1], 1, *args[2:4])
             await asyncio.sleep(LOCK_S)
