@@ -250,3 +250,16 @@ def test_whatever_is_sent_at_length(target: Target) -> None:
     print(f"HOSTILE_SEED={seed}")  # noqa: T201 - captured
     fuzz(target, seed, 20_000)
     assert target.call("orders/search", {"text": "x"}).json() == ["x"]
+
+
+@pytest.mark.parametrize(
+    "codings", ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "identity, Chunked"]
+)
+def test_a_transfer_coding_that_is_not_known_is_refused(target: Target, codings: str) -> None:
+    """RFC 9112, section 6.1. The body would be taken for what it encodes."""
+    before = target.rows()
+    head = f"POST /functions/v1/raw HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {codings}\r\n\r\n"
+    (answer,) = talk(target, head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+    assert (answer.status, answer.header("sb-error-code")) == (501, "unsupported_encoding")
+    assert answer.header("connection") == "close"
+    assert target.rows() == before

@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "transfer-codings-taken-for-none",
+        "A body in a transfer coding that isn't known is not taken for what it encodes",
+        "hostile/test_wire.py::test_a_transfer_coding_that_is_not_known_is_refused[gzip, chunked]",
+    ),
+    Mutant(
         "two-hosts",
         "A request has one Host",
         "http/test_requests.py::test_heads_that_can_be_read_in_two_ways_are_refused",

@@ -19,7 +19,7 @@ _ENCODING = b"content-encoding"
 
 
 def check_head(call: Call) -> None:
-    """Refuse a head that proxies and servers could read differently. Raises ProblemError (400).
+    """Refuse a head that proxies and servers could read differently. Raises ProblemError (400, 501).
 
     See RFC 9112, sections 3.2 and 6.1. The connection ends with the answer: where the next request begins is
     in doubt.
@@ -33,8 +33,14 @@ def check_head(call: Call) -> None:
         raise _refusal("Host is missing; HTTP/1.1 needs it")
     if hosts and _HOST.fullmatch(hosts[0]) is None:
         raise _refusal("Host is no name or address with an optional port")
-    if version == "1.0" and call.header_values(b"transfer-encoding"):
+    codings = call.header_values(b"transfer-encoding")
+    if version == "1.0" and codings:
         raise _refusal("HTTP/1.0 has no Transfer-Encoding; send a Content-Length, or HTTP/1.1")
+    # The parser refuses all but a last `chunked`. With another one before it the body would still be encoded.
+    # guard: transfer-codings-taken-for-none = False
+    if codings and ",".join(codings).strip().lower() != "chunked":
+        detail = "of transfer codings only `chunked` is known here; send the body as it is"
+        raise ProblemError(_closing("unsupported_encoding", detail, 501))
     for name in _ONCE if call.repeats else ():
         if len(call.header_values(name.encode())) > 1:
             raise _refusal(f"{name} is repeated; send it once")
@@ -52,7 +58,12 @@ def refuse_encoded(call: Call) -> None:
 
 
 def _refusal(detail: str) -> ProblemError:
-    return ProblemError(Problem("invalid_http", detail, headers=(("connection", "close"),)))
+    return ProblemError(_closing("invalid_http", detail))
+
+
+def _closing(code: str, detail: str, status: int = 0) -> Problem:
+    """A problem with whose answer the connection ends."""
+    return Problem(code, detail, headers=(("connection", "close"),), status=status)
 
 
 class BodyLimits(NamedTuple):
