@@ -91,6 +91,38 @@ def test_what_bodies_print_is_no_part_of_the_answer(tmp_path: Path) -> None:
     assert "1 ended workflows of gone were passed by" in told.stderr
 
 
+REPORT = """
+from outlast import context, every, step, workflow
+
+@step
+async def send_report(day: str) -> str:
+    return day
+
+@workflow(schedule=every(days=1))
+async def report() -> str:
+    tick = context().tick
+    return await send_report("now" if tick is None else tick.nominal.isoformat())
+"""
+
+
+def test_what_a_schedule_started_has_its_tick_in_a_replay(database: str, tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "report.py").write_text(REPORT)
+    hosts = Hosts(tmp_path, tmp_path / "functions")
+    try:
+        host = hosts.start(database=database)
+        headers = {"apikey": SECRET}
+        answer = ask("POST", f"{host.url}/schedules/v1/report/trigger", json={}, headers=headers)
+        path = f"{host.url}/workflows/v1/{answer.json()['workflow_id']}?wait=30"
+        assert ask("GET", path, headers=headers).json()["status"] == "SUCCESS"
+        (tmp_path / "histories.jsonl").write_text(run(tmp_path, database, "workflows", "export").stdout)
+    finally:
+        hosts.close()
+    for source in ([], ["--from", "histories.jsonl"]):
+        fits = run(tmp_path, database, "check", "--replay", *source)
+        assert (fits.returncode, fits.stdout) == (0, "1 histories, 0 diverge\n"), fits
+
+
 OPEN = """
     insert into outlast.workflow_status (workflow_id, function, status, epoch, input)
     select 'order:' || n, 'order', 'PENDING', 1, '{"number": 1}' from unnest(array['a', 'b']) as n;

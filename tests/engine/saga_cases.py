@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from typing import Any
 
@@ -20,10 +21,12 @@ from outlast import (
     WorkflowCancelled,
     WorkflowFailed,
     WorkflowTimeout,
+    map_,
     receive,
     saga,
     sleep,
     start,
+    start_all,
     step,
     transaction,
     workflow,
@@ -745,6 +748,36 @@ async def test_what_can_not_be_undone_is_refused_before_anything_begins(
 
     async with engine_on(database, refused) as bench:
         assert told in await bench.run(refused)
+    assert desk.trail == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.do(book("x"), undo=cancel),
+        lambda s: s.do(book, "x", undo=cancel("x")),
+        lambda s: start(trip("x")),
+        lambda s: start_all(trip("x"), [1]),
+        lambda s: map_(trip("x"), [1]),
+    ],
+    ids=["do", "undo", "start", "start_all", "map_"],
+)
+async def test_a_call_in_place_of_a_function_is_told(
+    database: str, call: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    @workflow
+    async def refused() -> str:
+        async with saga() as s:
+            try:
+                await call(s)
+            except UsageError as error:
+                return str(error)
+        return "taken"
+
+    async with engine_on(database, refused) as bench:
+        told = await bench.run(refused)
+    assert re.search(r"not what (\w+)\(…\) gives: hand over \1 itself$", told)
+    assert "not awaited" not in caplog.text
     assert desk.trail == []
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 
 from outlast.functions.catalog import FunctionBroken
@@ -51,6 +54,50 @@ CASES = {
     "unnamed": ("raise ModuleNotFoundError('gone', name=5)", "functions/bad.py: ModuleNotFoundError"),
     "deep": ("x = " + "(" * 500 + ")" * 500, "functions/bad.py:1: "),
 }
+
+
+REMEDIES = {
+    "option": ("from outlast import step\n@step(max_atempts=3)\ndef f(): ...", "did you mean max_attempts?"),
+    "option of a class": (
+        "from outlast import Queue\nQueue('q', concurency=3)",
+        "did you mean concurrency?",
+    ),
+    "unlike any option": (
+        "from outlast import Rate\nRate(3, hours=1)",
+        "it takes n, per, smooth",
+    ),
+    "another's option": ("def f(): ...\nf(concurency=3)", ""),
+    "name": ("from outlast import worklfow", "did you mean workflow?"),
+    "unlike any name": ("from outlast import zebra", ""),
+    "variable": (
+        "import os\nos.environ['NOT_SET_ANYWHERE']",
+        "set this variable in functions/.env, or where the host is started",
+    ),
+    "another's key": ("{}['x']", ""),
+    "package": ("import nope_nope.sub", f"if it is a package's, install that into {sys.prefix}"),
+    "circle": (
+        "from functions.worse import x",
+        "put what both need into functions/_shared, or import it in the function that uses it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REMEDIES)
+def test_the_remedy_is_told(project: Project, case: str) -> None:
+    text, remedy = REMEDIES[case]
+    project.write("bad.py", text)
+    project.write("worse.py", "from functions.bad import y\nx = 1")
+    project.load()
+    told = re.sub(r" \(imported by .*", "", project.error("bad"))
+    told = re.sub(r"\. Did you mean '(\w+)'\?", r"; did you mean \1?", told)  # from Python 3.13 on its own
+    assert told.partition("; ")[2] == remedy
+
+
+@pytest.mark.parametrize("text", [b"x = 'caf\xe9'", "x = 1".encode("utf-16")])
+def test_a_file_in_another_encoding_is_told(project: Project, text: bytes) -> None:
+    (project.write("bad.py", "")).write_bytes(text)
+    project.load()
+    assert project.error("bad").endswith("; save it as UTF-8")
 
 
 @pytest.mark.parametrize("case", CASES)

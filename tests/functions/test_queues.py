@@ -35,6 +35,7 @@ def file_of(project: Project, name: str, queue: str, head: str = "") -> None:
         ("Queue('q', key='a', weight=5)", "weight"),
         ("Queue('q', key='a..b')", "key is a dotted path"),
         ("Queue('q', key=5)", "key is a dotted path"),
+        ("Queue('q', key='kye.id')", "key 'kye.id' names none of its parameters, which are key: each call"),
         ("Queue('q', on_busy='skip')", "on_busy needs exclusive"),
         ("Queue('q', exclusive=True, on_busy='never')", "on_busy is one of"),
         ("Queue('q', exclusive='yes')", "exclusive is true or false"),
@@ -155,3 +156,25 @@ def test_one_definition_may_be_imported_or_said_twice(project: Project) -> None:
     assert [file.error for file in project.catalog.files()] == [None] * 3
     (queue,) = project.catalog.queues()
     assert (queue.options, queue.functions) == ({"concurrency": 1}, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "key: dict[str, int]",
+        "other: int, **more: Any",
+        "order: Order",
+        "request: Request",
+        "mine: Mine, n: int = 1",
+    ],
+)
+def test_a_key_that_an_input_may_have_is_served(project: Project, parameters: str) -> None:
+    head = (
+        "from typing import Annotated, Any\nfrom pydantic import BaseModel, Field\n"
+        "from outlast import Request\n"
+        "class Order(BaseModel, extra='allow'): ...\nMine = Annotated[int, Field(alias='key')]\n"
+    )
+    text = f"\n@workflow(queue=Queue('q', key='key'))\nasync def job({parameters}) -> None: ...\n"
+    project.write("job.py", HEAD + head + text)
+    project.load()
+    assert project.broken() == {}

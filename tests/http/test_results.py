@@ -194,6 +194,16 @@ def test_a_secret_key_is_told_where_to_see_more_of_a_failure(host: Served) -> No
         assert "workflows show" not in host.call("answers/fail", {}, key=fresh_key(), **options).text
 
 
+def test_a_group_says_what_its_first_member_says(host: Served) -> None:
+    """The group's own text, "unhandled errors in a TaskGroup", names neither the mistake nor the remedy."""
+    document = host.call("answers/reach_out", {}, client=host.admin).json()
+    shown = host.admin.get(f"/workflows/v1/{document['workflow_id']}").json()["error"]["failure"]
+    assert shown["type"] == "ExceptionGroup"
+    assert shown["message"].startswith("unhandled errors in a TaskGroup (1 sub-exception): UsageError: ")
+    assert "put it into a step" in shown["message"]
+    assert shown["args"] == ["unhandled errors in a TaskGroup"]
+
+
 def test_a_result_that_json_cannot_hold_fails_no_work_that_is_done(host: Served) -> None:
     answer = twice(host, "answers/unrecordable", {})
     assert answer.status_code == 200

@@ -40,9 +40,12 @@ def described(error: BaseException) -> str:
 
 
 def text_of(error: BaseException, instead: str = "") -> str:
-    """Its text; `instead` if it has none."""
+    """Its text; `instead` where it has none. A group's own tells nothing: its first member's follows it."""
+    first = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
     try:
-        return str(error)
+        return str(error) if first is error else f"{error}: {described(first)}"
     # guard: texts-of-errors-believed
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return instead

@@ -14,6 +14,7 @@ from outlast.functions.folder import ROOT, Folder, Source, Unit, printable, show
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
 from outlast.functions.refusals import refuse_bad_schedules, refuse_conflicting_queues
+from outlast.functions.remedies import remedy_of
 from outlast.functions.routes import FunctionFile, Routes, list_served
 from outlast.functions.serving import NothingServed, home_of, offer_of
 from outlast.functions.versions import hide_superseded, place_versions, refuse_clashes
@@ -178,7 +179,8 @@ def blame(error: BaseException, root: Path, entry: Path, known: Collection[str])
 
 def _blame(error: BaseException, root: Path, entry: Path, known: Collection[str]) -> str:
     places = _places(error, root)
-    what = _describe(error) + _advise(error, known)
+    what, remedy = _describe(error), remedy_of(error, known)
+    what += f"; {remedy}" if remedy else ""
     if not places:
         return f"{show_path(root, entry)}: {what}"
     path, line = places[-1]
@@ -204,14 +206,3 @@ def _describe(error: BaseException) -> str:
     text = (error.msg or "") if isinstance(error, SyntaxError) else text_of(error)
     lines = text.strip().splitlines()
     return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
-
-
-def _advise(error: BaseException, known: Collection[str]) -> str:
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return ""
-    first = error.name.partition(".")[0]
-    if f"{ROOT}._shared.{first}" in known:
-        return f"; write `from _shared import {first}`"
-    if f"{ROOT}.{first}" in known and not first.startswith("_"):
-        return f"; write `from {ROOT} import {first}`"
-    return ""

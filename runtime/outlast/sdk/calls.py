@@ -124,6 +124,18 @@ class _Later(Call[T]):
         warnings.warn_explicit(told, RuntimeWarning, *self._place)
 
 
+def said(value: Any) -> str:
+    """`value`, for a message of what takes a function.
+
+    If it is a call of one, that is closed: nobody shall be told to await it.
+    """
+    if not isinstance(value, Coroutine):
+        return f"{value!r:.100}"
+    value.close()
+    name = value._name if isinstance(value, Call) else getattr(value, "__name__", "it")
+    return f"what {name}(…) gives: hand over {name} itself"
+
+
 class Done(Awaitable[T]):
     """An awaitable that is over already, for `def` functions that call what `async def` functions await."""
 

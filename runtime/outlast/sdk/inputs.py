@@ -114,6 +114,15 @@ class Inputs:
         named = Shape.of(self._adapter, by_alias=False).members
         return {**named, **Shape.of(self._adapter).members}
 
+    def check_queue_key(self, path: str) -> None:
+        """Raise UsageError for a queue's key that no input can have, as it names no parameter."""
+        members = () if self.whole is not None or self.takes_anything else tuple(self._members)
+        if members and path.partition(".")[0] not in members:
+            raise UsageError(
+                f"{self._fn.__qualname__}: its queue's key {path!r} names none of its parameters, "
+                f"which are {', '.join(members)}: each call would be refused"
+            )
+
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
         """Arguments from JSON, stored or new. Raises InvalidJson, InvalidInput and ValidatorFailed."""
         text = body if isinstance(body, bytes) else body.encode()

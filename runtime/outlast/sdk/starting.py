@@ -12,7 +12,7 @@ from outlast.core.errors import UsageError
 from outlast.core.maps import LIST_MAX
 from outlast.core.names import check_key
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
-from outlast.sdk.calls import ANYWHERE, ask, do, do_with_host, is_awaited
+from outlast.sdk.calls import ANYWHERE, ask, do, do_with_host, is_awaited, said
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import Duration
 from outlast.sdk.handles import Started, WorkflowHandle
@@ -130,7 +130,7 @@ def start_all(
 def definition_of(name: str, workflow: Any) -> WorkflowDefinition:
     """The definition of a decorated function. Raises UsageError."""
     if not isinstance(workflow, Workflow):
-        raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
+        raise UsageError(f"{name} takes a function decorated with @workflow, not {said(workflow)}")
     return workflow.definition
 
 

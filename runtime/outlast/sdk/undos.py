@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import Enum
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from outlast.core.errors import UsageError
+from outlast.sdk.calls import said
 from outlast.sdk.definitions import is_async
 from outlast.sdk.operations import Args, Kwargs
 from outlast.sdk.steps import AsyncStep, SyncStep
@@ -50,10 +51,9 @@ class Entry(NamedTuple):
 def entry_of(step: Any, args: Args, kwargs: Kwargs, undo: Any, *, threaded: bool) -> Entry:
     """Raises UsageError if it isn't a step, the arguments don't fit, or `undo` can't undo it."""
     if not isinstance(step, (*_STEPS, *_TRANSACTIONS)):
-        raise UsageError(
-            f"saga.do takes a step or a transaction, not {step!r:.100}: "
-            + ("start the workflow in a step" if isinstance(step, Workflow) else "decorate it with @step")
-        )
+        remedy = "start the workflow in a step" if isinstance(step, Workflow) else "decorate it with @step"
+        what = said(step) if isinstance(step, Coroutine) else f"{step!r:.100}: {remedy}"
+        raise UsageError(f"saga.do takes a step or a transaction, not {what}")
     name = step.definition.name
     signature = _signature(step)
     if signature is not None and not _binds(signature, args, kwargs):
@@ -73,7 +73,7 @@ def _undo_of(name: str, undo: Any, args: Args, kwargs: Kwargs, *, threaded: bool
     what = f"saga.do({name}, undo=…)"
     if isinstance(undo, Workflow) or not callable(undo) or inspect.isclass(undo):
         raise UsageError(
-            f"{what} takes a step, a transaction, or a function that calls some, not {undo!r:.100}"
+            f"{what} takes a step, a transaction, or a function that calls some, not {said(undo)}"
         )
     call = _callable(undo, what, threaded=threaded)
     if threaded and is_async(undo):

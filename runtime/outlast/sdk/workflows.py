@@ -153,11 +153,14 @@ def workflow(
         batches = place is not None and place.batches
         if batches:
             annotation = _annotation_of_one(annotation, wrapped)
+        inputs = Inputs(wrapped, batch=batches)
+        if place is not None and place.key is None and "key" in place.options:
+            inputs.check_queue_key(place.options["key"])
         definition = WorkflowDefinition(
             name=wrapped.__name__,
             fn=wrapped,
             is_async=is_async(wrapped),
-            inputs=Inputs(wrapped, batch=batches),
+            inputs=inputs,
             codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}", by_alias=True),
             methods=allowed,
             idempotency=idempotency,

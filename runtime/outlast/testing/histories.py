@@ -284,6 +284,7 @@ def _new(row: Mapping[str, Any]) -> NewWorkflow:
         claims=_text(row.get("claims")),
         version=row.get("version"),
         parent=row.get("parent"),
+        tick=_text(row.get("tick")),
     )
 
 

@@ -1,5 +1,6 @@
 """Every way in which a workflow can end."""
 
+import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,12 @@ from _shared.gates import witness  # type: ignore[import-not-found]
 from pydantic import BaseModel
 
 from outlast import HTTPException, Request, Response, handler, step, workflow
+
+
+@workflow
+async def reach_out() -> None:
+    async with asyncio.TaskGroup() as group:  # as anyio does, and so httpx
+        group.create_task(asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", 1))
 
 
 @workflow
