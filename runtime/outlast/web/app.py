@@ -19,7 +19,7 @@ from outlast.sdk.environment import enter_environment
 from outlast.sdk.webhooks import StandardWebhook
 from outlast.web.callers.admission import WEBHOOK, Admission, Admitted
 from outlast.web.callers.audit import Audit
-from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.origins import Neighbours, cors_headers, preflight
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.webhooks import Complaints, admit_webhook
 from outlast.web.dashboard.safety import is_dashboard
@@ -27,16 +27,14 @@ from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
 from outlast.web.http.calls import Call
-from outlast.web.http.cors import cors_headers, preflight
 from outlast.web.http.faults import tell_fault
-from outlast.web.http.large_answers import ByteBudget, LargeAnswers
+from outlast.web.http.large_answers import ByteBudget, LargeAnswers, Share
 from outlast.web.http.problems import expected_problem
 from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
-from outlast.web.http.share import Share
-from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method
+from outlast.web.invoking.preferences import wants_stream
 from outlast.web.invoking.streaming import Streamer
 
 

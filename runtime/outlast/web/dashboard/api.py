@@ -15,9 +15,8 @@ from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resou
 from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_refused
 from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Pairs
-from outlast.web.http.calls import Call, Sendable
+from outlast.web.http.calls import Call, Sendable, run_by_size
 from outlast.web.http.faults import tell_fault
-from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]

@@ -1,5 +1,7 @@
-"""Which calls a host accepts that asks nobody who they are: those of its own machine, and of named hosts.
+"""What web pages of other origins may do: read answers (CORS), and call a host that asks nobody who they are.
 
+Where callers prove who they are by a token, pages of any origin may call. A host that asks for none accepts
+calls of its own machine alone, and of named hosts.
 A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
 can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
 page's `Origin`, `Sec-Fetch-Site: cross-site`, or the page's own name as `Host`.
@@ -8,12 +10,26 @@ page's `Origin`, `Sec-Fetch-Site: cross-site`, or the page's own name as `Host`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from outlast.sdk.definitions import METHODS
+from outlast.web.http.answers import ALLOW_ORIGIN, Answer, Pairs
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.requests import PROBES
+
+_ALLOWED = (
+    "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-region, x-retry-count, "
+    "outlast-attributes, outlast-delay, outlast-priority, traceparent, tracestate, baggage, last-event-id"
+)
+_EXPOSE = (
+    b"access-control-expose-headers",
+    b"workflow-id, workflow-generation, idempotency-replayed, location, retry-after, preference-applied, "
+    b"link, sb-error-code, x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
+)
+EVERYWHERE: Pairs = [(ALLOW_ORIGIN, b"*"), _EXPOSE]
+"""The header fields if every origin may read answers."""
 
 
 class Neighbours:
@@ -80,3 +96,24 @@ def _refusal(what: str, variable: str) -> ProblemError:
         f"to and from this machine alone, and what {variable} names"
     )
     return ProblemError(Problem("foreign_origin", detail))
+
+
+def preflight(call: Call) -> Answer:
+    """The answer to OPTIONS: 204, before any check of who calls. The origin is added as to all answers."""
+    asked = call.header(b"access-control-request-headers")
+    headers: Pairs = [
+        (b"access-control-allow-methods", ", ".join((*METHODS, "OPTIONS")).encode()),
+        (b"access-control-allow-headers", (f"{_ALLOWED}, {asked}" if asked else _ALLOWED).encode("latin-1")),
+        (b"access-control-max-age", b"86400"),
+        (b"vary", b"access-control-request-headers"),
+    ]
+    return Answer(204, b"", headers)
+
+
+def cors_headers(call: Call, origins: Sequence[str]) -> Pairs:
+    """Header fields of every answer. `origins` may read the answers; `*` stands for all."""
+    if "*" in origins:
+        return EVERYWHERE
+    origin = call.header(b"origin")
+    allowed = [(ALLOW_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
+    return [*allowed, (b"vary", b"origin")]
