@@ -22,7 +22,6 @@ from outlast.web.callers.audit import Audit
 from outlast.web.callers.origins import Neighbours, cors_headers, preflight
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.webhooks import Complaints, admit_webhook
-from outlast.web.dashboard.safety import is_dashboard
 from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
@@ -67,9 +66,7 @@ class Web:
             self.addresses.resolve(scope)
             share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
-            # guard: pages-read-across-origins = cors_headers(call, self.cors_origins)
-            shared = [] if is_dashboard(call.path) else cors_headers(call, self.cors_origins)
-            reply = Reply(send, shared)
+            reply = Reply(send, cors_headers(call, self.cors_origins))
             began = self.requests.began()
             try:
                 with suppress(ClientGone):

@@ -1,7 +1,8 @@
 """What web pages of other origins may do: read answers (CORS), and call a host that asks nobody who they are.
 
 Where callers prove who they are by a token, pages of any origin may call. A host that asks for none accepts
-calls of its own machine alone, and of named hosts.
+calls of its own machine alone, and of named hosts. The dashboard is for its own pages alone.
+
 A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
 can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
 page's `Origin`, `Sec-Fetch-Site: cross-site`, or the page's own name as `Host`.
@@ -18,6 +19,7 @@ from outlast.web.http.answers import ALLOW_ORIGIN, Answer, Pairs
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.requests import PROBES
+from outlast.web.http.routes import DASHBOARD
 
 _ALLOWED = (
     "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-region, x-retry-count, "
@@ -111,9 +113,47 @@ def preflight(call: Call) -> Answer:
 
 
 def cors_headers(call: Call, origins: Sequence[str]) -> Pairs:
-    """Header fields of every answer. `origins` may read the answers; `*` stands for all."""
+    """Header fields of every answer. `origins` may read them, but for the dashboard; `*` stands for all."""
+    # guard: pages-read-across-origins
+    if is_dashboard(call.path):
+        return []
     if "*" in origins:
         return EVERYWHERE
     origin = call.header(b"origin")
     allowed = [(ALLOW_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
     return [*allowed, (b"vary", b"origin")]
+
+
+def is_dashboard(path: str) -> bool:
+    """Whether a path is the dashboard's."""
+    return path == DASHBOARD or path.startswith(f"{DASHBOARD}/")
+
+
+def check_same_origin(call: Call) -> None:
+    """Refuse what a page of another origin sends. Raises ProblemError (403).
+
+    Browsers say `Sec-Fetch-Site` themselves over https and on loopback, and `Origin` with each POST.
+    """
+    site = call.header(b"sec-fetch-site")
+    # guard: forms-of-other-sites
+    if site not in (None, "same-origin"):
+        raise ProblemError(_foreign(f"the page that sent this is {site} to this one"))
+    if site is None and not _is_own(call.header(b"origin"), call.header(b"host")):
+        raise ProblemError(_foreign("what sent this doesn't say that it is a page of this host"))
+
+
+def _is_own(origin: str | None, host: str | None) -> bool:
+    if not origin or not host:
+        return False
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _foreign(what: str) -> Problem:
+    return Problem(
+        "foreign_origin",
+        f"{what}: use the dashboard's own pages, or send a secret key as Authorization: Bearer",
+    )
