@@ -20,8 +20,8 @@ from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable, StepFailed
 from outlast.core.failures import decode_failure, encode_failure
 from outlast.core.kinds import STEP
-from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
+from outlast.core.replay import Branch
 from outlast.core.stops import Diverged
 from outlast.sdk.http import Headers
 from outlast.sdk.requests import RECORDED

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from outlast.core.kinds import SLEEP, STEP
-from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
+from outlast.core.replay import Branch
 from outlast.core.stops import Diverged
 from tests.histories import history_of
 

@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr
 
-from outlast.core.codec import Codec
+from outlast.core.codec import Codec, difference
 from outlast.core.errors import NotSerializable
-from outlast.core.sameness import difference
 
 T = TypeVar("T")
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -73,7 +73,8 @@ def check(
     documents = _load_from_file(bundle) if bundle is not None else _load_from_database(settings, sample, most)
     (count, diverging, gone), served = _replay(documents, settings) if documents else ((0, [], {}), [])
     if as_json:
-        functions_of = {each["workflow_status"]["workflow_id"]: _function_of(each) for each in documents}
+        rows = [each["workflow_status"] for each in documents]
+        functions_of = {each["workflow_id"]: each["function"] for each in rows}
         told = [
             {"workflow_id": name, "function": function, "served": function in served, "message": what}
             for name, what in diverging
@@ -105,10 +106,6 @@ def export(sample: int, redact: bool, env_file: Path | None) -> None:
     """Write histories for `outlast check --replay --from`, one in each line: open and ended ones."""
     for document in _load_from_database(read_settings(env_file=env_file), sample):
         click.echo(json.dumps(_redact(document) if redact else document))
-
-
-def _function_of(document: dict[str, Any]) -> str:
-    return str(document["workflow_status"]["function"])
 
 
 def _load_from_database(settings: Settings, sample: int, most: int = 100_000) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ _NEAR = 0.65
 """How alike a word must be to be suggested: 1 is the same."""
 
 
-class _Debuggable(click.Command):
+class Command(click.Command):
     """Takes `--debug`, wherever it stands; `outlast.cli.main` reads it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -32,11 +32,7 @@ class _Debuggable(click.Command):
         )
 
 
-class Command(_Debuggable):
-    """A command."""
-
-
-class CommandGroup(_Debuggable, click.Group):
+class CommandGroup(Command, click.Group):
     """A group of such commands, listed in the order they were added."""
 
     command_class = Command

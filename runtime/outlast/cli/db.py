@@ -89,7 +89,7 @@ def status(env_file: Path | None, as_json: bool) -> None:
     columns = [
         Column("MIGRATION", "version"),
         Column("NAME", "name", lambda row: str(row["name"] or "(unknown here)")),
-        Column("STATUS", _migration_status, coloured=True),
+        Column("STATUS", lambda row: "applied" if row["applied"] else "pending", coloured=True),
     ]
     print_table(columns, rows, "no migrations")
     if found is not None:
@@ -237,10 +237,6 @@ def _migration_row(migration: Migration) -> dict[str, Any]:
     return {"version": migration.version, "name": migration.name}
 
 
-def _migration_status(row: dict[str, Any]) -> str:
-    return "applied" if row["applied"] else "pending"
-
-
 _NAME = "outlast_wake"
 
 
@@ -291,11 +287,11 @@ def print_upkeep(found: Upkeep) -> None:
     ]
     print_table(tables, found.tables, "no tables")
     click.echo()
-    print_table(
-        [Column("STATUS", "status"), Column("WORKFLOWS", "count", _count_text)],
-        found.counts,
-        "nothing is live",
-    )
+    counts = [
+        Column("STATUS", "status"),
+        Column("WORKFLOWS", "count", lambda row: f"{row['count']}{'+' if row['more'] else ''}"),
+    ]
+    print_table(counts, found.counts, "nothing is live")
     click.echo(f"about {found.oldest['estimate']} workflows in all")
     for key, text in (
         ("ended_at", "the oldest that has ended did so at"),
@@ -323,7 +319,3 @@ def size_text(size: int) -> str:
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
-
-
-def _count_text(row: dict[str, Any]) -> str:
-    return f"{row['count']}{'+' if row['more'] else ''}"

@@ -1,17 +1,26 @@
 """Values to JSON text and back, so that a live value and its replay are the same.
 
-Every recorded value passes through here once: the live workflow gets the value that the text decodes to. A
-value that would be decoded as something else is refused at once, not at the first recovery.
+Every recorded value goes through here once: what the workflow sees live is what the text gives back. A value
+that would come back as something else is refused at once, not at the first recovery.
+
+What a workflow returned is encoded so, too, but its work is done: no answer's type makes it a failure. What
+its annotation can't carry is encoded as well as pydantic can: a UUID or a datetime becomes its text, a set a
+list, NaN the text "NaN". What even pydantic can't encode becomes its `repr`. Only what is too large to be
+stored is refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, time
+from enum import Enum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
@@ -19,12 +28,14 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from outlast.core.bounds import check_size
 from outlast.core.errors import NotSerializable, UsageError
-from outlast.core.sameness import brief, difference
+from outlast.core.storable import clean_text
+from outlast.core.tracebacks import described
 
 UNTYPED: Any = inspect.Signature.empty
 _WITHOUT_CODEC = (UNTYPED, Any, None, type(None), typing.NoReturn, typing.Never)
 REMEDY = "return plain JSON values, or annotate the return type with what is really returned"
 _ATOMS = frozenset({str, int, bool, type(None)})
+REPR_CHARS_MAX = 10_000
 _SAME_AS_JSON = (str, int, float, bool)
 
 
@@ -172,3 +183,133 @@ def resolved_annotations(fn: Callable[..., Any], *names: str) -> dict[str, Any]:
         return typing.get_type_hints(chosen, include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
         raise UsageError(f"{fn.__qualname__}: an annotation can't be resolved: {error}") from error
+
+
+def difference(back: Any, value: Any, path: str = "") -> str | None:
+    """Which part of `value` came back changed, in words; None if nothing did.
+
+    Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
+    `float`, and a time in a zone as the same time at its offset.
+    """
+    if type(back) is type(value) and type(value) in _ATOMS:
+        return None if back == value else _describe(back, value, path)
+    if _kind(back) is not _kind(value):
+        return None if _same_number(back, value) else _describe(back, value, path)
+    if isinstance(value, datetime | time):
+        return None if _same_time(back, value) else _describe(back, value, path)
+    if isinstance(value, list | tuple):
+        if len(back) != len(value):
+            return _describe(back, value, path)
+        return _first_difference(zip(range(len(value)), back, value, strict=True), path, "[{}]")
+    if isinstance(value, dict):
+        if back.keys() != value.keys():
+            return _describe(back, value, path)
+        parts = zip(value, map(back.__getitem__, value), value.values(), strict=True)
+        return _first_difference(parts, path, "[{!r}]")
+    with suppress(Exception):  # a foreign __eq__ may raise anything
+        if bool(back == value):
+            return None
+    # Objects without their own __eq__ differ from their copies: compare their members.
+    held, held_back = _members(value), _members(back)
+    if not held or held.keys() != held_back.keys():
+        return _describe(back, value, path)
+    return _first_difference(((key, held_back[key], each) for key, each in held.items()), path, ".{}")
+
+
+def brief(value: Any) -> str:
+    """A value for a message: the beginning of its repr, and its type."""
+    name = type(value).__qualname__
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {name}"
+    return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
+
+
+def _first_difference(parts: Iterable[tuple[Any, Any, Any]], path: str, place: str) -> str | None:
+    """Of parts as (where, back, value). `place` shows where one is; most are plain and the same."""
+    for where, back, value in parts:
+        if type(back) is type(value) and type(value) in _ATOMS and back == value:
+            continue
+        at = (path + place.format(where)).removeprefix(".")
+        if (found := difference(back, value, at)) is not None:
+            return found
+    return None
+
+
+def _describe(back: Any, value: Any, path: str) -> str:
+    return f"{f'{path}: ' if path else ''}{brief(value)} would come back from JSON as {brief(back)}"
+
+
+def _kind(value: Any) -> Any:
+    """The type; of a generic model without its parameters, which pydantic has chosen."""
+    kind = type(value)
+    if (plain := getattr(kind, "__stands_for__", None)) is not None:
+        return plain  # a text or bytes of ours that can be awaited
+    return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
+
+
+def _same_number(a: Any, b: Any) -> bool:
+    return all(isinstance(each, int | float) and not isinstance(each, bool | Enum) for each in (a, b)) and (
+        bool(a == b)
+    )
+
+
+def _same_time(a: datetime | time, b: datetime | time) -> bool:
+    """Same wall time, same offset. In an hour that a zone repeats Python calls no two times equal."""
+    return (
+        a.utcoffset() == b.utcoffset()
+        and (a.tzinfo is None) == (b.tzinfo is None)
+        and a.replace(tzinfo=None, fold=0) == b.replace(tzinfo=None, fold=0)
+    )
+
+
+def _members(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value):
+        return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
+    held = dict(getattr(value, "__dict__", None) or {})
+    for beside in ("__pydantic_extra__", "__pydantic_private__"):
+        held.update(getattr(value, beside, None) or {})
+    return held
+
+
+def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
+    """`value` as JSON text, and why that text doesn't restore it, if so. Raises NotSerializable if it is too
+    large to be stored."""
+    try:
+        return codec.encode(value), None
+    except NotSerializable as error:
+        reason = str(error)
+    # guard: answers-whose-validators-fail
+    except BaseException as error:  # noqa: BLE001 - a validator of the user's may raise anything
+        reason = described(error)
+    text = encode_loosely(value)
+    check_size(len(text.encode()), codec.of)
+    return text, reason
+
+
+def decode_answer(codec: Codec, text: str) -> Any:
+    """The value of `text`: by the annotation, or plain JSON if it was encoded without it."""
+    try:
+        return codec.decode(text)
+    except Exception:  # noqa: BLE001 - a validator of the user's may raise anything
+        return from_json(text)
+
+
+def encode_loosely(value: Any, *, bytes_as: Literal["utf8", "base64"] = "base64") -> str:
+    """`value` as JSON text, whatever it is."""
+    try:
+        encoded = to_json(
+            value, by_alias=True, inf_nan_mode="strings", bytes_mode=bytes_as, fallback=_repr_of
+        )
+        from_json(encoded)  # raises for what is too deep, or a number too long, to be read again
+        return encoded.decode()
+    except (PydanticSerializationError, ValueError, RecursionError, TypeError):
+        return to_json(_repr_of(value)).decode()
+
+
+def _repr_of(value: Any) -> str:
+    try:
+        return clean_text(repr(value)[:REPR_CHARS_MAX])
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {type(value).__qualname__}"

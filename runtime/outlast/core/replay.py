@@ -1,14 +1,25 @@
-"""Replay without I/O: the recorded operations, their order, and what they mean for a call."""
+"""Replay without I/O: the ids of calls, the recorded operations, their order, what a call means for them.
+
+Step ids are paths: `4` is the fourth call of the body, `5.1` the first call of the task that was the fifth. A
+branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
+call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
+the order in which tasks happen to run. Timers are counted apart: `0.1` is the first of the body, `5.1.0.1`
+that of the task `5.1`. What closes an async generator that was left is a branch among them: `0.2.1`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from outlast.core.kinds import PATCH, RECEIVE
 from outlast.core.maps import MAP
 from outlast.core.patches import patch_of
 from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
+
+PATH_CHARS_MAX = 200
+"""Of a branch. Calls of one whose path is longer have a hash in its place: a number, as all parts are."""
 
 _RULE = "a workflow's code must do the same on replay"
 
@@ -129,3 +140,41 @@ def _place(record: StepRecord) -> int:
 
 def _sort_key(step_id: str) -> list[int]:
     return [int(part) for part in step_id.split(".")]
+
+
+class Branch:
+    """One line of sequential calls, and the numbers it has given out."""
+
+    __slots__ = ("count", "draws", "prefix", "timers")
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        self.count = 0
+        self.timers = 0
+        self.draws = 0
+
+    def next_id(self) -> str:
+        """The id of this branch's next call or task."""
+        self.count += 1
+        return f"{self.prefix}{self.count}"
+
+    def next_timer_id(self) -> str:
+        """The id of this branch's next timer."""
+        self.timers += 1
+        return f"{self.prefix}0.{self.timers}"
+
+    def next_draw(self) -> str:
+        """The name of this branch's next random draw."""
+        self.draws += 1
+        return f"{self.prefix}draw {self.draws}"
+
+    def fork(self) -> Branch:
+        """The branch of a task created now."""
+        # guard: paths-without-branches = self
+        return Branch(_bounded(self.next_id()) + ".")
+
+
+def _bounded(path: str) -> str:
+    """A path, or its hash where tasks are nested so deeply that it were too long for an index."""
+    # guard: paths-without-bound = path
+    return path if len(path) <= PATH_CHARS_MAX else str(int.from_bytes(sha256(path.encode()).digest()))

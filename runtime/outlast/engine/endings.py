@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from outlast.core.answers import encode_answer
 from outlast.core.bounds import check_size
+from outlast.core.codec import encode_answer
 from outlast.core.errors import (
     CompensationFailed,
     InvalidInput,

@@ -29,13 +29,11 @@ def _definitions_in(module: ModuleType, kinds: Any) -> list[Any]:
     found = [each for each in vars(module).values() if isinstance(each, kinds)]
     return list(
         {
-            id(each.definition): each.definition for each in found if _module_of(each) == module.__name__
+            id(each.definition): each.definition
+            for each in found
+            if each.definition.fn.__module__ == module.__name__
         }.values()
     )
-
-
-def _module_of(decorated: Any) -> str:
-    return str(decorated.definition.fn.__module__)
 
 
 def _advise_on_names(module: ModuleType) -> Iterator[str]:

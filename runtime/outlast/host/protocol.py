@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from outlast.host.answering import AnsweringTransport
 from outlast.host.connections import Connections
 from outlast.host.upgrades import framing_of, parser_behind
-from outlast.web.http.cors import EVERYWHERE
+from outlast.web.callers.origins import EVERYWHERE
 from outlast.web.http.problems import Problem
 from outlast.web.http.requests import PROBES
 

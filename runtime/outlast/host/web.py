@@ -21,7 +21,7 @@ from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit
 from outlast.web.callers.credentials import ApiKeys
 from outlast.web.callers.key_sets import KeySet, fetch_from
-from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.origins import Neighbours
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
 from outlast.web.callers.tokens import Tokens

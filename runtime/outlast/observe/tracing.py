@@ -71,8 +71,9 @@ class Spans(Listener):
         }
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
-        """See core.tracing.Tracing. The step's span doesn't exist yet, but its id is known."""
-        here = self._context_of(stay.workflow_id, stay.trace, _step(stay, step_id))
+        """See core.tracing.Tracing. Its span doesn't exist yet, but its id is known."""
+        span_id = span_id_of(stay.workflow_id, step_id, stay.epoch)
+        here = self._context_of(stay.workflow_id, stay.trace, span_id)
         context.attach(trace.set_span_in_context(NonRecordingSpan(here)))
 
     def close(self) -> None:
@@ -253,10 +254,6 @@ def provider_of(*processors: SpanProcessor) -> TracerProvider:
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _step(stay: Stay, step_id: str) -> int:
-    return span_id_of(stay.workflow_id, step_id, stay.epoch)
 
 
 def _anchor_of(workflow_id: str, number: int) -> int:

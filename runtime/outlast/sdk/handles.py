@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Generator, Iterable
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from outlast.core.answers import decode_answer
-from outlast.core.codec import Codec
+from outlast.core.codec import Codec, decode_answer
 from outlast.core.errors import UsageError
 from outlast.core.storable import check_text
 from outlast.core.values import read_value

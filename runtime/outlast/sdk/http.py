@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from outlast.core.answers import encode_loosely
 from outlast.core.bounds import check_size
-from outlast.core.codec import plain_json
+from outlast.core.codec import encode_loosely, plain_json
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.storable import clean_text
 

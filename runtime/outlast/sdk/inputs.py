@@ -23,7 +23,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json, to_jso
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from outlast.core.bounds import check_numbers, check_size
-from outlast.core.codec import resolved_annotations, why_not
+from outlast.core.codec import difference, resolved_annotations, why_not
 from outlast.core.errors import (
     InvalidInput,
     InvalidJson,
@@ -32,7 +32,6 @@ from outlast.core.errors import (
     ValidatorFailed,
     with_reasons,
 )
-from outlast.core.sameness import difference
 from outlast.core.storable import check_json
 from outlast.sdk.forms import Fields
 from outlast.sdk.requests import Request

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterat
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from outlast.core.answers import decode_answer
+from outlast.core.codec import decode_answer
 from outlast.core.errors import DatabaseUnavailable, UsageError, WorkflowNotFound
 from outlast.core.maps import CONCURRENCY_MAX, KEY_CHARS_MAX, ItemEnd, Query
 from outlast.core.names import item_key_of

@@ -29,8 +29,8 @@ Kwargs = dict[str, Any]
 D = TypeVar("D", StepDefinition, TransactionDefinition)
 
 
-class _Operation(Frozen, eq=False):
-    """No two are equal: two calls with the same arguments are two operations."""
+class Operation(Frozen, eq=False):
+    """What all have. None is equal to another: two calls with the same arguments are two operations."""
 
     kind: ClassVar[str]
 
@@ -45,7 +45,7 @@ class _Operation(Frozen, eq=False):
         return None
 
 
-class _OfFunction(_Operation, Generic[D]):
+class _OfFunction(Operation, Generic[D]):
     definition: D
     args: Args
     kwargs: Kwargs
@@ -71,7 +71,7 @@ class Transaction(_OfFunction[TransactionDefinition]):
     kind: ClassVar[str] = kinds.TRANSACTION
 
 
-class Sleep(_Operation):
+class Sleep(Operation):
     """Sleep for a duration, or until a Unix time."""
 
     kind: ClassVar[str] = kinds.SLEEP
@@ -80,11 +80,8 @@ class Sleep(_Operation):
     until_s: float | None = None
 
 
-class Receive(_Operation):
-    """Wait for the next message of a topic (empty: the topic without a name).
-
-    Gives its JSON text, or None.
-    """
+class Receive(Operation):
+    """Wait for the next message of a topic (empty: the one without a name); its JSON text, None if none."""
 
     kind: ClassVar[str] = kinds.RECEIVE
     topic: str
@@ -95,8 +92,8 @@ class Receive(_Operation):
         return receive_name(self.topic)
 
 
-class Send(_Operation):
-    """Send a message (JSON text) once. Gives its id."""
+class Send(Operation):
+    """Send a message (JSON text) once; its id."""
 
     kind: ClassVar[str] = kinds.SEND
     workflow_id: str
@@ -113,7 +110,7 @@ class Send(_Operation):
         return fingerprint_of_text(self.body)
 
 
-class Publish(_Operation):
+class Publish(Operation):
     """Publish an event (JSON text) once."""
 
     kind: ClassVar[str] = kinds.PUBLISH
@@ -129,7 +126,7 @@ class Publish(_Operation):
         return fingerprint_of_text(self.body)
 
 
-class SetAttributes(_Operation):
+class SetAttributes(Operation):
     """Change the workflow's attributes (JSON) once; null takes one away."""
 
     kind: ClassVar[str] = kinds.ATTRIBUTES
@@ -141,18 +138,15 @@ class SetAttributes(_Operation):
         return fingerprint_of_text(self.body)
 
 
-class ReadAttributes(_Operation):
+class ReadAttributes(Operation):
     """Read the workflow's attributes, as they stand now."""
 
     kind: ClassVar[str] = kinds.READ_ATTRIBUTES
     name: ClassVar[str] = "attributes"
 
 
-class Callback(_Operation):
-    """Make a link through which messages of a topic are sent.
-
-    Gives its URL. `uses` None: any number of them.
-    """
+class Callback(Operation):
+    """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
 
     kind: ClassVar[str] = kinds.CALLBACK
     topic: str
@@ -165,8 +159,8 @@ class Callback(_Operation):
         return f"callback {self.topic}".rstrip()
 
 
-class Undo(_Operation):
-    """Record (as JSON text) what a saga would undo, has undone, or failed to undo until now."""
+class Undo(Operation):
+    """Note (JSON text) what a saga would undo, has undone, or failed to undo until now."""
 
     FAILED: ClassVar[str] = "undo failed"
 
@@ -185,8 +179,8 @@ class Undo(_Operation):
         return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
-class _OfChildren(_Operation):
-    """The first word of its name says what it does to children of a workflow."""
+class _OfChildren(Operation):
+    """What it does to children of a workflow is its name's first word."""
 
     does: ClassVar[str]
     workflow: WorkflowDefinition
@@ -267,8 +261,8 @@ class Map(_OfChildren):
     on_fail: str
 
 
-class Result(_Operation):
-    """Wait for another workflow. Classes of its exceptions are looked up where `workflow` is defined."""
+class Result(Operation):
+    """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
 
     kind: ClassVar[str] = kinds.RESULT
     workflow_id: str
@@ -279,8 +273,8 @@ class Result(_Operation):
         return f"result of {self.workflow_id}"
 
 
-class WaitAny(_Operation):
-    """Wait for the first of these workflows to end. Gives its id; None if none ends within `timeout_s`."""
+class WaitAny(Operation):
+    """Wait for the first of these workflows to end; its id, None if none has ended within `timeout_s`."""
 
     kind: ClassVar[str] = kinds.WAIT_ANY
     workflow_ids: tuple[str, ...]
@@ -295,7 +289,7 @@ class WaitAny(_Operation):
         return fingerprint_of_text("\n".join(self.workflow_ids))
 
 
-class Cancel(_Operation):
+class Cancel(Operation):
     """Cancel another workflow, if it has not ended."""
 
     kind: ClassVar[str] = kinds.CANCEL
@@ -308,8 +302,8 @@ class Cancel(_Operation):
         return f"cancel {self.workflow_id}"
 
 
-class Act(_Operation):
-    """Apply a verb of core.verbs to another workflow. Gives the verb's result."""
+class Act(Operation):
+    """Do a verb of core.verbs to another workflow; what that returns."""
 
     kind: ClassVar[str] = kinds.ACT
     verb: Verb
@@ -321,7 +315,7 @@ class Act(_Operation):
         return f"{self.verb.name} {self.workflow_id}"
 
 
-class TakeEvent(_Operation):
+class TakeEvent(Operation):
     """Take the next event of a workflow after a number, or the `newest` one; see core.events.Taken."""
 
     kind: ClassVar[str] = kinds.EVENT
@@ -336,7 +330,7 @@ class TakeEvent(_Operation):
         return taking_name(self.event, self.workflow_id)
 
 
-class Timer(_Operation):
+class Timer(Operation):
     """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
 
     kind: ClassVar[str] = kinds.TIMER
@@ -344,35 +338,11 @@ class Timer(_Operation):
     when_s: float
 
 
-class Stop(_Operation):
-    """Undo what can be undone, and end. No code calls it: it comes from outside."""
+class Stop(Operation):
+    """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
 
     kind: ClassVar[str] = kinds.STOP
     name: ClassVar[str] = "stop"
-
-
-Operation = (
-    Step
-    | Transaction
-    | Sleep
-    | Receive
-    | Send
-    | Publish
-    | SetAttributes
-    | ReadAttributes
-    | Callback
-    | Undo
-    | Start
-    | StartAll
-    | Map
-    | Result
-    | WaitAny
-    | Cancel
-    | Act
-    | TakeEvent
-    | Timer
-    | Stop
-)
 
 
 CHARS_MAX = 2_000

@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from outlast.core.codec import Codec
+from outlast.core.codec import Codec, brief
 from outlast.core.errors import InvalidInput, NotSerializable, UsageError
-from outlast.core.sameness import brief
 
 _PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
 _REMEDY = "give plain JSON values, dataclasses or pydantic models"

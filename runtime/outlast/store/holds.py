@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from outlast.core.holds import HeldNow, Hold, HoldsSeen
 from outlast.core.ports import HoldStore
 from outlast.core.storable import clean_json
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
@@ -20,12 +20,8 @@ LIMIT = 1_000
 _SQL = load("holds.sql")
 
 
-class PostgresHolds(HoldStore):
+class PostgresHolds(OverPool, HoldStore):
     """`HoldStore` for one instance."""
-
-    def __init__(self, pool: Pool, instance_id: str) -> None:
-        self._pool = pool
-        self._instance_id = instance_id
 
     async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
         parameters = {

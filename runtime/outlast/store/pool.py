@@ -106,3 +106,11 @@ class Pool:
         if self._idle:
             left_s = self._idle[0][0] + IDLE_S_MAX - monotonic()
             self._reaper = asyncio.get_running_loop().call_later(max(1.0, left_s), self._reap)
+
+
+class OverPool:
+    """What goes over an instance's pool, for that instance or for nobody in particular."""
+
+    def __init__(self, pool: Pool, instance_id: str = "") -> None:
+        self._pool = pool
+        self._instance_id = instance_id

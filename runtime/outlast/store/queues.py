@@ -12,19 +12,15 @@ from outlast.core.ports import BadData, QueueStore
 from outlast.core.records import DeclaredQueue, Entered, LimitsFreed, LimitUse, NewWorkflow
 from outlast.store.arrays import literals
 from outlast.store.journal import NEW
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 _SQL = load("queues.sql")
 
 
-class PostgresQueues(QueueStore):
+class PostgresQueues(OverPool, QueueStore):
     """`QueueStore`."""
-
-    def __init__(self, pool: Pool, instance_id: str) -> None:
-        self._pool = pool
-        self._instance_id = instance_id
 
     async def enqueue(self, news: Sequence[NewWorkflow], nonce: int) -> list[Entered]:
         """See QueueStore. If run twice, it finds by its nonce what the first run has written."""

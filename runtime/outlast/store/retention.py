@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from outlast.core.ports import Place, Pruned, RetentionStore
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
@@ -15,11 +15,8 @@ BATCH_ROWS = 500
 _SQL = load("retention.sql")
 
 
-class PostgresRetention(RetentionStore):
+class PostgresRetention(OverPool, RetentionStore):
     """`RetentionStore`."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
         parameters = {"names": list(keeps), "keeps": list(keeps.values()), "served": list(served)}

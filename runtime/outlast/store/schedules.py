@@ -28,7 +28,7 @@ from outlast.core.schedules import (
     timetable_of,
 )
 from outlast.core.timetables import Timetable
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
@@ -39,12 +39,8 @@ UNREADABLE = (ValueError, OverflowError)
 """The errors for a row that no instance can read: BadTimetable, and times that only Postgres can store."""
 
 
-class PostgresSchedules(ScheduleStore):
+class PostgresSchedules(OverPool, ScheduleStore):
     """`ScheduleStore`."""
-
-    def __init__(self, pool: Pool, instance_id: str) -> None:
-        self._pool = pool
-        self._instance_id = instance_id
 
     async def due(self, passed: Sequence[str] = ()) -> ScheduleWork:
         (row,) = await self._rows("due", {"limit": DUE_MAX, "passed": list(passed)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
@@ -12,11 +12,8 @@ SESSIONS_MAX = 1_000
 """At most so many sessions exist at a time. A new one replaces the oldest."""
 
 
-class PostgresSessions:
+class PostgresSessions(OverPool):
     """Rows of `outlast.dashboard_sessions`. All methods raise Unreachable."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def open(self, id_hash: bytes, key_mark: bytes, lasts_s: float) -> None:
         """Begin a session that ends after `lasts_s` seconds of the database's clock."""

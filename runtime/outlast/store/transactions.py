@@ -16,7 +16,7 @@ from outlast.core.records import StepRecord
 from outlast.store.borrowed import ENDED_BY_BODY, lend
 from outlast.store.callers import as_caller, as_service, commit_as_caller, commit_as_service
 from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable, ends_session
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -28,12 +28,8 @@ _ISOLATION = {
 }
 
 
-class PostgresTransactions(TransactionStore):
+class PostgresTransactions(OverPool, TransactionStore):
     """`TransactionStore` over the instance's pool."""
-
-    def __init__(self, pool: Pool, instance_id: str) -> None:
-        self._pool = pool
-        self._instance_id = instance_id
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         try:

@@ -34,7 +34,7 @@ from outlast.core.resources.resource import Page
 from outlast.core.status import Status
 from outlast.core.verbs import KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
-from outlast.store.pool import Pool
+from outlast.store.pool import OverPool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of, rows_read, rows_within, streamed
 
@@ -59,11 +59,8 @@ SEARCH_S = 5.0
 """The time limit of a search for workflows: a text that no error contains is searched in all of them."""
 
 
-class PostgresWorkflows(WorkflowStore):
+class PostgresWorkflows(OverPool, WorkflowStore):
     """`WorkflowStore`, and what the management pages read."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]

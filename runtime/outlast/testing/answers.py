@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -11,6 +11,9 @@ from outlast.sdk.http import Headers
 from outlast.testing.asking import Asked
 from outlast.testing.runs import Run
 from outlast.testing.worlds import World
+
+if TYPE_CHECKING:
+    from outlast.web.http.answers import Kept
 
 
 class ServerEvent(NamedTuple):
@@ -76,8 +79,9 @@ class Answer(Asked):
             return "<an answer that was not awaited>"
         return f"<answer {self._status}: {self.text[:300]}>"
 
-    def _fill(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self._status, self._headers, self._body = status, Headers(headers), body
+    def _fill(self, kept: Kept) -> None:
+        pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept.headers)
+        self._status, self._headers, self._body = kept.status, Headers(pairs), kept.body
         self._asked = True
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -26,6 +25,7 @@ from outlast.testing.catalog import GivenCatalog
 from outlast.testing.processes import Process
 from outlast.web.callers.signatures import BadSecret, plain_secrets, signature, standard_secrets
 from outlast.web.callers.webhooks import ID, SIGNATURE, TIMESTAMP
+from outlast.web.http.answers import Kept
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import FUNCTIONS
 
@@ -39,24 +39,6 @@ Presented = str | Mapping[str, Any] | None
 TOKEN_S = 3600
 _JWT_SECRET = "the secret of a test's project, which signs its tokens"
 _TABLE_OF_PREFIX = {"secret": "sb_secret_", "publishable": "sb_publishable_"}
-
-
-@dataclass
-class Exchange:
-    """What came back of one request."""
-
-    status: int = 0
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes = b""
-
-    async def send(self, message: Message) -> None:
-        """See ASGI."""
-        if message["type"] == "http.response.start":
-            pairs = message.get("headers", ())
-            self.status = message["status"]
-            self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
-        else:
-            self.body += message.get("body", b"")
 
 
 class Http:
@@ -105,9 +87,9 @@ class Http:
         else:
             request.headers["authorization"] = f"Bearer {token(presented, now_s)}"
 
-    async def exchange(self, process: Process, request: httpx.Request, patience_s: float) -> Exchange:
+    async def exchange(self, process: Process, request: httpx.Request, patience_s: float) -> Kept:
         """Answer a request. After `patience_s` the client goes away."""
-        found, asked = Exchange(), False
+        found, asked = Kept(), False
         body = request.read()
 
         async def receive() -> Message:
@@ -118,7 +100,7 @@ class Http:
             await asyncio.sleep(patience_s)
             return {"type": "http.disconnect"}
 
-        await self._floor_of(process)(_scope(request), receive, found.send)
+        await self._floor_of(process)(_scope(request), receive, found)
         if request.method == "HEAD":
             found.body = b""  # a server leaves it out
         if not found.status:

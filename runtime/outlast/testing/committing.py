@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from outlast.core.ports import Fence, JournalStore, MessageStore, Unreachable
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
+from outlast.core.records import Batch, Committed, Ending, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
 from outlast.testing.rows import Blocked, Transaction
@@ -84,17 +84,13 @@ def _describe(batch: Batch) -> str:
     for write in batch.writes:
         parts += [_describe_record(step) for step in write.steps]
         if write.end is not None:
-            parts.append(_describe_end(write))
+            parts.append("the end" if isinstance(write.end, Ending) else "the suspension")
     return ", ".join(parts)
 
 
 def _describe_record(step: StepRecord) -> str:
     begun = "" if step.completion_order is not None else "the begin of "
     return f"{begun}{step.name} ({step.step_id})"
-
-
-def _describe_end(write: FencedWrite) -> str:
-    return "the end" if isinstance(write.end, Ending) else "the suspension"
 
 
 class _TransactionLink(_Link):

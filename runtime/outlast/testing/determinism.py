@@ -10,7 +10,7 @@ from outlast.testing.again import NotFoundAgain, replay_elsewhere
 from outlast.testing.comparing import SAME, Finding, misused, mutated, place_of
 from outlast.testing.ends import check_calm, say_end
 from outlast.testing.errors import Unproved
-from outlast.testing.replaying import Divergence, History, replay_history
+from outlast.testing.replaying import History, replay_history
 from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 
 ELSEWHERE = (1, 2)
@@ -38,7 +38,9 @@ def check_determinism(subject: Subject, replays: int) -> str:
                 later_s=chance.uniform(1, 400 * 86400), seed=chance.getrandbits(30),
             )  # fmt: skip
             if found is not None:
-                findings.append(_finding(found, f"replay {number + 1} of {replays}"))
+                where = f"replay {number + 1} of {replays}"
+                does = "a replay does something else"
+                findings.append(Finding(does, found.place, found.text, SAME, where=where))
                 break
         findings += by_hash(subject, calm)
     if findings:
@@ -99,7 +101,3 @@ def _definitions(subject: Subject, history: History) -> dict[str, WorkflowDefini
         if definition is not None:
             found[new.function] = definition
     return found
-
-
-def _finding(found: Divergence, where: str) -> Finding:
-    return Finding("a replay does something else", found.place, found.text, SAME, where=where)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from outlast.core.errors import UsageError
+from outlast.sdk.context import Context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition
 
 UNSET: Any = object()
@@ -31,8 +32,12 @@ class Stub:
         self._numbers.clear()
         self.calls.clear()
 
-    async def call(self, attempt: tuple[str, str, int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what it stands for. `attempt`: workflow, step and number; of a transaction no connection."""
+    async def call(
+        self, definition: Definition, here: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Do what it stands for, in the attempt that runs `here`; of a transaction without the connection."""
+        self.calls.append(bind_call(definition, args, kwargs))
+        attempt = here.workflow_id, here.step_id or "", here.attempt
         number = self._numbers.setdefault(attempt, len(self._numbers))
         if number < len(self.raises) and (error := self.raises[number]) is not None:
             raise error

@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from outlast.core.answers import encode_answer
-from outlast.core.codec import Codec
+from outlast.core.codec import Codec, encode_answer
 from outlast.core.errors import UsageError
 from outlast.core.holds import side_by_side
 from outlast.core.kinds import MAP

@@ -225,7 +225,7 @@ class Outlast:
             web.sign(request, path, self._presented, self._key, self._world.now_s())
             found = self._world.ask(lambda process: web.exchange(process, request, patience_s))
             self._world.settle()
-            answer._fill(found.status, found.headers, found.body)
+            answer._fill(found)
 
         return self._ask("call", answer, work)
 

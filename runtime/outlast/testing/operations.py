@@ -87,13 +87,11 @@ class WatchedOperations:
             return known[1]  # type: ignore[no-any-return]
 
         async def run(*args: Any, **kwargs: Any) -> Any:
-            here = context()
             stub = self._doubles.of(definition)
             if stub is not None:
-                stub.calls.append(bind_call(definition, args, kwargs))
-                return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
+                return await stub.call(definition, context(), args, kwargs)
             if self._doubles.only_stubs:
-                raise self._refuse_unstubbed(definition, here)
+                raise self._refuse_unstubbed(definition, context())
             if definition.is_async:
                 return await definition.fn(*args, **kwargs)
             return await asyncio.to_thread(definition.fn, *args, **kwargs)
@@ -114,7 +112,7 @@ class WatchedOperations:
             here = context()
             step_id = here.step_id or ""
             of = partial(_name_attempt, name, step_id, here.attempt)
-            if points.reach(partial(_say_before, of), place):
+            if points.reach(lambda: f"before {of()}", place):
                 await points.here()
             before = comparable_text((args, kwargs)) if self._closely else ""
             effect = EffectSeen(here.workflow_id, step_id, kind, name, here.attempt, definition)
@@ -124,12 +122,13 @@ class WatchedOperations:
                 value = await run(*args, **kwargs)
             except BaseException as error:
                 self._hear(error)
-                if isinstance(error, Exception) and points.reach(partial(_say_after_failure, of), place):
+                failed = isinstance(error, Exception)
+                if failed and points.reach(lambda: f"after {of()} failed, before its record", place):
                     await points.here()
                 raise
             if self._closely and kind == kinds.STEP and comparable_text((args, kwargs)) != before:
                 seen.mutated.setdefault(place, effect)
-            if points.reach(partial(_say_after, of), place):
+            if points.reach(lambda: f"after {of()}, before its record", place):
                 await points.here()
             return value
 
@@ -147,12 +146,10 @@ class WatchedOperations:
         else:
 
             async def run(tx: Any, *args: Any, **kwargs: Any) -> Any:
-                here = context()
                 stub = self._doubles.of(definition)
                 if stub is None:
-                    raise self._refuse_unstubbed(definition, here)
-                stub.calls.append(bind_call(definition, args, kwargs))
-                return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
+                    raise self._refuse_unstubbed(definition, context())
+                return await stub.call(definition, context(), args, kwargs)
 
         watched = replace(definition, fn=self._watch(definition, run, kinds.TRANSACTION), is_async=True)
         if stubbed:
@@ -196,15 +193,3 @@ class WatchedOperations:
 
 def _name_attempt(name: str, step_id: str, attempt: int) -> str:
     return f"{name} ({step_id})" if attempt == 1 else f"attempt {attempt} of {name} ({step_id})"
-
-
-def _say_before(of: Callable[[], str]) -> str:
-    return f"before {of()}"
-
-
-def _say_after(of: Callable[[], str]) -> str:
-    return f"after {of()}, before its record"
-
-
-def _say_after_failure(of: Callable[[], str]) -> str:
-    return f"after {of()} failed, before its record"

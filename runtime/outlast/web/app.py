@@ -19,24 +19,21 @@ from outlast.sdk.environment import enter_environment
 from outlast.sdk.webhooks import StandardWebhook
 from outlast.web.callers.admission import WEBHOOK, Admission, Admitted
 from outlast.web.callers.audit import Audit
-from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.origins import Neighbours, cors_headers, preflight
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.webhooks import Complaints, admit_webhook
-from outlast.web.dashboard.safety import is_dashboard
 from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
 from outlast.web.http.calls import Call
-from outlast.web.http.cors import cors_headers, preflight
 from outlast.web.http.faults import tell_fault
-from outlast.web.http.large_answers import ByteBudget, LargeAnswers
+from outlast.web.http.large_answers import ByteBudget, LargeAnswers, Share
 from outlast.web.http.problems import expected_problem
 from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
-from outlast.web.http.share import Share
-from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method
+from outlast.web.invoking.preferences import wants_stream
 from outlast.web.invoking.streaming import Streamer
 
 
@@ -69,9 +66,7 @@ class Web:
             self.addresses.resolve(scope)
             share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
-            # guard: pages-read-across-origins = cors_headers(call, self.cors_origins)
-            shared = [] if is_dashboard(call.path) else cors_headers(call, self.cors_origins)
-            reply = Reply(send, shared)
+            reply = Reply(send, cors_headers(call, self.cors_origins))
             began = self.requests.began()
             try:
                 with suppress(ClientGone):

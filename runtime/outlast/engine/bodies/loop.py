@@ -18,8 +18,8 @@ from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
-from outlast.core.paths import Branch
 from outlast.core.places import place_of_user
+from outlast.core.replay import Branch
 from outlast.engine.bodies.generators import OpenGenerators
 from outlast.engine.bodies.refusals import refusals
 from outlast.engine.execution.calls import PendingCall

@@ -11,8 +11,8 @@ from threading import get_ident
 from typing import Any, NoReturn
 
 from outlast.core.errors import CompensationFailed, UsageError
-from outlast.core.paths import Branch
 from outlast.core.places import place_of_thread
+from outlast.core.replay import Branch
 from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.body import ExecutedBody
 from outlast.engine.bodies.watching import watched

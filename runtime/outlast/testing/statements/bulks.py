@@ -13,9 +13,9 @@ from outlast.core.resources import FOUND_BY, WORKFLOWS, Kind
 from outlast.core.status import LIVE, Status
 from outlast.core.values import parse_timestamp
 from outlast.core.verbs import CANCEL, SEND, UNDO, VERBS
-from outlast.testing.database import Database
 from outlast.testing.listings import listed
 from outlast.testing.rows import BulkItemRow, BulkRow, RowRefused, Workflow
+from outlast.testing.statements.statements import Statements
 from outlast.testing.statements.workflow_verbs import WorkflowVerbs
 from outlast.testing.statements.workflows import WorkflowStatements
 
@@ -31,11 +31,8 @@ COUNT_MAX = 1_000_000
 _VERBS = {each.name: each for each in VERBS if each.noun is WORKFLOWS and each.of_one and each is not SEND}
 
 
-class BulkStatements:
+class BulkStatements(Statements):
     """`outlast.bulk`, and `outlast.run_bulk`."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def begin(self, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """`outlast.bulk`. Raises Unacceptable, NotNow."""

@@ -12,14 +12,14 @@ from outlast.core.status import Status
 from outlast.core.stops import DISOWNED
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow, is_untold
+from outlast.testing.statements.statements import Statements
 
 
-class ClaimStatement:
+class ClaimStatement(Statements):
     """See core.ports.InstanceStore."""
 
     def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
+        super().__init__(database, instance_id)
         self.functions: frozenset[str] = frozenset()
         """Those that it claims."""
 

@@ -10,18 +10,14 @@ from typing import Any
 
 from outlast.core.holds import FUNCTION_MISSING, PAUSED, HeldNow, Hold, HoldsSeen
 from outlast.core.status import LIVE, Status
-from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
+from outlast.testing.statements.statements import Statements
 
 DAY_S = 86_400.0
 
 
-class HoldStatements:
+class HoldStatements(Statements):
     """See core.ports.HoldStore."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
         """`hold`. Raises Blocked."""

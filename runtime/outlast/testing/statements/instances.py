@@ -11,14 +11,14 @@ from outlast.testing.database import Database
 from outlast.testing.rows import Instance
 from outlast.testing.statements.claiming import ClaimStatement
 from outlast.testing.statements.queues import QueueClaimStatement
+from outlast.testing.statements.statements import Statements
 
 
-class InstanceStatements:
+class InstanceStatements(Statements):
     """See core.ports.InstanceStore. `session` gives the number of the lease's session, if it has one."""
 
     def __init__(self, database: Database, instance_id: str, session: Callable[[], int | None]) -> None:
-        self._db = database
-        self._me = instance_id
+        super().__init__(database, instance_id)
         self._claims = ClaimStatement(database, instance_id)
         self.claim = self._claims.claim
         self.claim_queued = QueueClaimStatement(database, instance_id).claim_queued

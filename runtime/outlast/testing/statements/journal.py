@@ -12,16 +12,12 @@ from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.core.status import Status
-from outlast.testing.database import Database
 from outlast.testing.rows import Record, Transaction, Workflow
+from outlast.testing.statements.statements import Statements
 
 
-class JournalStatements:
+class JournalStatements(Statements):
     """See core.ports.JournalStore, and `record_transaction` and `recorded_step` of transactions."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     def commit(self, batch: Batch) -> Committed:
         """`start_batch` and `write_batch`. Raises BadData, Blocked, and what a row refuses it with."""
@@ -83,10 +79,6 @@ class JournalStatements:
             row.detached, row.attributes = new.detached, new.attributes
             self._db.workflows[new.workflow_id] = row
         return True
-
-    def _owns(self, write: FencedWrite) -> bool:
-        row = self._db.workflows.get(write.workflow_id)
-        return row is not None and row.epoch == write.epoch and row.owner == self._me
 
     def _updates(self, write: FencedWrite) -> bool:
         """Whether it changes the row itself. A record doesn't."""

@@ -9,22 +9,18 @@ from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.ports import Fence
 from outlast.core.records import NewWorkflow
 from outlast.core.status import FAILED, Status
-from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.retrying import Retrying
+from outlast.testing.statements.statements import Statements
 
 
-class MapStatements:
+class MapStatements(Statements):
     """See core.ports.MapStore."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     def find(self, fence: Fence, new: NewMap, map_ids: Sequence[str]) -> str | None:
         """`find`."""
         # guard: memory-map-found-without-fence
-        if not self._holds(fence):
+        if not self._owns(fence):
             return None
         generation = self._db.workflows[fence.workflow_id].generation
         there = {
@@ -45,7 +41,7 @@ class MapStatements:
         if isinstance(items, Query):
             raise UsageError("rows(…) needs Postgres: run this test with --outlast-pg")
         if new.map_id not in self._db.workflows:
-            if not self._holds(fence):
+            if not self._owns(fence):
                 return None
             now = self._db.now()
             row = Workflow(
@@ -66,7 +62,7 @@ class MapStatements:
 
     def reopen(self, fence: Fence, new: NewMap, total: int) -> MapState | None:
         """`reopen`."""
-        if not self._holds(fence):
+        if not self._owns(fence):
             return None
         parent = self._db.workflows[fence.workflow_id]
         Retrying(self._db).reopen_map(new, parent, new.tolerated(total))
@@ -78,13 +74,9 @@ class MapStatements:
 
     def retry_child(self, fence: Fence, child: str) -> bool:
         """`retry_child`."""
-        return self._holds(fence) and Retrying(self._db).retry_child(
+        return self._owns(fence) and Retrying(self._db).retry_child(
             child, self._db.workflows[fence.workflow_id]
         )
-
-    def _holds(self, fence: Fence) -> bool:
-        row = self._db.workflows.get(fence.workflow_id)
-        return row is not None and row.epoch == fence.epoch and row.owner == self._me
 
     def look(self, map_id: str) -> MapState | None:
         """`look`."""
@@ -102,7 +94,7 @@ class MapStatements:
 
     def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """`keep`."""
-        if not self._holds(fence):
+        if not self._owns(fence):
             return False
         self._db.maps.sources.setdefault(map_id, [])[first : first + len(items)] = items
         return True
@@ -110,7 +102,7 @@ class MapStatements:
     def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
         """`kept`."""
         of_map = self._db.workflows[map_id].map
-        if not self._holds(fence) or of_map is None:
+        if not self._owns(fence) or of_map is None:
             return False
         self._db.wait_for_writable(map_id)
         del self._db.maps.sources.setdefault(map_id, [])[total:]
@@ -126,7 +118,7 @@ class MapStatements:
     ) -> MapState | None:
         """`start_block`."""
         # guard: memory-block-without-fence
-        if not self._holds(fence):
+        if not self._owns(fence):
             return None
         row = self._db.workflows[map_id]
         assert row.map is not None

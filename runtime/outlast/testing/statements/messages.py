@@ -12,15 +12,12 @@ from outlast.core.names import again_of
 from outlast.core.ports import Fence
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.core.status import LIVE, Status
-from outlast.testing.database import Database
 from outlast.testing.rows import Letter
+from outlast.testing.statements.statements import Statements
 
 
-class MessageStatements:
+class MessageStatements(Statements):
     """See core.ports.MessageStore."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """`send`; the message's id. Raises what the store raises."""

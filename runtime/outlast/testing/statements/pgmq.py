@@ -10,21 +10,17 @@ from outlast.core.claims import ClaimedWorkflow, Consumed, SetAside, aside_s
 from outlast.core.ports import BadData, MessageRefused, QueueUnusable
 from outlast.core.queues import BACKLOG_MAX, key_at
 from outlast.core.records import NewWorkflow
-from outlast.testing.database import Database
 from outlast.testing.pgmq import QueuedMessage, SupabaseQueue
 from outlast.testing.rows import QueueRow, RowRefused, Workflow
+from outlast.testing.statements.statements import Statements
 
 HIDDEN_S = 30.0
 _CLAIMS = '{"role":"service_role","outlast":{"mode":"queue","key":null}}'
 _KEY_CHARACTERS_MAX = 255
 
 
-class MessageQueueStatements:
+class MessageQueueStatements(Statements):
     """See core.ports.MessageQueueStore."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     def consume(
         self, queue: str, function: str, room: int, version: str | None = None, timeout_s: float | None = None

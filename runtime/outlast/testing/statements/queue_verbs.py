@@ -9,19 +9,16 @@ from outlast.core.ports import NoSuchRow, Unacceptable
 from outlast.core.queues import check_option, check_together
 from outlast.core.status import Status
 from outlast.core.verbs import DRAIN_QUEUE, PAUSE_QUEUE, SET_QUEUE, Verb
-from outlast.testing.database import Database
 from outlast.testing.rows import QueueRow
 from outlast.testing.statements.queues import end_waiting
+from outlast.testing.statements.statements import Statements
 
 _DRAINED_MAX = 10_000
 _DRAINED = {"code": "workflow_cancelled", "message": "the workflow was cancelled"}
 
 
-class QueueVerbs:
+class QueueVerbs(Statements):
     """See PostgresWorkflows.act."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def act(self, verb: Verb, name: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """Do it. Raises NoSuchRow, Unacceptable."""

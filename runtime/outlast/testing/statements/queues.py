@@ -16,17 +16,14 @@ from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 from outlast.testing.rows import LimitRow, QueueRow, Workflow
 from outlast.testing.statements.claiming import ClaimStatement
+from outlast.testing.statements.statements import Statements
 
 ASKS_S, LEFT_S = 1.5, 0.03
 """So long an instance that asked counts as one that would have places, and so long they are left to it."""
 
 
-class QueueStatements:
+class QueueStatements(Statements):
     """See core.ports.QueueStore."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     def declare(self, queues: Sequence[DeclaredQueue], served: Sequence[str] = ()) -> bool:
         """`declare`."""
@@ -245,12 +242,11 @@ def _last_tick(former: str | None, tick: str | None) -> str | None:
     return json.dumps({**last, "previous": first["previous"]}) if same else tick
 
 
-class QueueClaimStatement:
+class QueueClaimStatement(Statements):
     """See core.ports.InstanceStore.claim_queued."""
 
     def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
+        super().__init__(database, instance_id)
         self._claims = ClaimStatement(database, instance_id)
 
     def claim_queued(

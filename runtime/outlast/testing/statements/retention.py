@@ -7,18 +7,15 @@ from datetime import UTC, datetime
 
 from outlast.core.ports import Place, Pruned
 from outlast.core.status import LIVE, Status
-from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
+from outlast.testing.statements.statements import Statements
 
 BATCH_ROWS = 20
 """Few, so that there is often more than one batch."""
 
 
-class RetentionStatements:
+class RetentionStatements(Statements):
     """See core.ports.RetentionStore."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
         """`outlast.declare_retentions`."""

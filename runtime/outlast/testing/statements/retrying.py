@@ -14,9 +14,9 @@ from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NotNow
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.core.verbs import RETRY, REWIND, Verb
-from outlast.testing.database import Database
 from outlast.testing.rows import WITH_PARENT, Workflow
 from outlast.testing.statements.kept import first_place, records_kept, step_named, with_undone
+from outlast.testing.statements.statements import Statements
 from outlast.testing.statements.workflows import stands
 
 REOPENED_AT_ONCE = 2
@@ -29,11 +29,8 @@ def is_batch(workflow_id: str, row: Workflow) -> bool:
     return workflow_id.endswith(BATCH) and row.new.parent is None
 
 
-class Retrying:
+class Retrying(Statements):
     """See PostgresWorkflows.act."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """Do it to a workflow that is there, and locked. Raises NotNow, Unacceptable."""

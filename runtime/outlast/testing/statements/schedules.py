@@ -41,18 +41,15 @@ from outlast.core.verbs import (
 from outlast.testing.database import Database
 from outlast.testing.rows import RowRefused, ScheduleRow, TickRow, Workflow
 from outlast.testing.statements.queues import QueueStatements
+from outlast.testing.statements.statements import Statements
 
 _CLAIMS = '{"role":"service_role","outlast":{"mode":"schedule","key":null}}'
 _REFUSALS = ("key_missing", "queue_full", "rate_limited", "queue_busy")
 _FAILED = (Status.ERROR, Status.EXHAUSTED)
 
 
-class ScheduleStatements:
+class ScheduleStatements(Statements):
     """See core.ports.ScheduleStore."""
-
-    def __init__(self, database: Database, instance_id: str) -> None:
-        self._db = database
-        self._me = instance_id
 
     # --- what is due --------------------------------------------------------------------------------------
 

@@ -39,15 +39,16 @@ from outlast.testing.statements.kept import (
     with_undone,
 )
 from outlast.testing.statements.retrying import Retrying, is_batch
+from outlast.testing.statements.statements import Statements
 
 _STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
 
 
-class WorkflowVerbs:
+class WorkflowVerbs(Statements):
     """See PostgresWorkflows.act."""
 
     def __init__(self, database: Database) -> None:
-        self._db = database
+        super().__init__(database)
         self._done: dict[Verb, Callable[[str, Mapping[str, Any], str], Mapping[str, Any]]] = {
             PAUSE: self._pause,
             RESUME: self._resume,

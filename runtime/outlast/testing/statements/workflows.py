@@ -18,15 +18,12 @@ from outlast.core.records import (
 )
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import KILL, UNDO
-from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
+from outlast.testing.statements.statements import Statements
 
 
-class WorkflowStatements:
+class WorkflowStatements(Statements):
     """See core.ports.WorkflowStore. A list of states is cut at one, as cut as an answer can be."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def load(self, ids: Collection[str]) -> dict[str, tuple[Workflow, list[StepRecord]]]:
         """`load`: by id, the row and the records."""

@@ -152,7 +152,8 @@ class _Presented:
         """The user of the token; None without one. Legacy keys don't count as tokens. Raises ProblemError."""
         # guard: malformed-beside-a-key
         if self.credentials.malformed:
-            raise _malformed_token()
+            detail = "Invalid JWT: send Authorization: Bearer and the token"
+            raise refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", detail)
         token = self.credentials.token
         if token is None:
             return None
@@ -244,10 +245,6 @@ def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     caller = admitted.caller
     # guard: any-key-fits without 2
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
-
-
-def _malformed_token() -> ProblemError:
-    return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
 
 
 def _refusal_of(

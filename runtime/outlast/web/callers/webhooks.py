@@ -24,8 +24,7 @@ from outlast.web.callers.signatures import (
     plain_secrets,
     standard_secrets,
 )
-from outlast.web.http.calls import Call
-from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.calls import Call, run_by_size
 from outlast.web.http.problems import Problem, ProblemError
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"

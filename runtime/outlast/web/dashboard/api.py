@@ -14,10 +14,9 @@ from outlast.core.errors import OutlastError, ValidatorFailed
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
 from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_refused
 from outlast.web.dashboard.written import Recorded, items, members
-from outlast.web.http.answers import Pairs
-from outlast.web.http.calls import Call, Sendable
+from outlast.web.http.answers import Kept, Pairs
+from outlast.web.http.calls import Call, Sendable, run_by_size
 from outlast.web.http.faults import tell_fault
-from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]
@@ -72,15 +71,15 @@ class Api:
             raise ProblemError(viewer_refused("call functions"))
         fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
         request = _request(call, viewer, "POST", path, body=to_json(body), headers=fields)
-        got = _Got()
+        got = Kept()
         await self._whole()(request.scope, request.receive, got)
         workflow_id = got.header(b"workflow-id")
         if got.status >= 400 or workflow_id is None:
             raise ProblemError(_refusal_in(got))
         return unquote(workflow_id)
 
-    async def _ask(self, request: Call) -> _Got:
-        got = _Got()
+    async def _ask(self, request: Call) -> Kept:
+        got = Kept()
         try:
             await (await self._answer(request)).send(got)
         except OutlastError as error:
@@ -90,24 +89,6 @@ class Api:
                 raise
             raise ProblemError(problem or tell_fault(request, error)) from error
         return got
-
-
-class _Got:
-    """A `send` that keeps the answer."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: Pairs = []
-        self.body = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], list(message["headers"])
-        else:
-            self.body += message.get("body", b"")
-
-    def header(self, name: bytes) -> str | None:
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
 
 
 def _request(
@@ -149,7 +130,7 @@ def _request(
     return Call(scope, receive)
 
 
-def _refusal_in(got: _Got) -> Problem:
+def _refusal_in(got: Kept) -> Problem:
     """What an answer that is a refusal says."""
     try:
         told = from_json(got.body)

@@ -10,18 +10,19 @@ from outlast.web.callbacks.pages import asks
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit, keep_who, who_called
 from outlast.web.callers.credentials import credentials_of
+from outlast.web.callers.origins import check_same_origin
 from outlast.web.callers.tokens import refusal
 from outlast.web.dashboard.forms import CSRF, CSRF_HEADER, read_fields
 from outlast.web.dashboard.guesses import Guesses
 from outlast.web.dashboard.pages import Pages
-from outlast.web.dashboard.safety import DASHBOARD, Guarded, check_same_origin
+from outlast.web.dashboard.safety import Guarded
 from outlast.web.dashboard.sessions import Sessions, cookies_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
 from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, here, sign_in_at, way_on, with_way
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError, expected_problem, problem_headers
-from outlast.web.http.routes import Endpoint
+from outlast.web.http.routes import DASHBOARD, Endpoint
 
 ViewEndpoint = Callable[..., Awaitable[Sendable]]
 """Takes the call, who looks, and a value for each placeholder of its template."""

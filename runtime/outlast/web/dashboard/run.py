@@ -15,8 +15,7 @@ from outlast.web.dashboard.shown import decoded, loose, pretty, visible
 from outlast.web.dashboard.steps import steps_page
 from outlast.web.dashboard.viewers import HIDDEN, viewer_refused
 from outlast.web.http.answers import NO_STORE, Answer
-from outlast.web.http.calls import Sendable
-from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.calls import Sendable, run_by_size
 from outlast.web.http.problems import Problem, ProblemError
 
 _NEVER = {"wake_at": None, "retry_at": None, "instance": None, "settled": None}

@@ -1,16 +1,11 @@
-"""What keeps other pages out of the dashboard: header fields, and where a form may come from."""
+"""What keeps other pages out of the dashboard: the header fields of all its answers."""
 
 from __future__ import annotations
-
-from urllib.parse import urlsplit
 
 from starlette.types import Message, Send
 
 from outlast.web.http.answers import NO_STORE, Pairs
-from outlast.web.http.calls import Call, Sendable
-from outlast.web.http.problems import Problem, ProblemError
-
-DASHBOARD = "/dashboard"
+from outlast.web.http.calls import Sendable
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -50,38 +45,3 @@ class Guarded:
             await send(message)
 
         await self._answer.send(sending)
-
-
-def is_dashboard(path: str) -> bool:
-    """Whether a path is the dashboard's."""
-    return path == DASHBOARD or path.startswith(f"{DASHBOARD}/")
-
-
-def check_same_origin(call: Call) -> None:
-    """Refuse what a page of another origin sends. Raises ProblemError (403).
-
-    Browsers say `Sec-Fetch-Site` themselves over https and on loopback, and `Origin` with each POST.
-    """
-    site = call.header(b"sec-fetch-site")
-    # guard: forms-of-other-sites
-    if site not in (None, "same-origin"):
-        raise ProblemError(_foreign(f"the page that sent this is {site} to this one"))
-    if site is None and not _is_own(call.header(b"origin"), call.header(b"host")):
-        raise ProblemError(_foreign("what sent this doesn't say that it is a page of this host"))
-
-
-def _is_own(origin: str | None, host: str | None) -> bool:
-    if not origin or not host:
-        return False
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
-
-
-def _foreign(what: str) -> Problem:
-    return Problem(
-        "foreign_origin",
-        f"{what}: use the dashboard's own pages, or send a secret key as Authorization: Bearer",
-    )

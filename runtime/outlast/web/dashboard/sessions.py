@@ -8,9 +8,9 @@ import hmac
 import secrets
 
 from outlast.store.sessions import PostgresSessions
-from outlast.web.dashboard.safety import DASHBOARD
 from outlast.web.dashboard.viewers import Key, Keys, Viewer, mark_of
 from outlast.web.http.calls import Call
+from outlast.web.http.routes import DASHBOARD
 from outlast.web.management.owned import as_unavailable
 
 COOKIE = "outlast_session"

@@ -13,17 +13,17 @@ from typing import NamedTuple
 from outlast.core.errors import OutlastError
 from outlast.core.resources import WORKFLOWS
 from outlast.web.callbacks.pages import asks
+from outlast.web.callers.origins import is_dashboard
 from outlast.web.dashboard import bulk, commands, doing, functions, lists, run, steps
 from outlast.web.dashboard.api import Api
 from outlast.web.dashboard.asked import Asked, address_of, read_query
 from outlast.web.dashboard.gate import Gate
 from outlast.web.dashboard.pages import Pages
-from outlast.web.dashboard.safety import DASHBOARD as DASHBOARD
-from outlast.web.dashboard.safety import is_dashboard
 from outlast.web.dashboard.static import STATIC
 from outlast.web.dashboard.viewers import Viewer
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError, expected_problem, problem_headers
+from outlast.web.http.routes import DASHBOARD as DASHBOARD
 from outlast.web.http.routes import Endpoint, decode_part, not_found
 
 

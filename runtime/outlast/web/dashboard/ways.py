@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote
 
-from outlast.web.dashboard.safety import DASHBOARD
 from outlast.web.http.calls import Call
-from outlast.web.http.routes import raw_path
+from outlast.web.http.routes import DASHBOARD, raw_path
 
 LOGIN = f"{DASHBOARD}/login"
 LOGOUT = f"{DASHBOARD}/logout"

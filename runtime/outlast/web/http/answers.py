@@ -98,6 +98,26 @@ class Answer:
         await send({"type": "http.response.body", "body": body})
 
 
+@dataclass(slots=True)
+class Kept:
+    """A `send` that keeps the answer: of a request that was made within the process."""
+
+    status: int = 0
+    headers: Pairs = field(default_factory=list)
+    body: bytes = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Take one ASGI message."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], [*message.get("headers", ())]
+        else:
+            self.body += message.get("body", b"")
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header field, by its lower-case name."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
 def json_answer(document: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """`document` as JSON, not to be cached."""
     return Answer(status, to_json(document, inf_nan_mode="constants"), [JSON, NO_STORE, *headers])

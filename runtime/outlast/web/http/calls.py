@@ -1,20 +1,30 @@
-"""One HTTP request: header fields by name, and the body within its limit."""
+"""One HTTP request: header fields by name, and the body within its limit.
+
+Large bodies are parsed in threads: meanwhile the loop serves others and renews the lease.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol, TypeVar
+from contextvars import copy_context
+from functools import lru_cache, partial
+from typing import Any, Protocol, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from outlast.core.bounds import check_values
 from outlast.core.budget import VALUE_BYTES
 from outlast.web.http.answers import ClientGone
-from outlast.web.http.large_answers import is_small
-from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.large_answers import SHARE, Share, is_small
 from outlast.web.http.problems import Problem, ProblemError
-from outlast.web.http.share import SHARE, Share
+
+LARGE_BYTES = 64 * 1024
+"""A smaller body is parsed faster than a thread is woken."""
+THREADS = 4
+"""Several, because a user's validator may never return."""
 
 T = TypeVar("T")
 
@@ -177,3 +187,26 @@ def _too_large(bytes_max: int) -> Problem:
     return Problem(
         "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
     )
+
+
+async def run_by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
+    """Call `fn`; for a large input in a thread, with the same context."""
+    # guard: read-on-the-loop = True
+    if size_bytes < LARGE_BYTES:
+        return fn(*args)
+    run = partial(copy_context().run, _call, fn, args)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), run)
+
+
+def _call(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+    """Call `fn`. A future can't carry StopIteration: its caller would wait for ever."""
+    try:
+        return fn(*args)
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    """Not the loop's default threads: functions may block those."""
+    return ThreadPoolExecutor(THREADS, "outlast-bodies")

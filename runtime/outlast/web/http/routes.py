@@ -16,6 +16,7 @@ from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError
 
 FUNCTIONS = "/functions/v1/"
+DASHBOARD = "/dashboard"
 
 Endpoint = Callable[..., Awaitable[Sendable]]
 """Takes the call and a value for each placeholder of its template."""

@@ -119,26 +119,6 @@ async def _end_or_value(
         arrival.cancel()
 
 
-def wants_stream(call: Call) -> bool:
-    """Whether the caller asks for a stream of events."""
-    return call.header(b"accept") is not None and any(
-        each.partition(";")[0].strip().lower() == "text/event-stream"
-        for value in call.header_values(b"accept")
-        for each in value.split(",")
-    )
-
-
-def resumes_after(call: Call) -> int | None:
-    """The number of the last event that the caller has seen; None if it doesn't say."""
-    text = call.header(b"last-event-id") or ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-
-
-def last_event_id(call: Call) -> int:
-    """The same; 0 if it doesn't say."""
-    return resumes_after(call) or 0
-
-
 def told_of(error: OutlastError | ProblemError, workflow_id: str) -> Verbatim:
     """The problem that ends a stream, as the data of its event."""
     problem = error.problem if isinstance(error, ProblemError) else problem_of(error, workflow_id)

@@ -34,8 +34,7 @@ from outlast.web.callers.admission import ANONYMOUS, Admitted
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer, ClientGone
 from outlast.web.http.bodies import BodyLimits, refuse_encoded
-from outlast.web.http.calls import Call
-from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.calls import Call, run_by_size
 from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.invoking.preferences import placement_of, preference_of
 from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location

@@ -1,4 +1,4 @@
-"""What header fields of a call ask for: `Prefer` (RFC 7240), and those that say how it is placed."""
+"""What header fields of a call ask for: `Prefer` (RFC 7240), events, and those that say how it is placed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,26 @@ def _preferences(values: list[str]) -> list[tuple[str, str]]:
         if (match := _PREFERENCE.fullmatch(part)) is not None:
             found.append((match[1].lower(), (match[2] or "").strip('"')))
     return found
+
+
+def wants_stream(call: Call) -> bool:
+    """Whether the caller asks for a stream of events."""
+    return call.header(b"accept") is not None and any(
+        each.partition(";")[0].strip().lower() == "text/event-stream"
+        for value in call.header_values(b"accept")
+        for each in value.split(",")
+    )
+
+
+def resumes_after(call: Call) -> int | None:
+    """The number of the last event that the caller has seen; None if it doesn't say."""
+    text = call.header(b"last-event-id") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def last_event_id(call: Call) -> int:
+    """The same; 0 if it doesn't say."""
+    return resumes_after(call) or 0
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")

@@ -22,14 +22,9 @@ from outlast.web.http.answers import JSON
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import Verbatim, document, event_document
 from outlast.web.http.problems import Problem, ProblemError
-from outlast.web.invoking.following import (
-    LOOK_MAX,
-    follow,
-    last_event_id,
-    resumes_after,
-    told_of,
-)
+from outlast.web.invoking.following import LOOK_MAX, follow, told_of
 from outlast.web.invoking.invoke import Begun, Invoker
+from outlast.web.invoking.preferences import last_event_id, resumes_after
 from outlast.web.invoking.results import accepted_headers, ended_answer
 from outlast.web.invoking.sending import EVENT_STREAM, send_event
 

@@ -19,13 +19,8 @@ from outlast.web.http.calls import Call
 from outlast.web.http.documents import document, event_document
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
-from outlast.web.invoking.following import (
-    LOOK_MAX,
-    follow,
-    last_event_id,
-    told_of,
-    wants_stream,
-)
+from outlast.web.invoking.following import LOOK_MAX, follow, told_of
+from outlast.web.invoking.preferences import last_event_id, wants_stream
 from outlast.web.invoking.results import accepted_headers
 from outlast.web.invoking.sending import EVENT_STREAM, send_comment, send_event
 from outlast.web.management.listings import Listings

@@ -27,9 +27,8 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.audit import who_called
 from outlast.web.http.answers import JSON, NO_STORE, Answer
 from outlast.web.http.bodies import read_json, refuse_encoded
-from outlast.web.http.calls import Call
+from outlast.web.http.calls import Call, run_by_size
 from outlast.web.http.documents import document, row_document
-from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint, decode_part, not_found

@@ -83,10 +83,6 @@ _PATH_PARAMETERS: dict[str, Item] = {
 _OF_A_WORKFLOW = ("Workflow-Id", "Status-Link")
 
 
-def _column(column: Column) -> Item:
-    return _describe(_COLUMNS[column.kind], column.about, nullable=column.nullable)
-
-
 def _describe(schema: Item, about: str, *, nullable: bool) -> Item:
     schema = dict(schema)
     if nullable and "type" in schema:
@@ -97,7 +93,10 @@ def _describe(schema: Item, about: str, *, nullable: bool) -> Item:
 def _schema(columns: Sequence[Column]) -> Item:
     return {
         "type": "object",
-        "properties": {column.name: _column(column) for column in columns},
+        "properties": {
+            column.name: _describe(_COLUMNS[column.kind], column.about, nullable=column.nullable)
+            for column in columns
+        },
         "required": [column.name for column in columns if not column.optional],
     }
 
