@@ -186,10 +186,10 @@ def resolved_annotations(fn: Callable[..., Any], *names: str) -> dict[str, Any]:
 
 
 def difference(back: Any, value: Any, path: str = "") -> str | None:
-    """Which part of `value` came back changed, in words; None if nothing did.
+    """The part of `value` that came back changed, in words; None if nothing did.
 
-    Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
-    `float`, and a time in a zone as the same time at its offset.
+    Equality isn't enough: True == 1, and a str Enum equals its text. Identity isn't needed: for `float`, 0
+    comes back as 0.0, and a time in a zone comes back as the same time at its offset.
     """
     if type(back) is type(value) and type(value) in _ATOMS:
         return None if back == value else _describe(back, value, path)
@@ -227,7 +227,10 @@ def brief(value: Any) -> str:
 
 
 def _first_difference(parts: Iterable[tuple[Any, Any, Any]], path: str, place: str) -> str | None:
-    """Of parts as (where, back, value). `place` shows where one is; most are plain and the same."""
+    """The first difference of parts, given as (where, back, value).
+
+    `place` formats where; most parts are the same.
+    """
     for where, back, value in parts:
         if type(back) is type(value) and type(value) in _ATOMS and back == value:
             continue
@@ -242,7 +245,7 @@ def _describe(back: Any, value: Any, path: str) -> str:
 
 
 def _kind(value: Any) -> Any:
-    """The type; of a generic model without its parameters, which pydantic has chosen."""
+    """The type; for a generic model without the parameters that pydantic has chosen."""
     kind = type(value)
     if (plain := getattr(kind, "__stands_for__", None)) is not None:
         return plain  # a text or bytes of ours that can be awaited
@@ -256,7 +259,10 @@ def _same_number(a: Any, b: Any) -> bool:
 
 
 def _same_time(a: datetime | time, b: datetime | time) -> bool:
-    """Same wall time, same offset. In an hour that a zone repeats Python calls no two times equal."""
+    """Whether wall time and offset are the same.
+
+    Within an hour that a zone repeats, Python calls no two times equal.
+    """
     return (
         a.utcoffset() == b.utcoffset()
         and (a.tzinfo is None) == (b.tzinfo is None)
@@ -274,8 +280,10 @@ def _members(value: Any) -> dict[str, Any]:
 
 
 def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
-    """`value` as JSON text, and why that text doesn't restore it, if so. Raises NotSerializable if it is too
-    large to be stored."""
+    """`value` as JSON text, and why that text doesn't restore it, if so.
+
+    Raises NotSerializable if it is too large to be stored.
+    """
     try:
         return codec.encode(value), None
     except NotSerializable as error:
@@ -297,7 +305,7 @@ def decode_answer(codec: Codec, text: str) -> Any:
 
 
 def encode_loosely(value: Any, *, bytes_as: Literal["utf8", "base64"] = "base64") -> str:
-    """`value` as JSON text, whatever it is."""
+    """Any `value` as JSON text."""
     try:
         encoded = to_json(
             value, by_alias=True, inf_nan_mode="strings", bytes_mode=bytes_as, fallback=_repr_of

@@ -19,7 +19,7 @@ from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
 
 PATH_CHARS_MAX = 200
-"""Of a branch. Calls of one whose path is longer have a hash in its place: a number, as all parts are."""
+"""The longest path of a branch. A longer one is replaced by a hash, which is a number, as all parts are."""
 
 _RULE = "a workflow's code must do the same on replay"
 
@@ -143,7 +143,7 @@ def _sort_key(step_id: str) -> list[int]:
 
 
 class Branch:
-    """One line of sequential calls, and the numbers it has given out."""
+    """A sequence of calls, and the numbers that it has used."""
 
     __slots__ = ("count", "draws", "prefix", "timers")
 
@@ -169,12 +169,12 @@ class Branch:
         return f"{self.prefix}draw {self.draws}"
 
     def fork(self) -> Branch:
-        """The branch of a task created now."""
+        """The branch of a task that is created now."""
         # guard: paths-without-branches = self
         return Branch(_bounded(self.next_id()) + ".")
 
 
 def _bounded(path: str) -> str:
-    """A path, or its hash where tasks are nested so deeply that it were too long for an index."""
+    """A path; its hash, if tasks are nested so deeply that it would be too long for an index."""
     # guard: paths-without-bound = path
     return path if len(path) <= PATH_CHARS_MAX else str(int.from_bytes(sha256(path.encode()).digest()))

@@ -71,7 +71,7 @@ class Spans(Listener):
         }
 
     def enter_step(self, stay: Stay, step_id: str) -> None:
-        """See core.tracing.Tracing. Its span doesn't exist yet, but its id is known."""
+        """See core.tracing.Tracing. The step's span doesn't exist yet, but its id is known."""
         span_id = span_id_of(stay.workflow_id, step_id, stay.epoch)
         here = self._context_of(stay.workflow_id, stay.trace, span_id)
         context.attach(trace.set_span_in_context(NonRecordingSpan(here)))

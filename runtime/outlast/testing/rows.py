@@ -58,7 +58,7 @@ class Workflow:
     retried_at: float | None = None
     last_place: int = 0
     held: str | None = None
-    """Why nobody claims it (JSON)."""
+    """Why no instance claims it (JSON)."""
     misfits: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The editions of its function that its records don't fit, each with what it was."""
     forked_from: str | None = None

@@ -60,7 +60,7 @@ class _Queue:
     held_since: float | None = None
     """Since when there is no memory for another message of that size."""
     next_turn: float = 0.0
-    """When the next message that is refused has its turn again."""
+    """When the next refused message may be tried again."""
     slow_until: float = 0.0
     """Until then it is looked at apart from the others."""
     slow_looks: int = 0
@@ -140,7 +140,7 @@ class Consumer:
         """The queues that aren't consumed: the reported error, the pause, and the end of the pause."""
         self._known: dict[str, _Queue] = {}
         self._told: dict[tuple[str, str], None] = {}
-        """For which errors messages of a queue were set aside."""
+        """The errors for which messages were set aside, by queue."""
         self._under_way: dict[str, tuple[int, int]] = {}
         """Queues that are being looked at: for how many messages there, and how many bytes these may take."""
         self._loop = Loop("queues", self._look_at_others, observe)
@@ -322,7 +322,7 @@ class Consumer:
             del self._told[each]
 
     def _room_for(self, known: _Queue) -> int:
-        """How many messages there is room and memory for, if they are like the last ones."""
+        """How many messages there is room and memory for, if they are as large as the last ones."""
         # guard: looks-beside-each-other-overfill = []
         others = list(self._under_way.values())
         room = min(self._room() - sum(messages for messages, _ in others), known.share)
