@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from outlast.core import observations as facts
 from outlast.core.lines import Line
-from outlast.core.measures import Measures
 from outlast.core.ports import Unreachable
+from outlast.core.records import Measures
 from outlast.host.sharing import Shared
 from outlast.observe.metrics import families as f
 from outlast.observe.metrics.counting import KEPT_MAX, Counting

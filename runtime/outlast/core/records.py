@@ -325,3 +325,16 @@ class Delivered(NamedTuple):
     woken: int
     left: bool
     refused: Sequence[str] = ()
+
+
+class Measures(NamedTuple):
+    """Numbers of the whole database. Counts have an upper limit: see `store/measures.sql`."""
+
+    queues: list[tuple[str, float, float]]
+    """Queue, how many may begin, and for how many seconds the oldest of them has been ready."""
+    open: list[tuple[str, str, float]]
+    """Function, state (running, due, waiting, enqueued), count."""
+    held: list[tuple[str, str, float]]
+    """Function, reason, count."""
+    connections: list[tuple[str, float]]
+    """State of a session, count."""

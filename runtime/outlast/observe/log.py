@@ -16,12 +16,14 @@ from outlast.core import observations as facts
 from outlast.core.holds import side_by_side
 from outlast.core.observations import Observation
 from outlast.core.status import Status
-from outlast.observe.audit import log_audit
 from outlast.observe.forms import JsonFormatter, TextFormatter, name_workflow
 from outlast.observe.kept_lines import KeptLines, LinesHandler, Printed
 
 _logger = logging.getLogger("outlast")
 _requests = logging.getLogger("outlast.requests")
+_audit = logging.getLogger("outlast.audit")
+"""Refusals and management, by a logger of its own, so that they can go elsewhere."""
+
 _LINE_BREAK = re.compile(r"\s*\n\s*")
 
 _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger]] = {
@@ -306,6 +308,30 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
         _logger.error("%s failed: %s", fact.workflow_id, cause, extra=extra)
 
 
+def _log_audit(fact: facts.CallRefused | facts.CallsRefused | facts.WorkflowManaged) -> None:
+    """One line. Values from callers are quoted, so that they can't begin a line of the log."""
+    if isinstance(fact, facts.CallsRefused):
+        counts = ", ".join(f"{count} {code}" for code, count in fact.by_code)
+        text = "more calls in the last %.0f s, not told one by one: %s"
+        _audit.warning(text, fact.window_s, counts, extra={"counts": dict(fact.by_code)})
+        return
+    extra: dict[str, str | int] = {
+        "who": fact.who,
+        "address": fact.address,
+        "method": fact.method,
+        "path": fact.path,
+    }
+    told = (fact.method, fact.path, fact.who, fact.address)
+    if isinstance(fact, facts.CallRefused):
+        _audit.warning(
+            "refused %s %r of %r from %s: %s", *told, fact.code, extra={**extra, "code": fact.code}
+        )
+        return
+    level = DEBUG if fact.method in ("GET", "HEAD") else INFO
+    extra = {**extra, "status": fact.status}
+    _audit.log(level, "managed %s %r by %r from %s: %d", *told, fact.status, extra=extra)
+
+
 _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.WorkflowsClaimed: _log_claims,
     facts.WorkflowStopped: _log_leave,
@@ -321,9 +347,9 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.LoopBlocked: _log_blocked,
     facts.LoopFreed: _log_freed,
     facts.FunctionLoaded: _log_loaded,
-    facts.CallRefused: log_audit,
-    facts.CallsRefused: log_audit,
-    facts.WorkflowManaged: log_audit,
+    facts.CallRefused: _log_audit,
+    facts.CallsRefused: _log_audit,
+    facts.WorkflowManaged: _log_audit,
 }
 """Facts whose line needs more than their fields."""
 

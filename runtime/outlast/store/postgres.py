@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.core.measures import Measures
+from outlast.core.records import Measures
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.holds import PostgresHolds
 from outlast.store.instances import PostgresInstances, RecoveryLimits

@@ -26,10 +26,9 @@ from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.bodies import check_head
 from outlast.web.http.calls import Call
-from outlast.web.http.faults import tell_fault
 from outlast.web.http.large_answers import ByteBudget, LargeAnswers, Share
 from outlast.web.http.problems import expected_problem
-from outlast.web.http.requests import RequestLog, silent_log
+from outlast.web.http.requests import RequestLog, silent_log, tell_fault
 from outlast.web.http.routes import FUNCTIONS
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method

@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from outlast.core.clock import monotonic
-from outlast.core.measures import Measures
 from outlast.core.ports import Unreachable
+from outlast.core.records import Measures
 from outlast.observe.metrics import families as f
 from outlast.observe.metrics.tallies import Labels, Numbers, Tallies, sum_up
 

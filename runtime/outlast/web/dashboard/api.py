@@ -16,8 +16,8 @@ from outlast.web.dashboard.viewers import Viewer, check_filters, hide, viewer_re
 from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Kept, Pairs
 from outlast.web.http.calls import Call, Sendable, run_by_size
-from outlast.web.http.faults import tell_fault
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
+from outlast.web.http.requests import tell_fault
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]]

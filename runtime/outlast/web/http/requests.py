@@ -1,7 +1,11 @@
-"""Which requests are logged: each as one observation, and only so many a second."""
+"""What the log tells of requests: each as one observation, and only so many a second; and what failed.
+
+What is no caller's fault is told with file and line where a function's code raised.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,11 +13,17 @@ from starlette.types import Scope
 
 from outlast.core.callbacks import PATH as CALLBACKS
 from outlast.core.clock import monotonic
+from outlast.core.errors import ValidatorFailed
 from outlast.core.observations import Observer, RequestAnswered, RequestsUntold, ignore
+from outlast.core.tracebacks import place_of
 from outlast.web.http.answers import Reply
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import INTERNAL, Problem
 
 Told = Literal["off", "errors", "all"]
 """None; those answered with 400 or more; all except successful probes."""
+
+_logger = logging.getLogger("outlast.web")
 
 PATH_CHARS_MAX = 300
 METHOD_CHARS_MAX = 20
@@ -88,3 +98,14 @@ class RequestLog:
 def silent_log() -> RequestLog:
     """A log that shows nothing."""
     return RequestLog(ignore, "off", 1)
+
+
+def tell_fault(call: Call, error: BaseException) -> Problem:
+    """Log an error that nobody expects of a caller; the problem that this caller gets for it."""
+    if not isinstance(error, ValidatorFailed):
+        _logger.error("%s %r failed", call.method, call.path, exc_info=error)
+        return INTERNAL
+    raised = error.__cause__ or error
+    told = "%s %r failed at %s: %s"
+    _logger.error(told, call.method, call.path, place_of(raised), error, exc_info=raised)
+    return Problem(error.code, str(error))
