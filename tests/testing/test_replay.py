@@ -79,13 +79,14 @@ async def broken() -> None:
 async def bundle(database: str, tmp_path: Path) -> Path:
     """What a project's Postgres gives by the documented query: ended and open ones."""
     async with engine_on(database, whole, child, waiting, broken) as bench:
-        await bench.run(whole, "ada")
+        await bench.run(whole, "a\u2028d\x85a")
         await bench.failure(await bench.start(broken))
         await bench.suspended(await bench.start(waiting))
     async with await psycopg.AsyncConnection.connect(database) as connection:
         found = await connection.execute(QUERY.rstrip().rstrip(";").encode())
-        lines = [json.dumps(document) for (document,) in await found.fetchall()]
+        lines = [document for (document,) in await found.fetchall()]  # as psql prints it
     assert len(lines) == 4
+    assert not any("\n" in line for line in lines)
     file = tmp_path / "histories.jsonl"
     file.write_text("\n".join(lines) + "\n")
     return file

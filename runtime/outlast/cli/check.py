@@ -129,7 +129,7 @@ def _load_from_database(settings: Settings, sample: int, most: int = 100_000) ->
 
 def _load_from_file(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")  # texts may hold other breaks
         return [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
