@@ -206,6 +206,19 @@ async def test_what_bodies_read_of_maps_is_replayed(
 
 
 @workflow
+async def both() -> list[int]:
+    return list(await map_(odd, [1, 3]))
+
+
+async def test_the_query_of_the_page_leaves_out_what_has_no_body(database: str) -> None:
+    async with engine_on(database, both, odd) as bench:
+        await bench.run(both)
+        found = await bench.rows(QUERY.rstrip().rstrip(";"))
+    histories = [json.loads(line) for row in found for line in row.values()]
+    assert sorted(each["workflow_status"]["function"] for each in histories) == ["both", "odd", "odd"]
+
+
+@workflow
 async def trip() -> Any:
     parts = list(await map_(odd, [1, 3]))
     paid = await charge(int(now().timestamp() * 1000))
