@@ -123,6 +123,37 @@ def test_what_a_schedule_started_has_its_tick_in_a_replay(database: str, tmp_pat
         assert (fits.returncode, fits.stdout) == (0, "1 histories, 0 diverge\n"), fits
 
 
+SETS = """
+from outlast import step, workflow
+
+@step
+async def tell(name: str) -> str:
+    return name
+
+@workflow
+async def order() -> None:
+    for name in {"ada", "bob", "cem", "dora", "eve", "fay", "gus", "hal"}:
+        await tell(name)
+"""
+
+
+def test_sets_have_the_order_of_the_hosts_in_a_replay(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "order.py").write_text(SETS)
+    hosts = Hosts(tmp_path, tmp_path / "functions", seeded=False)
+    try:
+        host = hosts.start(database=database)
+        url = f"{host.url}/functions/v1/order"
+        assert ask("POST", url, json={}, headers={"apikey": SECRET}).status_code == 200
+    finally:
+        hosts.close()
+    fits = run(tmp_path, database, "check", "--replay")
+    assert (fits.returncode, fits.stdout) == (0, "1 histories, 0 diverge\n"), fits
+
+
 OPEN = """
     insert into outlast.workflow_status (workflow_id, function, status, epoch, input)
     select 'order:' || n, 'order', 'PENDING', 1, '{"number": 1}' from unnest(array['a', 'b']) as n;

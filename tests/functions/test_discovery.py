@@ -62,6 +62,22 @@ def test_a_bad_name_is_told_once_with_the_remedy(project: Project, name: str) ->
     assert "use a letter, then letters, digits, _ and -" in str(told)
 
 
+@pytest.mark.parametrize("name", ["__init__.py", "main.py", "checkout.py"])
+def test_a_folder_of_python_files_without_an_index_is_told_once_with_the_remedy(
+    project: Project, name: str
+) -> None:
+    project.workflow(f"checkout/{name}", "checkout")
+    project.write("edge/index.ts", "")
+    project.write("edge/make_types.py", "")
+    project.workflow("_lib/main.py", "main")
+    catalog = project.load()
+    catalog.reload()
+    assert catalog.files() == []
+    (told,) = project.seen
+    assert "functions/checkout" in str(told)
+    assert "it has no index.py" in str(told)
+
+
 def test_hyphens_in_file_names_stand_for_underscores(project: Project) -> None:
     project.write(
         "send-email.py",

@@ -11,6 +11,11 @@ MUTANTS = (
         "store/test_kinds.py::test_not_under_another_name_than_ours",
     ),
     Mutant(
+        "password-taken-for-a-host",
+        "No part of a password is taken for the database's host, and shown",
+        "store/test_address.py::test_a_url_that_cannot_be_read_is_refused_and_not_shown",
+    ),
+    Mutant(
         "unencrypted-if-the-server-likes",
         "The way to another host is encrypted",
         "store/test_address.py::test_the_way_to_another_host_is_encrypted",

@@ -147,6 +147,10 @@ def test_passwords_of_all_characters(written: str, password: str) -> None:
     [
         "postgresql://u:hunter@hunter2@h/d",
         "postgresql://u:hun/ter2@h/d",
+        "postgresql://u:p@hun#t/er2@h/d",
+        "postgresql://u:p@hun?t/er2@h/d",
+        "postgresql://u:p@hun/t?er2@h/d",
+        "postgresql://u:[YOUR-PASSWORD]@h/d",
         "postgresql://u:hun%ter2@h/d",
         "postgresql://u:hun%zz@h/d",
         "postgresql://u:hunter2@h:hunter2/d",
@@ -171,6 +175,12 @@ def test_a_url_that_cannot_be_read_is_refused_and_not_shown(url: str) -> None:
     assert "hun" not in str(refused.value)
     assert refused.value.__cause__ is None
     assert "set" in str(refused.value) or "name" in str(refused.value)
+
+
+def test_other_parts_than_a_password_may_hold_an_at_sign() -> None:
+    given = read_as("postgresql://u:p@h/d%40x?application_name=a@b&sslrootcert=/a@b/c")
+    assert (given["dbname"], given["application_name"], given["sslrootcert"]) == ("d@x", "a@b", "/a@b/c")
+    assert read_as("host=h dbname=d@x")["dbname"] == "d@x"
 
 
 def test_it_is_named_without_secrets() -> None:

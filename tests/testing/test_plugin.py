@@ -331,6 +331,21 @@ def test_functions_of_the_folder_are_called_by_their_names(project: pytest.Pytes
     assert passed(project, "functions") == 3
 
 
+@pytest.mark.parametrize("inside", [".", "supabase", "supabase/functions"])
+def test_functions_may_lie_in_supabases_folder(project: pytest.Pytester, inside: str) -> None:
+    project.path.joinpath("functions.py").unlink()
+    folder = project.mkdir("supabase").joinpath("functions")
+    folder.mkdir()
+    folder.joinpath("hello.py").write_text(
+        "from outlast import workflow\n@workflow\nasync def hello(): return 1"
+    )
+    test = "from functions.hello import hello\ndef test_it(outlast): assert outlast.run(hello).result == 1"
+    folder.joinpath("_hello_test.py").write_text(test)
+    project.path.joinpath("tox.ini").unlink()
+    project.path.joinpath(inside, "pytest.ini").write_text("[pytest]\n")
+    assert passed(project, "supabase/functions") == 1
+
+
 def test_importing_outlast_brings_neither_kit_nor_pytest() -> None:
     import subprocess
 

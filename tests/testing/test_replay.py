@@ -79,13 +79,14 @@ async def broken() -> None:
 async def bundle(database: str, tmp_path: Path) -> Path:
     """What a project's Postgres gives by the documented query: ended and open ones."""
     async with engine_on(database, whole, child, waiting, broken) as bench:
-        await bench.run(whole, "ada")
+        await bench.run(whole, "a\u2028d\x85a")
         await bench.failure(await bench.start(broken))
         await bench.suspended(await bench.start(waiting))
     async with await psycopg.AsyncConnection.connect(database) as connection:
         found = await connection.execute(QUERY.rstrip().rstrip(";").encode())
-        lines = [json.dumps(document) for (document,) in await found.fetchall()]
+        lines = [document for (document,) in await found.fetchall()]  # as psql prints it
     assert len(lines) == 4
+    assert not any("\n" in line for line in lines)
     file = tmp_path / "histories.jsonl"
     file.write_text("\n".join(lines) + "\n")
     return file
@@ -202,6 +203,19 @@ async def test_what_bodies_read_of_maps_is_replayed(
             await replays()
         await replays(items=False)  # where it goes from there can't be told
     kit.close()
+
+
+@workflow
+async def both() -> list[int]:
+    return list(await map_(odd, [1, 3]))
+
+
+async def test_the_query_of_the_page_leaves_out_what_has_no_body(database: str) -> None:
+    async with engine_on(database, both, odd) as bench:
+        await bench.run(both)
+        found = await bench.rows(QUERY.rstrip().rstrip(";"))
+    histories = [json.loads(line) for row in found for line in row.values()]
+    assert sorted(each["workflow_status"]["function"] for each in histories) == ["both", "odd", "odd"]
 
 
 @workflow

@@ -53,7 +53,9 @@ _sample = click.option(
 )
 @env_file_option
 @json_option
+@click.pass_obj
 def check(
+    own_process: bool | None,
     replay: bool,
     bundle: Path | None,
     functions: Path | None,
@@ -67,9 +69,13 @@ def check(
     Open workflows and a sample of ended ones are replayed from the database, which is only read, or from a
     file. No step is run. Exit status 1 where one would do something else, 2 where there are none.
     """
+    from outlast.host.hash_seed import hash_alike
+
     if not replay:
         raise click.UsageError("say what to check: --replay")
     settings = read_settings(functions=functions, env_file=env_file)
+    if own_process:
+        hash_alike(settings.db_url or str(settings.home))  # as the hosts that recorded them
     documents = _load_from_file(bundle) if bundle is not None else _load_from_database(settings, sample, most)
     (count, diverging, gone), served = _replay(documents, settings) if documents else ((0, [], {}), [])
     if as_json:
@@ -120,7 +126,7 @@ def _load_from_database(settings: Settings, sample: int, most: int = 100_000) ->
 
 def _load_from_file(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")  # texts may hold other breaks
         return [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error

@@ -140,6 +140,8 @@ class Reader:
         is_file = path.suffix == ".py"
         name = path.stem if is_file else path.name
         if not is_file and not (_is_folder(path) and (name.startswith("_") or _is_there(path / "index.py"))):
+            if _is_folder(path) and self._has_python_alone(path, folder):
+                folder.misnamed[self._show(path)] = _NO_INDEX
             return None
         if not name.startswith("_") and not is_function_name(name):
             folder.misnamed[self._show(path)] = _explain_name(name)
@@ -154,6 +156,11 @@ class Reader:
             self._add_folder(unit)
         _seal(unit)
         return unit
+
+    def _has_python_alone(self, path: Path, folder: Folder) -> bool:
+        """Whether somebody may take it for a function: it is no Edge Function, and no entrypoint's."""
+        entered = (unit.path for unit in folder.functions.values())
+        return any(path.glob("*.py")) and not any(path.glob("index.*")) and path not in entered
 
     def _enter(self, folder: Folder) -> None:
         """Add functions that are declared to be in another file than `NAME.py` or `NAME/index.py`."""
@@ -335,6 +342,12 @@ def printable(text: str) -> str:
     File names and messages may have bytes that aren't UTF-8.
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+_NO_INDEX = (
+    "it has no index.py, the file that answers under a folder's name; rename the file that is meant, or "
+    "begin the folder's name with _ if it isn't a function"
+)
 
 
 def _explain_name(name: str) -> str:

@@ -61,6 +61,10 @@ class Address:
     def read(cls, url: str, application_name: str, sessions: bool | None) -> Address:
         """Read `url` (libpq URL or key=value). Raises ValueError, whose text holds no part of a password."""
         text, foreign = _split_foreign(url.strip())
+        # A password that holds @ and then / or ?: what follows the @ would be taken for the host, and shown.
+        # guard: password-taken-for-a-host
+        if text.startswith(_SCHEMES) and "@" in "".join((_path_of(text), *foreign)):
+            raise ValueError(_UNREADABLE)
         try:
             given = {key: str(value) for key, value in conninfo_to_dict(text).items()}
         except (psycopg.Error, UnicodeError):
@@ -147,10 +151,17 @@ def _split_foreign(url: str) -> tuple[str, dict[str, str]]:
     return url[:query_at] + ("?" + "&".join(kept) if kept else ""), foreign
 
 
+def _path_of(url: str) -> str:
+    """What follows the host, as it is written: the name of the database."""
+    return "".join(url.split("/", 3)[3:]).partition("?")[0]
+
+
 def _check(given: dict[str, str]) -> None:
     """Refuse values that libpq would accept and later print in errors, passwords too. Raises ValueError."""
     if "service" in given:
         raise ValueError("name a host instead of a service, so that it is known whether to encrypt")
+    if given.get("password") == "[YOUR-PASSWORD]":
+        raise ValueError("set the database's password: Supabase's placeholder stands in its place")
     hosts = [*_split_list(given, "host"), *_split_list(given, "hostaddr")]
     ports = [port for port in _split_list(given, "port") if port]
     if any("@" in each[1:] or any(c.isspace() for c in each) for each in hosts if not each.startswith("/")):

@@ -263,7 +263,7 @@ def _documents(bundle: Bundle) -> Iterator[tuple[str, Any]]:
     if not isinstance(bundle, str | Path):
         yield from ((f"document {number}", each) for number, each in enumerate(bundle, 1))
         return
-    for number, line in enumerate(Path(bundle).read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(Path(bundle).read_text("utf-8").split("\n"), 1):
         if line.strip():
             try:
                 yield f"{bundle}:{number}", json.loads(line)

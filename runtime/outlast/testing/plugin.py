@@ -30,14 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker that asks for the same; and function files are imported as on the host, `functions.NAME`."""
     config.addinivalue_line("markers", "outlast_pg: transactions of this test run on an embedded Postgres")
     project = _project(config)
-    if (project / "functions").is_dir() and str(project) not in sys.path:
-        sys.path.append(str(project))
+    homes = (each for each in (project, project / "supabase") if (each / "functions").is_dir())
+    if (home := next(homes, None)) is not None and str(home) not in sys.path:
+        sys.path.append(str(home))
 
 
 def _project(config: pytest.Config) -> Path:
     """The folder that holds `functions` and `supabase`, also where pytest runs in one of them."""
     root = config.rootpath
-    return root.parent if root.name == "functions" else root
+    root = root.parent if root.name == "functions" else root
+    return root.parent if root.name == "supabase" and not (root / "supabase").is_dir() else root
 
 
 @pytest.fixture(scope="session")
