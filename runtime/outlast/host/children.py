@@ -15,8 +15,7 @@ _ENV_POSITION = 9
 
 
 def let_children_inherit() -> None:
-    """Give `subprocess` the function's environment if the caller names none; C would pass the process's own.
-    """
+    """Give `subprocess` the function's environment if the caller names none; C would pass the process's."""
     made = subprocess.Popen.__init__
     if hasattr(made, "__wrapped__"):
         return
@@ -31,8 +30,7 @@ def let_children_inherit() -> None:
 
 
 def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
-    """Do the same for `asyncio.create_subprocess_…` on a loop that starts processes itself, as uvloop does.
-    """
+    """Do the same for `asyncio.create_subprocess_…`, on loops that start processes themselves as uvloop does."""
     for name in ("subprocess_exec", "subprocess_shell"):
         setattr(loop, name, _let_inherit(getattr(loop, name)))
 

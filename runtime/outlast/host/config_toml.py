@@ -123,8 +123,7 @@ def resolve(value: str, environment: Mapping[str, str]) -> str | None:
 
 
 def is_reference(value: str) -> bool:
-    """Whether `value` has the form `env(NAME)`, the only one that the Supabase CLI takes in an `env` table.
-    """
+    """Whether `value` has the form `env(NAME)`, the only one the Supabase CLI takes in an `env` table."""
     return _REFERENCE.fullmatch(value) is not None
 
 

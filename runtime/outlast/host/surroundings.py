@@ -106,9 +106,7 @@ class Surroundings:
             return Declarations(declared, common, CONFIG_TOML.parent.absolute(), str(CONFIG_TOML))
 
     def _common(self) -> dict[str, str]:
-        """The variables of the files that all functions share, without those that the process's environment
-        sets.
-        """
+        """The variables of the files that all functions share, except those that the environment sets."""
         common = read_common(self._env_file, self._folder, self._tell)
         redactor.conceal(secrets_among(common))
         return {name: value for name, value in common.items() if name not in self._own}

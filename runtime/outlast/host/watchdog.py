@@ -90,8 +90,7 @@ class Watchdog:
         return silent_s
 
     def _culprit(self) -> tuple[str, str | None]:
-        """The innermost line of the functions folder (or of Outlast) that runs on the loop, and its workflow.
-        """
+        """The innermost line of the functions (or of Outlast) that runs on the loop, and its workflow."""
         frames = list(_frames(sys._current_frames().get(self._watched)))
         workflow_ids = (_workflow_id(frame) for frame in frames)
         workflow_id = next((each for each in workflow_ids if each is not None), None)
