@@ -30,7 +30,7 @@ def let_children_inherit() -> None:
 
 
 def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
-    """Do the same for `asyncio.create_subprocess_…`, on loops that start processes themselves as uvloop does."""
+    """Do the same for `asyncio.create_subprocess_…`, where a loop starts processes itself, as uvloop does."""
     for name in ("subprocess_exec", "subprocess_shell"):
         setattr(loop, name, _let_inherit(getattr(loop, name)))
 
