@@ -29,8 +29,7 @@ class Campaign:
     calm: Trial
     again: Trial
     values: bool
-    """Whether steps and workflow return the same each time, also at another time: then values are compared.
-    """
+    """Whether steps and workflow return the same each time, also later. If so, values are compared."""
     trials: list[Trial] = field(default_factory=list)
     singles: int = 0
     pairs: int = 0
