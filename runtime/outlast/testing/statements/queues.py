@@ -463,9 +463,7 @@ class QueueClaimStatement(Statements):
         return own[0][0] if own else None
 
     def _first_is_passed(self, name: str, key: str, refusals: _Refusals) -> bool:
-        """Whether an exclusive key waits for its first workflow, whose row refused: the others keep their
-        order.
-        """
+        """Whether the first workflow of an exclusive key was refused: the others keep their order."""
         now = self._db.now()
         own = [
             (_rank(row), row.created_at, workflow_id)

@@ -188,7 +188,7 @@ class Retrying(Statements):
         return [*error.get("undone", ()), *([kinds.STOP_ID] if stopped else ())]
 
     def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
-        """The records that `outlast.go_on` drops: those that `records_kept` leaves out, and later failures."""
+        """The records that `outlast.go_on` drops: all but those of `records_kept`, and later failures."""
         rows, records = self._db.records_of(workflow_id), self._db.steps_of(workflow_id)
         steps = with_undone(records, steps)
         place, kept = first_place(records, steps), records_kept(records, steps)
