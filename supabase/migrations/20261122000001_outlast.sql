@@ -46,7 +46,7 @@ comment on column outlast.workflow_status.epoch is 'The fencing number: each cla
 comment on column outlast.workflow_status.claimable_at is 'When an instance may claim it; null while owned or ended.';
 comment on column outlast.workflow_status.nonce is 'Of the batch that inserted or ended the row: tells a batch sent twice from a stranger.';
 
--- Partial, so that an ended workflow costs neither of them anything.
+-- Partial, so that neither costs anything for an ended workflow.
 create index if not exists workflow_status_claimable on outlast.workflow_status (claimable_at)
   where owner is null and claimable_at is not null;
 create index if not exists workflow_status_owned on outlast.workflow_status (owner)

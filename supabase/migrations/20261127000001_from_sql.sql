@@ -1,7 +1,8 @@
--- Workflows from SQL: started, cancelled and seen by the database's own users. Every statement may run twice.
--- Who may EXECUTE what says who may do what: the functions _any act on everybody's, those _own on the user's. By
--- itself only the owner of the schema and service_role may. Paths end with pg_temp: where they don't name it, a type in
--- the caller's own temporary schema would go before Postgres's (its manual, "Writing SECURITY DEFINER Functions Safely").
+-- Workflows from SQL: the database's own users start, cancel and read them. Every statement may run twice.
+-- The right to EXECUTE decides who may do what: functions named _any act on all workflows, those named _own
+-- on the user's. By default only the owner of the schema and service_role have it. Paths end with pg_temp.
+-- Otherwise a type in the caller's temporary schema would go before Postgres's (its manual, "Writing SECURITY
+-- DEFINER Functions Safely").
 
 create or replace function outlast.workflow_id_of(function text, subject text, key text)
 returns text
@@ -9,7 +10,7 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- As core/names.py makes it: a test compares them.
+  -- Must be the same as in core/names.py; a test compares them.
   select case
     when length(readable) <= 512 then readable
     else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
@@ -30,7 +31,8 @@ as $$
 declare
   claims jsonb;
 begin
-  -- Of the user in whose name this transaction runs (PostgREST sets them); null for who came another way.
+  -- The claims of the user in whose name this transaction runs (PostgREST sets them); null for any other
+  -- session.
   begin
     claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
   exception when others then
@@ -39,7 +41,7 @@ begin
   if jsonb_typeof(claims) <> 'object' then
     raise exception 'request.jwt.claims is no JSON object' using errcode = '22023';
   end if;
-  -- The name under which Outlast keeps what is no JWT's.
+  -- Under this name Outlast keeps values that aren't part of a JWT.
   return claims - 'outlast';
 end
 $$;
@@ -99,7 +101,7 @@ begin
       using errcode = '22023', hint = 'keep it in a table or in Storage, and hand over where it is';
   end if;
   begin
-    -- As jsonb writes it, so that the order of keys and white space make no other payload.
+    -- As jsonb writes it, so that payloads with other white space or order of keys are equal.
     canonical := input::jsonb::text;
   exception when others then
     raise exception 'outlast.start: the input is no JSON that Postgres can hold: %', sqlerrm
@@ -110,7 +112,7 @@ begin
       || octet_length(convert_to(canonical, 'UTF8')) || ':' || canonical, 'UTF8')), 'hex');
   workflow_id := case
     when idempotency_key is null then
-      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, what is random after that.
+      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, the rest is random.
       function || ':' || (
         lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
         || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
@@ -125,7 +127,7 @@ begin
       coalesce(claims::json, '{"role":"service_role","outlast":{"mode":"sql","key":null}}'), queue,
       clock_timestamp(), clock_timestamp(), clock_timestamp()
     )
-    -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
+    -- Waits for another transaction with the same key; above READ COMMITTED it may then fail (40001).
     on conflict on constraint workflow_status_pkey do nothing;
     exit when found;
     select w.fingerprint = fingerprint as same into standing
@@ -135,7 +137,7 @@ begin
       raise exception 'outlast.start: this idempotency key was used with another payload'
         using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
     end if;
-    -- It was removed this very moment.
+    -- It was removed a moment ago.
   end loop;
   return workflow_id;
 end
@@ -147,7 +149,7 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Without claims: the service.
+  -- Without claims it is the service.
   select outlast.start_as(function, input, idempotency_key, queue, outlast.claims())
 $$;
 
@@ -157,7 +159,7 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Without claims: anybody.
+  -- Without claims it is anybody.
   select outlast.start_as(
     function, input, idempotency_key, queue, coalesce(outlast.claims(), '{"role":"anon"}'))
 $$;
@@ -173,7 +175,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The caller's own rights decide: within a SECURITY DEFINER function those are its owner's.
+  -- The caller's own rights decide; in a SECURITY DEFINER function the owner's would.
   if has_function_privilege('outlast.start_any(text, text, text, text)', 'execute') then
     return outlast.start_any(function, input, idempotency_key, queue);
   end if;
@@ -184,7 +186,7 @@ $$;
 comment on function outlast.start(text, text, text, text) is
   'Start a workflow in this transaction; its id. Commit starts it, rollback does not.';
 
--- The types that JSON has: what is written as a literal is the text above.
+-- The types that JSON has. A literal of unknown type takes the text version above.
 create or replace function outlast.start(
   function text, input json, idempotency_key text default null, queue text default null
 )
@@ -209,7 +211,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- As store/workflows.sql does it: raising the epoch refuses every later write of whoever runs it.
+  -- As in store/workflows.sql: raising the epoch fences off all later writes of the instance that runs it.
   update outlast.workflow_status w
   set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null,
       nonce = floor(random() * 9007199254740992)::bigint,
@@ -263,7 +265,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- As core/outcomes.py: never the failure itself, which holds a traceback.
+  -- As in core/outcomes.py: never the failure itself, which holds a traceback.
   select case coalesce(w.error ->> 'code', 'workflow_error')
     when 'http_exception' then json_build_object(
       'code', 'http_exception', 'message', w.error ->> 'detail',
@@ -293,7 +295,7 @@ from outlast.workflow_status;
 
 comment on view outlast.workflows is 'What the owner of a workflow may see of it: the rows of request.jwt.claims'' sub.';
 
--- For owners who look for theirs among all.
+-- For owners who search for their own workflows among all.
 create index if not exists workflow_status_subject on outlast.workflow_status (subject, created_at)
   where subject is not null;
 
@@ -304,7 +306,7 @@ declare
   role_name text;
 begin
   foreach role_name in array array['anon', 'authenticated'] loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if exists (select from pg_roles where rolname = role_name)
       and not exists (select from outlast.schema_migrations where version = '20261127000001')
     then

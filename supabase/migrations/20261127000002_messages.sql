@@ -1,5 +1,5 @@
--- Messages to workflows: the rows, what a workflow that waits for one is found by, and `outlast.send`. Every
--- statement may run twice.
+-- Messages to workflows: the table, the index that finds a workflow waiting for a message, and
+-- `outlast.send`. Every statement may run twice.
 
 alter table outlast.workflow_status add column if not exists mail bigint not null default 0;
 alter table outlast.workflow_status add column if not exists awaits json;
@@ -34,8 +34,8 @@ create index if not exists messages_undelivered on outlast.messages (message_id)
 alter table outlast.messages enable row level security;
 revoke all on outlast.messages from public;
 
--- In the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a workflow, so
--- that a transaction that stays open is in nobody's way.
+-- Runs in the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a
+-- workflow. So a transaction that stays open blocks nobody.
 create or replace function outlast.send(
   workflow_id text, message json, topic text default null, idempotency_key text default null
 ) returns bigint
@@ -61,9 +61,10 @@ begin
     raise exception 'outlast.send: a message has at most 16 MiB; keep more elsewhere and send where it is'
       using errcode = 'program_limit_exceeded';
   end if;
-  perform send.message::jsonb;  -- refuses what json lets through and readers don't: \u0000, half a surrogate pair
+  perform send.message::jsonb;  -- refuses what json accepts and readers don't: \u0000, half a surrogate pair
 
-  -- Before the status: who sends again under the same key is told the same, also after the workflow's end.
+  -- Checked before the status: sending again under the same key returns the same, also after the workflow's
+  -- end.
   if send.idempotency_key is not null then
     select m.* into found from outlast.messages m
     where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
@@ -83,7 +84,7 @@ begin
     if sent is not null then
       return sent;
     end if;
-    -- Somebody sent under this key meanwhile, and has committed: the insert waited for that.
+    -- Another transaction has sent under this key meanwhile, and committed: the insert waited for it.
     select m.* into found from outlast.messages m
     where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
   end if;

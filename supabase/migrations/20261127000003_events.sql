@@ -1,4 +1,4 @@
--- Published events: what the owners of workflows see of them, and how they go out through Realtime. Every
+-- Published events: what the owners of workflows see of them, and how Realtime broadcasts them. Every
 -- statement may run twice. An event is a record without attempts whose name begins with `publish `.
 
 create or replace view outlast.events with (security_invoker = true) as
@@ -12,13 +12,14 @@ where o.attempts = 0 and starts_with(o.name, 'publish ');
 comment on view outlast.events is
   'What workflows have published, for whom outlast.workflows shows the workflow. Numbers grow, with gaps.';
 
--- Called by the journal in the transaction that records the events, which must neither fail nor wait for it.
+-- The journal calls this in the transaction that records the events. The transaction must not fail because of
+-- it, or wait for it.
 create or replace function outlast.broadcast(workflow_ids text[], step_ids text[])
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
-set client_min_messages = 'warning'  -- by which realtime.send tells what it swallows
+set client_min_messages = 'warning'  -- realtime.send reports what it swallows as a warning
 as $$
 declare
   value_bytes_max constant integer not null default 200000;
@@ -32,7 +33,8 @@ begin
       octet_length(o.output::text) <= value_bytes_max as fits, o.completed_at
     from unnest(broadcast.workflow_ids, broadcast.step_ids) with ordinality as given (workflow_id, step_id, place)
     join outlast.operation_outputs o on o.workflow_id = given.workflow_id and o.step_id = given.step_id
-    -- Recorded by this very transaction: not by the same batch when its answer was lost, and not by a stranger.
+    -- Recorded by this very transaction, not by the same batch when its answer was lost, and not by another
+    -- instance.
     where o.xmin = pg_current_xact_id_if_assigned()::xid
     order by given.place
   loop
@@ -66,7 +68,7 @@ declare
   role_name text;
 begin
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if exists (select from pg_roles where rolname = role_name)
       and not exists (select from outlast.schema_migrations where version = '20261127000003')
     then
@@ -83,7 +85,7 @@ begin
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'authenticated') then
-    -- Of workflows that they see, by the policies of that table, and no record but events.
+    -- Of workflows that the user sees by that table's policies; no records but events.
     drop policy if exists published_to_their_owner on outlast.operation_outputs;
     create policy published_to_their_owner on outlast.operation_outputs for select to authenticated
       using (

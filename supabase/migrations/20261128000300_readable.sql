@@ -1,6 +1,6 @@
--- No row breaks a view. `json` takes escapes that no reader of it takes: \u0000, and half a surrogate pair. One such
--- text makes `->>` and a cast to jsonb fail, and with it every query over the row. The rows keep what was said,
--- byte for byte, for the functions; SQL sees U+FFFD in its place. Every statement may run twice.
+-- No row breaks a view. The type `json` takes escapes that its readers refuse: \u0000, and half a surrogate
+-- pair. One such text makes `->>` and a cast to jsonb fail, and so every query over the row. Rows keep the
+-- text byte for byte, for the functions; SQL sees U+FFFD instead. Every statement may run twice.
 
 create or replace function outlast.readable(value json)
 returns json
@@ -10,7 +10,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
   select case when strpos(value::text, '\u') = 0 then value else
-    -- A backslash that is itself escaped begins no escape. A low half is left alone behind its high half.
+    -- A backslash that is itself escaped begins no escape. A low half after its high half is kept.
     regexp_replace(regexp_replace(
       value::text,
       '(?<!\\)((?:\\\\)*)\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))', '\1\\ufffd', 'g'),

@@ -1,5 +1,6 @@
--- Whose rights count. A setting is no proof of who somebody is: claims are believed as far as the rights go of who sets
--- them. And of what a workflow starts its owner sees no input and no output. Every statement may run twice.
+-- Whose rights count. Anybody can change a setting, so claims are trusted only as far as the session's own
+-- rights go. The owner of a workflow sees no input and output of the workflows that it starts. Every
+-- statement may run twice.
 
 create or replace function outlast.acting_role()
 returns name
@@ -7,8 +8,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Who acts in this transaction: who SET ROLE says, as the Data API does it, else who logged in. Within SECURITY
-  -- DEFINER functions current_user is their owner; this setting stays, and Postgres checks who may have it.
+  -- Who acts in this transaction: the role of SET ROLE, which the Data API uses, otherwise the role that
+  -- logged in. Within SECURITY DEFINER functions current_user is their owner. The setting `role` stays, and
+  -- Postgres checks who may set it.
   select case current_setting('role') when 'none' then session_user else current_setting('role')::name end
 $$;
 
@@ -28,13 +30,14 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Whoever may start as the service may do so for anybody; others only as a role that they may SET ROLE to.
+  -- A role that may start workflows as the service may do so for any user. Others may act only as a role to
+  -- which they may SET ROLE.
   select has_function_privilege(outlast.acting_role(), 'outlast.start_any(text, text, text, text)', 'execute')
     or exists (
       select from pg_roles r
       where r.rolname = role_name and pg_has_role(
         outlast.acting_role(), r.oid,
-        -- Since Postgres 16 a member may be one without the right to SET ROLE.
+        -- Since Postgres 16 a member may lack the right to SET ROLE.
         case when current_setting('server_version_num')::integer >= 160000 then 'SET' else 'MEMBER' end)
     )
 $$;
@@ -47,10 +50,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   claims jsonb;
-  -- As PostgREST reads it: a token that names no role has that of nobody.
+  -- As PostgREST reads it: a token that names no role has the anonymous role.
   claimed text;
 begin
-  -- Of the user in whose name this transaction runs (PostgREST sets them); null for who came another way.
+  -- The claims of the user in whose name this transaction runs (PostgREST sets them); null for any other
+  -- session.
   begin
     claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
   exception when others then
@@ -69,7 +73,7 @@ begin
       using errcode = '42501',
       hint = 'claims count only with the role that they name: SET ROLE to it, as the Data API does, or leave them empty';
   end if;
-  -- The name under which Outlast keeps what is no JWT's.
+  -- Under this name Outlast keeps values that aren't part of a JWT.
   return claims - 'outlast';
 end
 $$;
@@ -81,7 +85,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- As core/outcomes.py: never the failure itself, which holds a traceback.
+  -- As in core/outcomes.py: never the failure itself, which holds a traceback.
   select case coalesce(e.error ->> 'code', 'workflow_error')
     when 'http_exception' then json_build_object(
       'code', 'http_exception', 'message', e.error ->> 'detail',
@@ -147,7 +151,7 @@ declare
   role_name text;
 begin
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if exists (select from pg_roles where rolname = role_name)
       and not exists (select from outlast.schema_migrations where version = '20261128000400')
     then
@@ -159,12 +163,12 @@ begin
   foreach role_name in array array['authenticated', 'service_role'] loop
     if exists (select from pg_roles where rolname = role_name) then
       execute format('grant execute on function outlast.public_input(text), outlast.public_output(text) to %I', role_name);
-      -- The view asks the functions for these.
+      -- The view calls the functions for these.
       execute format('revoke select (input, output) on outlast.workflow_status from %I', role_name);
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'authenticated') then
-    -- The setting is read once a query, in the words by which Supabase's advisor knows that (auth_rls_initplan).
+    -- The setting is read once per query, in the form that Supabase's advisor recognises (auth_rls_initplan).
     drop policy if exists seen_by_their_owner on outlast.workflow_status;
     create policy seen_by_their_owner on outlast.workflow_status for select to authenticated
       using (subject = (

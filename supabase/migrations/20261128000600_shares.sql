@@ -1,6 +1,7 @@
--- How many workflows of a user sleep is counted when the user starts one more. Every statement may run twice.
+-- When a user starts a workflow, the user's sleeping workflows are counted. Every statement may run twice.
 
--- Only what has left the memory is in it: an ended row costs it nothing, nor does one that never sleeps.
+-- The index holds only workflows that have left the memory. Ended rows, and those that never sleep, cost it
+-- nothing.
 create index if not exists workflow_status_sleeping on outlast.workflow_status (subject)
   where subject is not null and owner is null and claimable_at is not null;
 

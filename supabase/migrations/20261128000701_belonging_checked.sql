@@ -1,4 +1,5 @@
--- What was left of workflows that were removed before their rows belonged to them. Every statement may run twice.
+-- Removes rows left by workflows that were removed before such rows belonged to them. Every statement may run
+-- twice.
 
 delete from outlast.operation_outputs o
 where not exists (select from outlast.workflow_status w where w.workflow_id = o.workflow_id);

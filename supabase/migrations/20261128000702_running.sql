@@ -1,4 +1,4 @@
--- Which steps an instance is running, for who asks another one. Every statement may run twice.
+-- The steps that an instance is running, for readers who ask another instance. Every statement may run twice.
 
 alter table outlast.instances add column if not exists running json;
 

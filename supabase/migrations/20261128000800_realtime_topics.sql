@@ -1,4 +1,4 @@
--- Realtime's topics for workflows with long ids, and all events of a commit after a refusal that is over. Every
+-- Realtime topics for workflows with long ids, and all events of a commit after an earlier refusal. Every
 -- statement may run twice.
 
 create or replace function outlast.realtime_topic(workflow_id text)
@@ -8,7 +8,7 @@ stable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Realtime delivers nothing to a topic of more than 255 bytes, and counts its own `realtime:` before it.
+  -- Realtime delivers nothing to a topic of more than 255 bytes, including its own prefix `realtime:`.
   select case
     when octet_length(convert_to(workflow_id, 'UTF8')) <= 237 then 'workflow:' || workflow_id
     else 'workflow-sha256:' || encode(sha256(convert_to(workflow_id, 'UTF8')), 'hex')
@@ -18,19 +18,20 @@ $$;
 comment on function outlast.realtime_topic(text) is
   'The topic of a workflow''s events in Realtime: with its id, or of a long id (over 237 bytes) the SHA-256.';
 
--- Called by the journal in the transaction that records the events, which must neither fail nor wait for it.
+-- The journal calls this in the transaction that records the events. The transaction must not fail because of
+-- it, or wait for it.
 create or replace function outlast.broadcast(workflow_ids text[], step_ids text[])
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
-set client_min_messages = 'warning'  -- by which realtime.send tells what it swallows
+set client_min_messages = 'warning'  -- realtime.send reports what it swallows as a warning
 as $$
 declare
   value_bytes_max constant integer not null default 200000;
   patience constant interval not null default interval '200 milliseconds';
   began constant timestamptz not null default clock_timestamp();
-  -- The first tries for all, after a refusal: a warning for each would fill the server's log.
+  -- After a refusal the first event is a trial for all: a warning for each would fill the server's log.
   tries boolean not null default coalesce(current_setting('outlast.broadcast_tries', true) = 'on', false);
   topic text;
   published record;
@@ -41,7 +42,8 @@ begin
       octet_length(o.output::text) <= value_bytes_max as fits, o.completed_at
     from unnest(broadcast.workflow_ids, broadcast.step_ids) with ordinality as given (workflow_id, step_id, place)
     join outlast.operation_outputs o on o.workflow_id = given.workflow_id and o.step_id = given.step_id
-    -- Recorded by this very transaction: not by the same batch when its answer was lost, and not by a stranger.
+    -- Recorded by this very transaction, not by the same batch when its answer was lost, and not by another
+    -- instance.
     where o.xmin = pg_current_xact_id_if_assigned()::xid
     order by given.place
   loop
@@ -60,7 +62,7 @@ begin
         to_char(published.completed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
       ) || case when published.fits then jsonb_build_object('value', published.output) else '{}' end,
       published.event, topic;
-    -- What it swallows it undoes, and with it this setting of its own.
+    -- When realtime.send swallows an error it rolls back, and so this setting that it makes is lost.
     if tries and current_setting('realtime.topic', true) is distinct from topic then
       return 'realtime.send did not take an event';
     end if;
@@ -74,7 +76,7 @@ $$;
 
 do $$
 declare
-  -- Users for their policy on Realtime's table, and whoever broadcasts.
+  -- For users, whose policy on Realtime's table calls it, and for those who broadcast.
   names text[] := array['authenticated', 'service_role'] || array(
     select r.rolname::text
     from pg_proc p, lateral aclexplode(p.proacl) a

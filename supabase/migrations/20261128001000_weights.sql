@@ -1,5 +1,5 @@
--- How much memory JSON takes once it is read: dense `[[],[],…` takes thirty times its text. Every statement may run
--- twice.
+-- How much memory JSON takes once it is loaded: dense `[[],[],…` takes thirty times its text. Every statement
+-- may run twice.
 
 create or replace function outlast.load_bytes_of(document text)
 returns bigint
@@ -8,8 +8,8 @@ immutable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  -- As core/budget.py: its text, at the width of its widest character, and 25 for each bracket, comma and colon. Here
-  -- it isn't known how wide that is: 4 bytes at most.
+  -- As in core/budget.py: its text, at the width of its widest character, and 25 bytes for each bracket,
+  -- comma and colon. That width isn't known here, so it is taken as 4 bytes, the most.
   select case when octet_length(document) = char_length(document) then 1 else 4 end * char_length(document)::bigint
     + 25 * (char_length(document) - char_length(translate(document, '[{,:', '')))::bigint
 $$;
@@ -28,7 +28,7 @@ begin
   for role_name in
     select r.rolname from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
   loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if not exists (select from outlast.schema_migrations where version = '20261128001000') then
       execute format('revoke all on function outlast.load_bytes_of(text) from %I', role_name);
     end if;
@@ -36,7 +36,7 @@ begin
 end
 $$;
 
--- What is large and waits. Small ones are bounded by their number.
+-- Large workflows that wait. Small ones are limited by their number.
 update outlast.workflow_status
 set load_bytes = greatest(load_bytes, outlast.load_bytes_of(concat(input, request)))
 where status in ('ENQUEUED', 'PENDING') and load_bytes > 16 * 1024;

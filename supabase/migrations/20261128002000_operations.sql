@@ -1,4 +1,5 @@
--- What each record is, and what time it was for the workflow's body when it was handed it. Every statement may run twice.
+-- The kind of each record, and the time that the workflow's body saw when it got it. Every statement may run
+-- twice.
 
 alter table outlast.operation_outputs add column if not exists kind text;
 alter table outlast.operation_outputs add column if not exists at timestamptz;
@@ -12,7 +13,7 @@ comment on column outlast.operation_outputs.at is
 comment on column outlast.operation_outputs.arguments is
   'A fingerprint of what the step was called with, where it has one.';
 
--- Receives, events and timers were told by these until now.
+-- Until now receives, events and timers were recognised by these.
 update outlast.operation_outputs
 set kind = case
   when step_id ~ '(^|\.)0\.[0-9]+$' then 'timer'
@@ -38,7 +39,7 @@ begin
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'authenticated') then
-    -- Of workflows that they see, by the policies of that table, and no record but events.
+    -- Of workflows that the user sees by that table's policies; no records but events.
     drop policy if exists published_to_their_owner on outlast.operation_outputs;
     create policy published_to_their_owner on outlast.operation_outputs for select to authenticated
       using (

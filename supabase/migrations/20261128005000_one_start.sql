@@ -1,4 +1,4 @@
--- The checks of `outlast.start` stand by themselves. Every statement may run twice.
+-- The checks of `outlast.start` as a separate function. Every statement may run twice.
 
 create or replace function outlast.check_start(
   function text, input text, idempotency_key text, queue text, anonymous boolean
@@ -58,7 +58,7 @@ begin
   for role_name in
     select r.rolname from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
   loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if not exists (select from outlast.schema_migrations where version = '20261128005000') then
       execute format('revoke all on function outlast.check_start(text, text, text, text, boolean) from %I', role_name);
     end if;

@@ -1,4 +1,4 @@
--- Work is noticed at once where instances hold real sessions: they LISTEN. Every statement may run twice.
+-- Instances with real sessions LISTEN, and so notice new workflows at once. Every statement may run twice.
 
 create or replace function outlast.tell_due()
 returns void
@@ -6,9 +6,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A commit that notifies holds a lock of the whole server. So one transaction at a time does: who doesn't get the
-  -- advisory lock is found by the look that its owner causes, or by the next tick. A queue that nobody empties would
-  -- make commits fail at its end.
+  -- A commit that notifies holds a lock of the whole server. So only one transaction at a time notifies. What
+  -- a transaction without the advisory lock commits is found by the look that the lock's owner causes, or by
+  -- the next tick. If nobody emptied the server's notification queue, commits would fail once it is full.
   if pg_notification_queue_usage() < 0.5 and pg_try_advisory_xact_lock(hashtextextended('outlast_due', 0)) then
     perform pg_notify('outlast_due', '');
   end if;
@@ -21,7 +21,7 @@ declare
 begin
   revoke all on function outlast.tell_due() from public;
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if exists (select from pg_roles where rolname = role_name)
       and not exists (select from outlast.schema_migrations where version = '20261128005900')
     then
@@ -37,7 +37,7 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Without claims: the service.
+  -- Without claims it is the service.
   select outlast.tell_due();
   select outlast.start_as(function, input, idempotency_key, queue, outlast.claims())
 $$;
@@ -48,14 +48,14 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Without claims: anybody.
+  -- Without claims it is anybody.
   select outlast.tell_due();
   select outlast.start_as(
     function, input, idempotency_key, queue, coalesce(outlast.claims(), '{"role":"anon"}'))
 $$;
 
--- In the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a workflow, so
--- that a transaction that stays open is in nobody's way.
+-- Runs in the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a
+-- workflow. So a transaction that stays open blocks nobody.
 create or replace function outlast.send(
   workflow_id text, message json, topic text default null, idempotency_key text default null
 ) returns bigint
@@ -81,9 +81,10 @@ begin
     raise exception 'outlast.send: a message has at most 16 MiB; keep more elsewhere and send where it is'
       using errcode = 'program_limit_exceeded';
   end if;
-  perform send.message::jsonb;  -- refuses what json lets through and readers don't: \u0000, half a surrogate pair
+  perform send.message::jsonb;  -- refuses what json accepts and readers don't: \u0000, half a surrogate pair
 
-  -- Before the status: who sends again under the same key is told the same, also after the workflow's end.
+  -- Checked before the status: sending again under the same key returns the same, also after the workflow's
+  -- end.
   if send.idempotency_key is not null then
     select m.* into found from outlast.messages m
     where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
@@ -104,7 +105,7 @@ begin
       perform outlast.tell_due();
       return sent;
     end if;
-    -- Somebody sent under this key meanwhile, and has committed: the insert waited for that.
+    -- Another transaction has sent under this key meanwhile, and committed: the insert waited for it.
     select m.* into found from outlast.messages m
     where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
   end if;

@@ -1,4 +1,5 @@
--- Queues: what waits in them, in which order, and who decides what begins. Every statement may run twice.
+-- Queues: which workflows wait in them, in which order, and who decides which begins. Every statement may run
+-- twice.
 
 create or replace function outlast.take_rights(
   migration text, functions text[] default array[]::text[], tables text[] default array[]::text[],
@@ -20,14 +21,15 @@ begin
     select format('table outlast.%I', t), t from unnest(tables) as t
   loop
     if made like 'function %' then
-      -- Their plans look dear, and are quick: to compile one takes seconds. A pooler's sessions can't be set so.
+      -- The planner thinks that these plans are expensive, but they are quick, and compiling one takes
+      -- seconds. A pooler's sessions can't be set so.
       -- guard: plans-compiled = execute format('alter %s set search_path = pg_catalog, pg_temp', made);
       execute format('alter %s set search_path = pg_catalog, pg_temp set jit = off', made);
     else
       execute format('alter %s enable row level security', made);
     end if;
     execute format('revoke all on %s from public', made);
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     continue when exists (select from outlast.schema_migrations as m where m.version = migration);
     for role_name in
       select rolname from pg_roles where rolname in ('anon', 'authenticated', 'service_role')
@@ -118,7 +120,7 @@ create table if not exists outlast.queue_keys (
 
 comment on table outlast.queue_keys is 'What operators have set for single keys of queues.';
 
--- Only of queues that have a rate.
+-- Only for queues with a rate.
 create table if not exists outlast.queue_starts (
   queue text not null,
   key text collate "C" not null,
@@ -149,7 +151,7 @@ comment on table outlast.messages_aside is
 create index if not exists queue_starts_of_queue on outlast.queue_starts (queue, at);
 create index if not exists queue_starts_of_key on outlast.queue_starts (queue, key, at);
 
--- What is in a queue is claimed by the queue's own decision alone.
+-- A workflow in a queue is claimed only by the queue's own decision.
 create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
   where owner is null and claimable_at is not null and queue is null and held is null;
 drop index if exists outlast.workflow_status_claimable;
@@ -161,8 +163,9 @@ create index if not exists workflow_status_queue_unready_key on outlast.workflow
   where owner is null and claimable_at is not null and queue is not null and rank is null and held is null and status = 'ENQUEUED';
 create index if not exists workflow_status_queue_ready on outlast.workflow_status (queue, status, queue_key, rank)
   where owner is null and claimable_at is not null and queue is not null and rank is not null and held is null;
--- What has begun: what runs, and what was left. One index, as each claim writes all that it changes. It is asked by
--- numbers: where `owner is not null` is asked for, and statistics know of none, the planner takes the index of all that run.
+-- Workflows that have begun, running or abandoned. One index, since each claim writes to all indexes that it
+-- changes. Queries compare numbers: with `owner is not null`, and statistics that know of no such rows, the
+-- planner would take the index of all running workflows.
 create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, ((owner is not null)::integer), queue_key)
   where status = 'PENDING' and queue is not null;
 create index if not exists workflow_status_members on outlast.workflow_status (batch, batch_place)
@@ -197,9 +200,10 @@ create or replace function outlast.declare_queues(me text, names text[], options
 returns boolean
 language plpgsql
 as $$
--- What the code of an instance says of queues; whether it changed any. In a rolling deploy the old instances change nothing
--- back, and what they say holds again where they alone are left. What operators have set stays. The functions that it has
--- `served` are in no queue that it doesn't name. Only what is to change is written, or waits for whoever holds its row.
+-- Records what an instance's code declares about queues; returns whether anything changed. In a rolling
+-- deploy old instances don't change anything back; their declaration holds again once only they are left.
+-- Settings of operators stay. The functions in `served` are taken out of all queues that the code doesn't
+-- name. Only rows that change are written, as writing waits for whoever holds a row.
 #variable_conflict use_column
 declare
   d record;
@@ -213,7 +217,7 @@ begin
         array(select json_array_elements_text(declare_queues.functions -> (u.place - 1)::integer)) as functions
       from unnest(names, declare_queues.options) with ordinality as u (name, options, place)
     ) as c
-    order by c.name  -- in the same order everywhere
+    order by c.name  -- the same order everywhere
   loop
     own := own || jsonb_build_object(d.name, d.edition);
     continue when exists (
@@ -227,18 +231,18 @@ begin
     on conflict (name) do update
     set base = excluded.base, functions = excluded.functions, declared_at = excluded.declared_at,
         editions = case when d.edition = any(q.editions) then q.editions
-          -- Those of a hundred deploys are enough.
+          -- The editions of a hundred deploys are enough.
           else q.editions[greatest(1, cardinality(q.editions) - 98):] || d.edition end;
     changed := changed or found;
   end loop;
   update outlast.queues q set functions = array(select f from unnest(q.functions) as f where f <> all(served))
   where q.functions && served and q.name <> all(names)
-    -- Another one may have other code.
+    -- Another instance with this queue may have other code.
     -- guard: older-code-leaves-no-queue = and (true or not exists (
     and (not exists (
       select from outlast.instances i
       where i.instance_id <> me and i.lease_until > now() and i.queue_editions ? q.name));
-  -- At last, so that nobody who holds a queue's row holds up the lease.
+  -- Last, so that a session that holds a queue's row doesn't hold up the lease.
   update outlast.instances i set queue_editions = i.queue_editions || own
   where i.instance_id = me and not i.queue_editions @> own;
   return changed;
@@ -250,7 +254,8 @@ returns text
 language sql
 stable
 as $$
-  -- In which queue a function's workflows wait. During a deploy it may be in two: then the newest code says.
+  -- The queue in which a function's workflows wait. During a deploy there may be two: then the newest code
+  -- decides.
   select q.name from outlast.queues q where queue_of.function = any(q.functions) order by q.declared_at desc nulls last limit 1
 $$;
 
@@ -259,7 +264,7 @@ returns bigint
 language sql
 immutable
 as $$
-  -- What is no number holds up nobody: claims of all kinds ask for this.
+  -- A value that isn't a number must not make this fail: claims of all kinds call it.
   select case when jsonb_typeof(o -> 'max_backlog') = 'number'
     then least(greatest((o ->> 'max_backlog')::numeric, 0), 1e9)::bigint else 1000000 end
   from outlast.queue_options(base, override) as o
@@ -270,11 +275,11 @@ returns boolean
 language plpgsql
 stable
 as $$
--- Whether anything in it comes too late to begin: that is cancelled in a pause, too.
+-- Whether a workflow in it is too late to begin. Such workflows are cancelled in a pause, too.
 declare
   within constant jsonb default outlast.queue_options(q.base, q.override) -> 'start_within';
 begin
-  -- What is no number holds up nobody: claims of all queues ask for this.
+  -- A value that isn't a number must not make this fail: claims of all queues call it.
   return jsonb_typeof(within) = 'number' and (
     select true from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.status = 'ENQUEUED' and w.held is null
@@ -290,8 +295,9 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether there is anything to decide. Here and elsewhere not by `exists`: where many rows fit, the planner would rather
-  -- read the table from its beginning, where all that was in the queue has ended. An order keeps it to the index.
+  -- Whether there is anything to decide. Here and elsewhere `exists` is avoided. With many matching rows the
+  -- planner would read the table from its beginning, where all of the queue's workflows have ended. An order
+  -- makes it use the index.
   select case when q.paused_at is null then (
     select true from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
@@ -310,7 +316,7 @@ returns timestamptz
 language plpgsql
 stable
 as $$
--- The time that a text says; null where it says none.
+-- The time that a text says; null if it says none.
 begin
   return said::timestamptz;
 exception when others then
@@ -323,8 +329,8 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether it is to be counted what waits in it.
-  -- A date that no count gives is of a clock that was set back.
+  -- Whether its waiting workflows must be counted. A `count_at` that no count could set comes from a clock
+  -- that was set back.
   -- guard: counted-by-the-old-clock = select q.count_at <= now() and (q.backlog
   select q.count_at not between now() and now() + interval '1 hour' and (q.backlog > 0 or (
     select true from outlast.workflow_status w
@@ -349,7 +355,7 @@ returns json
 language sql
 stable
 as $$
-  -- The names of those that had no room for more when they were counted last.
+  -- The names of the queues that were full when they were last counted.
   select coalesce(json_agg(q.name), '[]') from outlast.queues q
   where q.backlog >= outlast.backlog_max(q.base, q.override)
 $$;
@@ -371,7 +377,7 @@ begin
       limit outlast.backlog_max(q.base, q.override)
     ) as waiting;
     update outlast.queues
-    -- Long ones are counted ever more seldom: it takes a hundredth of the time.
+    -- Long queues are counted less often, so that counting takes a hundredth of the time.
     set backlog = q.backlog, count_at = clock_timestamp() + interval '0.5 s' + 100 * (clock_timestamp() - began)
     where queues.name = count_queue.name;
   end if;
@@ -382,7 +388,7 @@ create or replace function outlast.join_batch(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Makes these members of the batch `given`, behind those that it has. They wait for its end.
+-- Adds these workflows to the batch `given`, after its other members. They wait for its end.
 begin
   update outlast.workflow_status w
   set status = 'PENDING', owner = null, claimable_at = null, rank = null, batch = given ->> 'batch',
@@ -400,9 +406,10 @@ create or replace function outlast.begin_batch(
 )
 language plpgsql
 as $$
--- Makes a batch, which is a workflow of `me`, of one that has just been claimed and of those that follow it: the same
--- function, queue and key, `n` in all and 16 MB at most. They wait for its end. The batch is nobody's: who calls sees
--- their own workflow alone. Who is `passed` by is left out, and where it is `careful` whose row refuses it.
+-- Makes a batch, which is a workflow of `me`, from a claimed workflow and those that follow it: the same
+-- function, queue and key, `n` in all and 16 MB at most. The members wait for its end. The batch has no
+-- owner, so callers see only their own workflow. It leaves out those in `passed` and, if `careful`, those
+-- whose row refuses.
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
@@ -413,7 +420,7 @@ declare
 begin
   refused := '{}';
   select * into w from outlast.workflow_status x where x.workflow_id = first_id;
-  -- A former one may be there yet: it was retried since, or removed and called again.
+  -- An earlier batch of this name may exist, if the workflow was retried since, or removed and called again.
   -- guard: batches-of-one-name = while false loop
   while exists (select from outlast.workflow_status x where x.workflow_id = id) loop
     again := again + 1;
@@ -452,7 +459,7 @@ begin
     select
       id, w.function, json_agg(coalesce(m.input, '{}') order by m.batch_place),
       '{"role":"service_role","outlast":{"mode":"queue","key":null}}', w.queue, w.queue_key, w.priority,
-      -- As late as the last of them.
+      -- As late as the last deadline of its members.
       case when count(*) = count(m.deadline) then max(m.deadline) end,
       sum(m.load_bytes), floor(random() * 9007199254740992)::bigint, me, 1, 'PENDING', t, t, now()
     from members m
@@ -472,7 +479,8 @@ returns setof text
 language sql
 stable
 as $$
-  -- The functions of members of batches that have begun, which nobody owns and nothing is to wake: `most` of them.
+  -- The functions of members of batches that have begun, which no instance owns and nothing else will wake:
+  -- `most` of them.
   select w.function from outlast.workflow_status w
   -- guard: members-of-batches-uncounted = where false
   where w.status = 'PENDING' and w.batch is not null and w.owner is null and w.claimable_at is null and w.held is null
@@ -484,8 +492,8 @@ returns text[]
 language sql
 stable
 as $$
-  -- Those that have ended, or are gone, while workflows still wait for their end; null if there are none. It goes from
-  -- batch to batch, not from member to member.
+  -- Batches that have ended, or are gone, while workflows still wait for their end; null if there are none.
+  -- The search goes from batch to batch, not from member to member.
   with recursive batches (id) as (
     (select m.batch from outlast.workflow_status m
     where m.status = 'PENDING' and m.batch is not null order by m.batch limit 1)
@@ -505,7 +513,8 @@ create or replace function outlast.end_member_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Members whose batches have ended, or are gone: each gets its element of the results, or ends as its batch did.
+-- Ends members whose batches have ended, or are gone: each gets its element of the results, or ends as its
+-- batch did.
 begin
   with results as (
     select b.batch, r.place, r.result
@@ -539,8 +548,8 @@ create or replace function outlast.end_members(batches text[])
 returns void
 language plpgsql
 as $$
--- Ends the members that still wait of those batches that have ended or are gone. One that somebody holds, or whose row
--- refuses it, comes later.
+-- Ends the members that still wait for batches that have ended or are gone. A member that another session
+-- holds, or whose row refuses, is ended later.
 begin
   -- guard: one-member-stops-all = perform outlast.end_member_rows(array(
   perform outlast.one_by_one('end_member_rows', array(
@@ -569,9 +578,10 @@ create or replace function outlast.leave_places(
 )
 language plpgsql
 as $$
--- How many of `free` places `me` leaves to others, so that all work at once and not one after the other: who asks may
--- have an equal share of the `most` places. What is left is left for a moment, since nothing may wait where there is
--- room: who should have it may be gone. The clock may jump: what it says of later is not believed.
+-- How many of `free` places `me` leaves to other instances, so that all work at once and not one after the
+-- other. An instance that asks may have an equal share of the `most` places. Places are left only for a
+-- moment, since no workflow may wait while there is room, and the other instance may be gone. Times in the
+-- future are ignored, because the clock may jump.
 declare
   clock constant timestamptz not null default clock_timestamp();
   clock_s constant float8 not null default extract(epoch from clock);
@@ -584,7 +594,7 @@ declare
   short_s float8;
 begin
   kept := 0;
-  -- Who is gone, full, or has not the functions doesn't ask.
+  -- An instance that is gone, is full, or doesn't have the functions, doesn't ask.
   select coalesce(jsonb_object_agg(a.key, a.value), '{}'), count(*) into askers, others
   from jsonb_each(q.askers) a
   where a.key <> me and (a.value ->> 'at')::float8 between clock_s - 1.5 and clock_s;
@@ -597,7 +607,8 @@ begin
   if free <= 0 then
     left_at := q.left_at;
     if serves and mine < share and most - free - mine > others * share then
-      -- Others hold more than their shares: they will leave places for a moment, so it has to look often at first.
+      -- Others hold more than their shares. They will leave places for a moment, so at first it must look
+      -- often.
       short_s := least(clock_s, coalesce((q.askers #>> array[me, 'short'])::float8, clock_s));
       again_s := clock_s - short_s;
     end if;
@@ -619,7 +630,7 @@ create or replace function outlast.rank_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- They are ready, and wait for their turn.
+-- Gives ready workflows their rank: they wait for their turn.
 begin
   update outlast.workflow_status w
   set rank = w.claimable_at - make_interval(secs => w.priority)
@@ -632,7 +643,7 @@ create or replace function outlast.expire_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- They could not begin in time, which the queue `given` asks for.
+-- Cancels workflows that could not begin within the time that the queue in `given` sets.
 begin
   update outlast.workflow_status w
   set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, completed_at = now(), updated_at = now(),
@@ -660,8 +671,8 @@ create or replace function outlast.begin_chosen(
 )
 language plpgsql
 as $$
--- Claims for `me` what its queue has chosen, and makes batches of what it has for a batch. Who was to be in one and
--- refuses that is told of where it is `careful`.
+-- Claims for `me` the workflows that its queue has chosen, and makes batches if the queue has them. If
+-- `careful`, followers that refuse to join a batch are returned in `refused`.
 #variable_conflict use_column
 declare
   made record;
@@ -715,7 +726,8 @@ create or replace function outlast.begin_apart(
 )
 language plpgsql
 as $$
--- As outlast.begin_chosen, one by one: one that refuses it stays as it is. `begun`: the places of the others.
+-- As outlast.begin_chosen, but one by one: a workflow that refuses stays as it is. `begun`: the places of the
+-- others.
 declare
   one record;
 begin
@@ -723,7 +735,7 @@ begin
   begun := '{}';
   refused := '{}';
   for place in 1 .. cardinality(ids) loop
-    -- It may have been found to refuse to be in a batch.
+    -- It may have refused to join an earlier batch.
     continue when ids[place] = any(refused);
     begin
       select * into one from outlast.begin_chosen(
@@ -746,7 +758,7 @@ returns bigint
 language sql
 stable
 as $$
-  -- How many of a queue run, up to `most`.
+  -- How many of a queue are running, up to `most`.
   select count(*) from (
     select from outlast.workflow_status w
     where w.queue = running_in.queue and w.status = 'PENDING' and (w.owner is not null)::integer = 1 limit most) as r
@@ -773,19 +785,21 @@ create or replace function outlast.claim_queue(
   out refused text[]
 )
 language plpgsql
--- All that is read in an order has an index for it. With statistics of a time when few waited, the planner would take
--- another index, which reads all that waits, and sort.
+-- Everything that is read in an order has an index for it. With statistics from when few workflows waited,
+-- the planner would take another index, read all that wait, and sort.
 -- guard: decisions-read-all-that-waits
 set enable_sort = off
--- One plan for all decisions of a session: to plan these statements takes longer than a small decision.
+-- One plan for all decisions of a session: planning these statements takes longer than a small decision.
 set plan_cache_mode = force_generic_plan
--- Such a plan doesn't know the queue: where all that there is was in one, it would read the table.
+-- Such a plan doesn't know the queue. If all rows were in one queue when it was made, it would read the whole
+-- table.
 set enable_seqscan = off
 as $$
--- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
--- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
--- before it began, so the counts below hold until the commit. What is `passed` by is left out: its row refused it a moment
--- ago. One that refuses now fails the decision, unless it is `careful`: then it is told of by `refused`, and stays.
+-- Decides which workflows of one queue begin, and claims them for `me`: `claimed`. It locks the queue's row,
+-- so that one instance at a time decides; if the row is locked, it returns `taken`. Each statement sees what
+-- was committed before it began, so the counts below hold until the commit. It skips workflows in `passed`,
+-- whose row refused a moment ago. A row that refuses now makes the decision fail. If `careful`, it stays as
+-- it is and is returned in `refused`.
 #variable_conflict use_column
 declare
   q outlast.queues;
@@ -832,8 +846,8 @@ begin
     return;
   end if;
   o := outlast.queue_options(q.base, q.override);
-  -- Never earlier than the last decision, unless the clock was set back by more than a moment: then what began by the old
-  -- one began just now.
+  -- Never earlier than the last decision, unless the clock was set back by more than a moment. Then starts of
+  -- the old clock count as now.
   t := clock_timestamp();
   -- guard: clock-set-back = if false then
   if q.decided_at > t + interval '1 s' then
@@ -862,7 +876,7 @@ begin
       select w.workflow_id from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
         and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8) and w.held is null
-        -- What was retried, or has records of another one, has begun before.
+        -- A workflow that was retried, or has another one's records, has begun before.
         -- guard: expired-though-begun
         and w.generation = 1 and w.forked_from is null
         and w.workflow_id <> all(passed || refused)
@@ -935,7 +949,7 @@ begin
   batch_n := (o #>> '{batch,n}')::integer;
   batch_wait := make_interval(secs => (o #>> '{batch,wait}')::float8);
 
-  -- Those that have begun come before those that haven't; the rate is for these alone.
+  -- Workflows that have begun come before new ones; the rate is only for new ones.
   foreach stage in array array['PENDING', 'ENQUEUED'] loop
     cursor_key := q.last_key;
     wrapped := cursor_key is null;
@@ -947,11 +961,12 @@ begin
     passes := 0;
     while slots > 0 and passes < 50 loop
       if cardinality(refused) >= 100 then
-        more := true;  -- that is enough of them for one look: the next one passes them by
+        more := true;  -- enough for one look: the next look skips these
         exit;
       end if;
       passes := passes + 1;
-      -- The next keys, each with its first rank. Nothing is between a text and the same with the least character at its end.
+      -- The next keys, each with its first rank. No text sorts between a key and that key with the least
+      -- character at its end.
       with recursive circle (key, rank, n) as (
         select cursor_key collate "C", null::timestamptz, 0
         union all
@@ -968,10 +983,10 @@ begin
       select array_agg(c.key order by c.n), array_agg(c.rank order by c.n) into keys, ranks
       from circle c where c.n > 0;
       if keys is null then
-        -- The end of the circle. A whole one without a start means that the rest has to wait.
+        -- The end of the circle. If a whole circle started nothing, the rest must wait.
         if wrapped and in_circle = 0 then
           exit when not weighs;
-          weighs := false;  -- it was nobody's turn: then it is everybody's
+          weighs := false;  -- no key had a turn by its weight: now all have one
         end if;
         wrapped := true;
         in_circle := 0;
@@ -984,9 +999,10 @@ begin
         select k.key, k.rank, k.n, k.ripe, k.load_bytes,
           least(
             slots,
-            -- Of a batch the first one is claimed, which brings the others.
+            -- Only the first workflow of a batch is claimed; it brings the others.
             case when batch_n is not null and stage = 'ENQUEUED' then 1 end,
-            -- What it may take in this round: 1, or as its weight says. Few keys take several turns at once.
+            -- How many it may take in this round: 1, or by its weight. If there are few keys, each takes
+            -- several turns at once.
             case when exclusive then 1 when weighs then
               (floor((q.round + 1) * k.weight) - floor(q.round * k.weight))
                 * ceil(slots::float8 / array_length(keys, 1))
@@ -1006,7 +1022,7 @@ begin
           from unnest(keys, ranks) with ordinality as u (key, rank, n)
           left join outlast.queue_keys s on s.queue = claim_queue.name and s.key = u.key
           cross join lateral (
-            -- A batch begins when it is full, or when one of it has waited long enough.
+            -- A batch begins when it is full, or when one of its members has waited long enough.
             -- guard: batch-full-unseen = select t - batch_wait as ripe,
             select case when count(*) >= batch_n then t else t - batch_wait end as ripe,
               case when count(*) > 0 then least(sum(w.load_bytes), 16777216)::bigint end as load_bytes
@@ -1029,7 +1045,8 @@ begin
         from turns u
         cross join lateral (
           select f.*
-          -- The first one by itself: a look along the index reads all that fit of a page, and mostly one is needed.
+          -- The first one separately: an index scan reads all matching rows of a page, and mostly one is
+          -- needed.
           -- guard: first-of-a-key-or-none = from (values (null::timestamptz, u.rank)) as part (after, until)
           from (values (null, u.rank), (u.rank, 'infinity')) as part (after, until)
           cross join lateral (
@@ -1049,13 +1066,13 @@ begin
               and w.workflow_id <> all(passed)
               -- guard: batch-before-its-time
               and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)
-              -- One after the other: the first one alone, though it can't be had now.
+              -- One after the other: only the first of the key, even if it can't be claimed now.
               and (not exclusive or stage = 'PENDING' or w.workflow_id = (
                 select x.workflow_id from outlast.workflow_status x
                 where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
                   and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
                 order by x.rank limit 1))
-              -- One that refuses its rank comes before those who have one.
+              -- A workflow that refuses its rank comes before those with a rank.
               -- guard: exclusive-order-lost-by-refusals = and (true or not exists (
               and (not exclusive or stage = 'PENDING' or not exists (
                 select from outlast.workflow_status x
@@ -1126,13 +1143,13 @@ begin
       end if;
 
       slots := slots - got_count;
-      -- Who refused it may have kept out others of its key.
+      -- A workflow that refused may have kept out others of its key.
       in_circle := in_circle + got_count + cardinality(refusing);
       if got_count > 0 then
         alone := false;
         large_alone := false;
       end if;
-      -- Who had the last slot had the last turn; else the circle goes on after these keys.
+      -- The key that took the last slot had the last turn; otherwise the circle goes on after these keys.
       cursor_key := case when slots = 0 then last_turn else keys[array_length(keys, 1)] end;
       if stage = 'ENQUEUED' then
         -- guard: begun-starve-behind-many-keys = if true then
@@ -1143,24 +1160,25 @@ begin
       end if;
     end loop;
     if passes >= 50 and not more then
-      -- There are too many keys for one look: the next one goes on from here, with those that have begun first.
+      -- There are too many keys for one look. The next look goes on from here, and begins with workflows that
+      -- have begun.
       more := true;
       q.last_key := cursor_key;
     end if;
     exit when slots <= 0 and stage = 'PENDING';
   end loop;
-  -- Where starts were left by the rate, the next look says until when.
+  -- If the rate held back starts, the next look finds out until when.
   more := more or (o ? 'rate' and fresh <= 0 and again_s is null and cardinality(claimed) > 0);
 
   if key_rate is not null and slots > 0 and not more then
-    -- When the first of those that are held by their key's rate may begin.
+    -- When the first workflow that its key's rate holds back may begin.
     select greatest(0.05, extract(epoch from min(s.at) + make_interval(secs => key_rate_s) - t)) into key_rate_s
     from outlast.queue_starts s
     where s.queue = claim_queue.name and s.at >= t - make_interval(secs => key_rate_s);
     again_s := least(again_s, key_rate_s);
   end if;
   if batch_n is not null then
-    -- When the next one has waited long enough.
+    -- When the next one will have waited long enough.
     select least(again_s, extract(epoch from min(w.claimable_at) + batch_wait - t)) into again_s
     from (
       select w.claimable_at from outlast.workflow_status w
@@ -1170,7 +1188,7 @@ begin
     ) as w;
   end if;
   if slots > 0 and cardinality(claimed) = 0 then
-    -- Nothing here is for this one: no place is left to it.
+    -- Nothing here fits this instance, so no place is left to it.
     q.askers := q.askers - me;
   end if;
   if o ? 'rate' or o ? 'rate_per_key' then
@@ -1190,9 +1208,10 @@ returns boolean
 language sql
 immutable
 as $$
-  -- Whether an error with this code is that of some rows, or of what the project's own tables and triggers say to them: of
-  -- others the same may be done. Else it is the database's: a conflict, a lock, a full disk, a shutdown. What a trigger calls
-  -- may raise 55000, as functions of Outlast do: that is no lock.
+  -- Whether an error with this code comes from some rows, or from the project's own tables and triggers: then
+  -- others may still succeed. Otherwise it comes from the database: a conflict, a lock, a full disk, a
+  -- shutdown. What a trigger calls may raise 55000, as functions of Outlast do, so that isn't taken for a
+  -- lock.
   -- guard: states-taken-for-locks = select left(state, 2) not in ('40', '53', '55', '57', '58')
   select left(state, 2) not in ('40', '53', '57', '58') and state <> '55P03'
 $$;
@@ -1218,10 +1237,11 @@ create or replace function outlast.claim_queued(
 )
 language plpgsql
 as $$
--- Claims of all queues what may begin, for `me`, but for what is `passed` by. `more`: it should look again soon.
--- `again_s`: in so many seconds the next one may begin. Where a queue can't decide, or a row refuses to begin, all fails,
--- and is asked for again with each queue `apart`: then `faults`, and its row, have the error of a queue, `refused` has
--- those rows, and all others have decided. A queue that can't is asked again after a while.
+-- Claims for `me` what may begin in all queues, except workflows in `passed`. `more`: it should look again
+-- soon. `again_s`: in so many seconds the next one may begin. If a queue can't decide, or a row refuses to
+-- begin, the whole call fails. It is called again with each queue `apart`: then `faults`, and the queue's
+-- row, hold a queue's error, `refused` holds those rows, and all other queues have decided. A queue with an
+-- error is asked again after a while.
 declare
   ended text[] := outlast.ended_batches();
   queue text;
@@ -1236,11 +1256,11 @@ begin
   if ended is not null then
     perform outlast.end_members(ended);
   end if;
-  -- One in each look: to count a long one takes a while.
+  -- One in each look, because counting a long queue takes a while.
   for queue in select q.name from outlast.queues q where outlast.count_due(q) order by q.count_at limit 1 loop
     perform outlast.count_queue(queue);
   end loop;
-  -- Who decided longest ago first: the first may leave no room to those after it.
+  -- The queue that decided longest ago comes first, since the first may leave no room to later ones.
   <<queues>>
   for queue in
     select q.name from outlast.queues q
@@ -1268,7 +1288,7 @@ begin
         select * into found from outlast.claim_queue(
           queue, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone, passed);
       end if;
-      -- Another one decides, which takes a moment.
+      -- Another instance decides, which takes a moment.
       exit when not found.taken or looks >= 10;
       looks := looks + 1;
       perform pg_sleep(0.001);
@@ -1289,7 +1309,8 @@ end
 $$;
 
 
--- Calls that were absorbed by another workflow: of the same key in time (debounce), or while it was busy (attach).
+-- Calls that another workflow absorbed: of the same key within a time (debounce), or while the key was busy
+-- (attach).
 create table if not exists outlast.attached (
   workflow_id text primary key,
   target text not null references outlast.workflow_status on delete cascade,
@@ -1309,7 +1330,7 @@ returns text
 language sql
 immutable
 as $$
-  -- As core/queues.py does it: texts, whole numbers and truths; null for all else.
+  -- As in core/queues.py: texts, whole numbers and booleans; null for other values.
   select case
     when jsonb_typeof(found) in ('string', 'boolean') then nullif(found #>> '{}', '')
     when jsonb_typeof(found) = 'number' and found #>> '{}' ~ '^-?\d+$' then found #>> '{}'
@@ -1322,8 +1343,8 @@ returns boolean
 language sql
 immutable
 as $$
-  -- Whether a workflow is that caller's. Without a user it is the role that tells: who holds a secret key is not whoever
-  -- holds the publishable one.
+  -- Whether a workflow belongs to that caller. Without a user the role decides: a holder of a secret key and
+  -- one of the publishable key are different callers.
   select w.subject is not distinct from is_of_caller.subject
     -- guard: strangers-taken-for-the-service
     and coalesce(w.claims::jsonb ->> 'role', 'anon') = coalesce(is_of_caller.claims::jsonb ->> 'role', 'anon')
@@ -1355,9 +1376,9 @@ create or replace function outlast.enqueue(
 )
 language plpgsql
 as $$
--- Inserts one workflow that waits to be claimed, if the rules at its queue's door let it in. `outcome`: started;
--- exists; attached (to `target`); key_missing, not_in_batches, queue_full, rate_limited (try again in `retry_s`) or
--- queue_busy (with `target`), and then nothing was written.
+-- Inserts one workflow that waits to be claimed, if the rules at its queue's door allow it. `outcome`:
+-- started; exists; attached (to `target`). For key_missing, not_in_batches, queue_full, rate_limited (try
+-- again in `retry_s`) and queue_busy (with `target`) nothing was written.
 #variable_conflict use_column
 declare
   q outlast.queues;
@@ -1374,7 +1395,7 @@ begin
   if enqueue.queue is not null then
     select * into q from outlast.queues where queues.name = enqueue.queue;
     if not found then
-      -- One that no code declares has no limits.
+      -- A queue that no code declares has no limits.
       insert into outlast.queues (name) values (enqueue.queue) on conflict do nothing;
       q.base := '{}';
     end if;
@@ -1394,8 +1415,9 @@ begin
     backlog_max := coalesce((o ->> 'max_backlog')::bigint, 1000000);
     exact := backlog_max <= 10000;
     if exact or o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
-      -- One at a time passes this door: what is counted behind it holds until the commit. It is a row, since above
-      -- READ COMMITTED whoever waited for a lock alone would count what was there before (so it fails, 40001).
+      -- One call at a time passes this door: counts made after it hold until the commit. It is a row: above
+      -- READ COMMITTED a transaction that waited only for a lock would count by its old snapshot. With a row
+      -- it fails (40001).
       -- guard: door-passed-by-two
       insert into outlast.queue_doors as d (queue, passed) values (enqueue.queue, 1) on conflict (queue) do update set passed = d.passed + 1;
     end if;
@@ -1409,7 +1431,7 @@ begin
   t := clock_timestamp();
   at := t + make_interval(secs => coalesce(delay_s, 0));
   if enqueue.version is null then
-    -- What SQL starts has its timeout from whoever claims it.
+    -- A workflow started from SQL gets its timeout from the instance that claims it.
     -- guard: delays-use-up-timeouts-of-sql = counts_from := null;
     counts_from := json_build_object('counts_from_s', extract(epoch from at)::float8);
   end if;
@@ -1417,7 +1439,7 @@ begin
   if o ? 'drop' then
     per := make_interval(secs => (o #>> '{drop,per}')::float8);
     delete from outlast.queue_starts s where s.queue = enqueue.queue || '/calls' and s.at < t - per;
-    -- What came by a clock that was set back came just now.
+    -- Calls dated in the future, by a clock that was set back, count as now.
     update outlast.queue_starts s set at = t
     -- guard: clock-set-back-at-the-door = where false;
     where s.queue = enqueue.queue || '/calls' and s.at > t + interval '1 s';
@@ -1431,7 +1453,7 @@ begin
       return;
     end if;
   end if;
-  -- What has a delay is not there yet: it waits for its time, and then for its turn.
+  -- A delayed call isn't there yet: it waits for its time, and then for its turn.
   -- guard: delayed-calls-replace = if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
   if coalesce(o ->> 'on_busy', 'wait') <> 'wait' and at = t then
     select w.workflow_id into target from outlast.workflow_status w
@@ -1444,7 +1466,7 @@ begin
       and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
     union all
     select w.workflow_id from outlast.workflow_status w
-    -- What was retried has no rank before the next decision, which a paused queue makes none of.
+    -- A retried workflow has no rank until the next decision, and a paused queue makes none.
     -- guard: unranked-unseen-at-the-door = where false
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
       and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
@@ -1464,7 +1486,7 @@ begin
           where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
             and x.owner is null and x.claimable_at <= t and x.rank is null and x.held is null
         ),
-        -- Who is replaced reads this, and may be another caller.
+        -- The owner of the replaced workflow reads this, and may be another caller.
         -- guard: replaced-by-a-name = 'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
         'replaced by a newer call of its key in queue ' || q.name);
       target := null;
@@ -1486,7 +1508,8 @@ begin
       where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
         and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
     ) then
-      -- Of another caller's nothing is told. Those without a user are not one: an id holds the key of its call.
+      -- Another caller's workflow isn't named. Callers without a user count as different callers, since an id
+      -- holds the key of its call.
       -- guard: keys-of-strangers-told = if false then
       if enqueue.subject is null and coalesce(enqueue.claims::jsonb ->> 'role', 'anon') <> 'service_role' then
         target := null;
@@ -1497,7 +1520,8 @@ begin
   end if;
   if o ? 'debounce' then
     select w.workflow_id, w.created_at into target, since from outlast.workflow_status w
-    -- Those of the key, ready or not, each by an index of its own: a look at all that waits takes as long as many wait.
+    -- Workflows of the key, ready or not, each by its own index: a look at all waiting ones would take longer
+    -- the more wait.
     where w.workflow_id = any(array(
         select x.workflow_id from outlast.workflow_status x
         where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
@@ -1509,7 +1533,7 @@ begin
       ))
       and w.status = 'ENQUEUED' and w.owner is null and w.claimable_at is not null and w.held is null
       and w.function = enqueue.function and outlast.is_of_caller(w, enqueue.subject, enqueue.claims)
-      -- What has records has them of its own input.
+      -- Recorded outcomes belong to the input that they were made with.
       -- guard: debounce-under-records
       and w.generation = 1 and w.forked_from is null
     order by w.created_at desc limit 1
@@ -1521,12 +1545,12 @@ begin
       on conflict do nothing;
       insert into outlast.attached (workflow_id, target, fingerprint, payload, parent)
       values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text), enqueue.parent);
-      -- The last call wins: it runs with the rights of whoever made that one.
+      -- The last call wins: it runs with the rights of its caller.
       update outlast.workflow_status w
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
           claims = enqueue.claims::json,
           load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
-          -- Of several ticks of a schedule it is the last one, from where the first of them began.
+          -- Of several ticks of a schedule the last one counts, from the time before the first.
           tick = case
             when enqueue.tick is null then w.tick
             when w.tick ->> 'schedule' = enqueue.tick::json ->> 'schedule' then
@@ -1535,7 +1559,8 @@ begin
           priority = coalesce(enqueue.priority, 0), attributes = enqueue.attributes::json,
           deadline = to_timestamp(enqueue.deadline_s), timeout_s = enqueue.timeout_s, born = counts_from, rank = null,
           updated_at = now(),
-          -- Never before its own delay. `at_most` ends the quiet time, and takes nothing from a delay of the calls before it.
+          -- Never before its own delay. `at_most` ends the quiet time, but doesn't shorten a delay of earlier
+          -- calls.
           -- guard: debounce-without-delay = claimable_at = (
           claimable_at = greatest(at,
             least(
@@ -1547,7 +1572,7 @@ begin
     end if;
     at := at + make_interval(secs => (o #>> '{debounce,quiet}')::float8);
   end if;
-  -- A small bound is kept to the one, a large one by what was counted last.
+  -- A small bound is kept exactly, a large one by the last count.
   if (case when exact then (
     select count(*) from (
       select from outlast.workflow_status w
@@ -1573,7 +1598,7 @@ begin
       outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0) as load_bytes,
       enqueue.nonce, enqueue.tick, enqueue.timeout_s, null as owner, t as at
   )
-  -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
+  -- Waits for another transaction with the same key; above READ COMMITTED it may then fail (40001).
   insert into outlast.workflow_status as w (
     workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key, priority,
     attributes, version, parent, deadline, load_bytes, nonce, tick, timeout_s, owner, epoch, status, claimable_at, rank,
@@ -1586,7 +1611,7 @@ begin
     case when n.owner is null then 0 else 1 end,
     case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
     case when n.owner is null then n.at + make_interval(secs => n.delay) end,
-    -- By the clock, so that those of one commit stand in their order. What has a delay is ready later.
+    -- By the clock, so that workflows of one commit keep their order. A delayed one is ready later.
     case when n.owner is null and n.queue is not null and n.delay = 0 then
       clock_timestamp() - make_interval(secs => n.priority) end,
     case when n.owner is not null then n.at end,
@@ -1613,7 +1638,8 @@ as $$
 declare
   caller text := outlast.subject(claims);
   anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
-  -- `queue` is the queue's name, or JSON with priority, delay and attributes too: the signature says who may start, and stays.
+  -- `queue` is the queue's name, or JSON that also holds priority, delay and attributes. The signature
+  -- decides who may start, so it stays.
   placed jsonb := case when queue like '{"queue" : %' then queue::jsonb else jsonb_build_object('queue', queue) end;
   place text := placed ->> 'queue';
   id text;
@@ -1639,7 +1665,7 @@ begin
   end if;
   id := case
     when idempotency_key is null then
-      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, what is random after that.
+      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, the rest is random.
       function || ':' || (
         lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
         || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
@@ -1665,7 +1691,7 @@ begin
       raise exception 'outlast.start: this idempotency key was used with another payload'
         using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
     end if;
-    -- It was removed this very moment.
+    -- It was removed a moment ago.
   end loop;
   return coalesce((select a.target from outlast.attached a where a.workflow_id = id), id);
 end
@@ -1699,7 +1725,8 @@ begin
 end
 $$;
 
--- With a priority, a delay or attributes. The name's type differs from that of the functions without them, which stay as they are.
+-- With a priority, a delay or attributes. The name's type differs from that of the functions without them,
+-- which stay as they are.
 create or replace function outlast.start(
   function varchar,
   input text default '{}',

@@ -1,12 +1,12 @@
--- What is done to many rows: to all at once, or one by one where one refuses it. Every statement may run twice.
+-- Acts on many rows: on all at once, or one by one if a row refuses. Every statement may run twice.
 
 create or replace function outlast.one_by_one(
   act text, ids text[], given jsonb default '{}', out done jsonb, out refused text[]
 )
 language plpgsql
 as $$
--- Does `act` to these rows: a function of ids and of what is `given` beside them, which answers with an array. To all at
--- once; if that fails, to each by itself: whose row refuses it stays as it is. Other errors are those of all.
+-- Calls `act`, a function of ids and of `given`, which returns an array, for all rows at once. If that fails,
+-- it calls it for each row. A row that refuses stays as it is. Errors that don't come from rows are raised.
 declare
   call constant text not null default format('select outlast.%I($1, $2)', act);
   id text;
@@ -40,7 +40,7 @@ create or replace function outlast.claim_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Claims them for `owner`. What was `found` of each is told with it.
+-- Claims these workflows for `owner`. The values in `found` are returned with each of them.
 declare
   done jsonb;
 begin
@@ -87,7 +87,7 @@ create or replace function outlast.recover_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Which recovery it is of each is in `attempts`.
+-- `attempts` says which recovery attempt each workflow has.
 declare
   done jsonb;
 begin
@@ -109,7 +109,7 @@ begin
           'code', 'recovery_exhausted',
           'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
         completed_at = case when o.attempts > attempts_max then now() end,
-        -- Of one that undid its cancel has been told, its end has not.
+        -- The cancel of an undoing workflow was told to its waiters and children, but its end was not.
         -- guard: exhausted-untold
         untold = w.untold or o.attempts > attempts_max,
         updated_at = now()
@@ -129,7 +129,8 @@ create or replace function outlast.deliver_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Numbers the messages to them whose ids are given. All of these rows are locked. Which workflows are woken by that.
+-- Numbers the messages `given` by their ids. All of these workflows' rows are locked. Returns the workflows
+-- that this wakes.
 declare
   done jsonb;
 begin
@@ -137,7 +138,7 @@ begin
     select m.message_id, m.workflow_id, m.topic from outlast.messages m
     where m.message_id = any(array(select e.id::bigint from jsonb_array_elements_text(given) as e (id)))
       and m.workflow_id = any(ids)
-      -- Another transaction may have numbered some before it let go of the row.
+      -- Another transaction may have numbered some before it released the row.
       and m.number is null
   ), numbered as (
     update outlast.messages m
@@ -173,8 +174,9 @@ create or replace function outlast.deliver(
 )
 language plpgsql
 as $$
--- Delivers up to `most` messages, but for those to workflows that are passed by: whose rows refused some a moment ago.
--- What somebody holds is passed by too, with all of its messages: one that is left out must not be followed by a later one.
+-- Delivers up to `most` messages. It skips workflows in `passed`, whose row refused a moment ago, and
+-- workflows whose row is locked, with all of their messages: a later message must not be delivered before an
+-- earlier one.
 declare
   each record;
   free text[] := array[]::text[];

@@ -1,4 +1,4 @@
--- Named limits of steps: how many run at once, how many begin in a time. Every statement may run twice.
+-- Named limits of steps: how many run at once, how many begin within a time. Every statement may run twice.
 
 create table if not exists outlast.limit_uses (
   name text not null,
@@ -35,8 +35,8 @@ create or replace function outlast.take_limit(
 returns float8
 language plpgsql
 as $$
--- Whether a step may begin now: null; else in how many seconds to ask again. Asked again after a lost answer it is told
--- the same. Limits stand among the queues, as step:NAME, where operators find them.
+-- Null if a step may begin now; otherwise in how many seconds to ask again. A step that asks again after a
+-- lost answer gets the same answer. Limits are among the queues, as step:NAME, where operators find them.
 #variable_conflict use_column
 declare
   full_name constant text not null default 'step:' || name;
@@ -76,7 +76,7 @@ begin
     t := greatest(t, q.decided_at);
   end if;
   select r.n, r.per into n, per from outlast.limit_rate(o) r;
-  -- What holds no place any more, and is out of the rate's sight.
+  -- Uses that hold no place any more, and are too old for the rate.
   delete from outlast.limit_uses u
   where u.name = take_limit.name and u.at < t - coalesce(per, '0') and not outlast.holds_limit(u);
   if q.paused_at is not null or outlast.limit_room(take_limit.name, o, t) <= 0 then
@@ -84,8 +84,8 @@ begin
     where x.name = take_limit.name and x.workflow_id = take_limit.workflow_id and x.step_id = take_limit.step_id;
     waits_since := coalesce(waits_since, t);
     if q.paused_at is null and n is not null then
-      -- By the rate: when those that wait longer have begun, as else all would ask at once, and all but one in vain.
-      -- Who has ended, is held or didn't ask when it should have doesn't come.
+      -- With a rate: when those that wait longer have begun. Otherwise all would ask at once, and only one
+      -- would succeed. A workflow that has ended, is held, or didn't ask when it should have, isn't counted.
       select count(*) into before_it from (
         select from outlast.limit_waits x
         join outlast.workflow_status w on w.workflow_id = x.workflow_id
@@ -97,7 +97,8 @@ begin
       select u.at + per * (1 + before_it / n) into free_at from outlast.limit_uses u
       where u.name = take_limit.name order by u.at desc offset n - 1 - before_it % n limit 1;
     end if;
-    -- Where that is unknown it is woken by whoever frees the place, if that can. So it asks ever more seldom.
+    -- If that time is unknown, the instance that frees a place wakes it where it can. So it asks less and
+    -- less often.
     wait_s := coalesce(
       extract(epoch from nullif(greatest(free_at, t), t) - t),
       least(60, greatest(0.2, extract(epoch from t - waits_since) / 2)));
@@ -142,7 +143,7 @@ create or replace function outlast.limit_rate(options jsonb, out n integer, out 
 language sql
 immutable
 as $$
-  -- Of a smooth rate one at a time; null without one.
+  -- A smooth rate lets one begin at a time. Null without a rate.
   select case when s.smooth then 1 else s.n end, make_interval(secs => case when s.smooth then s.per / s.n else s.per end)
   from (
     select (options #>> '{rate,n}')::integer as n, (options #>> '{rate,per}')::float8 as per,
@@ -171,9 +172,9 @@ create or replace function outlast.free_limits(
 )
 language plpgsql
 as $$
--- Gives back the places of what was given up. Then it wakes as many as have room, the longest waiting first: `here` are
--- workflows in the memory of `me`, who ask again; `due`: others were made claimable. What is in the memory of another
--- instance asks by itself.
+-- Frees the places of steps that were given up. Then it wakes as many workflows as have room, the longest
+-- waiting first. `here`: workflows in the memory of `me`, which ask again. `due`: others were made claimable.
+-- A workflow in another instance's memory asks by itself.
 declare
   limit_name text;
   q outlast.queues;
@@ -181,7 +182,7 @@ declare
 begin
   here := '{}';
   due := false;
-  -- A statement that takes the place may be on its way still: it finds this row, and takes nothing.
+  -- A statement that takes the place may still be on its way: it finds this row, and takes nothing.
   insert into outlast.limit_uses as u (name, workflow_id, epoch, step_id, at, given_up)
   select g.name, g.workflow_id, g.epoch, g.step_id, '-infinity', true
   from json_to_recordset(free_limits.given_up) as g (name text, workflow_id text, epoch bigint, step_id text)
@@ -215,14 +216,15 @@ create or replace function outlast.wake_limit(
 )
 language plpgsql
 as $$
--- Lets `most` of those that wait for places under a limit ask for them now: those in the memory of `me`, who are told by
--- their ids, and those in nobody's memory, who are made claimable.
+-- Lets `most` of the workflows that wait for a limit ask again now: returns the ids of those in the memory of
+-- `me`, and makes those in no memory claimable.
 declare
   away text[];
   refused text[] := array[]::text[];
   done record;
 begin
-  -- What didn't ask when it should have waits no more: it has ended, or its body went on without it.
+  -- A workflow that didn't ask when it should have no longer waits: it has ended, or its body went on without
+  -- the step.
   delete from outlast.limit_waits x
   using (
     select o.workflow_id, o.step_id from outlast.limit_waits o
@@ -232,7 +234,7 @@ begin
     and (x.asks_at < now() - interval '1 minute' or not exists (
       select from outlast.workflow_status w
       where w.workflow_id = x.workflow_id and w.status in ('ENQUEUED', 'PENDING')));
-  -- In place of those whose row refuses it come the next ones.
+  -- If a row refuses, the next one takes its turn.
   loop
     with longest as (
       select w.workflow_id, w.owner

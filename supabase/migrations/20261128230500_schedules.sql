@@ -1,5 +1,5 @@
--- Schedules: when which function is started, and what became of the ticks that started none. Every statement may run
--- twice.
+-- Schedules: when each function is started, and what happened to ticks that started nothing. Every statement
+-- may run twice.
 
 create table if not exists outlast.schedules (
   name text collate "C" primary key check (name ~ '^[A-Za-z][A-Za-z0-9_.-]{0,99}$'),
@@ -55,7 +55,7 @@ comment on column outlast.schedules.ticked is 'How many ticks came, those that w
 comment on column outlast.schedules.orphaned_at is 'Since when no function''s file declares it any more; it starts nothing then.';
 comment on column outlast.schedules.fault is 'Why it can''t tick; null if it can.';
 
--- What isn't paused, and so on, is looked at. The others are in neither of them.
+-- The index to look for due schedules. Paused, orphaned, ended and faulty ones aren't in it.
 create index if not exists schedules_due on outlast.schedules (next_at)
   where paused_at is null and orphaned_at is null and ended_at is null and fault is null;
 
@@ -115,7 +115,7 @@ create or replace function outlast.start_tick(s outlast.schedules, workflow_id t
 returns text
 language plpgsql
 as $$
--- Starts the workflow of one tick; null, or why its queue didn't take it.
+-- Starts the workflow of one tick. Returns null, or why its queue refused it.
 declare
   result record;
   place text := outlast.queue_of(s.function);
@@ -135,7 +135,7 @@ begin
     when 'attached' then (
       select 'queue ' || place || ' attached it to ' || w.workflow_id || ', which is at work already'
       from outlast.workflow_status w
-      -- One that was absorbed runs with this tick.
+      -- If it was absorbed, its target runs with this tick.
       where w.workflow_id = result.target and w.tick ->> 'nominal' is distinct from outlast.utc_text(nominal))
   end;
 end
@@ -147,7 +147,7 @@ create or replace function outlast.start_tick_in_place(
 returns text
 language plpgsql
 as $$
--- As start_tick, in the place of those that run, which it cancels. If the queue doesn't take it they run on.
+-- As start_tick, but cancels the running workflows. If the queue refuses the new one, they run on.
 declare
   refusal text;
 begin
@@ -168,8 +168,8 @@ returns text
 language sql
 stable
 as $$
-  -- The id of the last one, if as many workflows as `pause_after` says have failed, the last ones since the schedule
-  -- was resumed.
+  -- The id of the last failure, if the last `pause_after` workflows since the schedule was resumed have all
+  -- failed.
   select max(f.workflow_id) filter (where f.place = 1)
   from (
     select w.workflow_id, w.status, row_number() over (order by w.completed_at desc) as place
@@ -185,8 +185,8 @@ create or replace function outlast.tick_schedules(orders jsonb)
 returns table (schedule text, outcome text, workflow_id text)
 language plpgsql
 as $$
--- Does what an instance has decided about schedules, if they are still as it saw them. A tick's workflow and the move
--- to the next tick are one commit. `outcome`: started, skipped, waits, moved, paused.
+-- Does what an instance has decided about schedules, if they haven't changed since. A tick's workflow and the
+-- move to the next tick are one commit. `outcome`: started, skipped, waits, moved, paused.
 #variable_conflict use_column
 declare
   o record;
@@ -205,7 +205,7 @@ begin
     select * from jsonb_to_recordset(orders) as r (
       name text, revision bigint, nominal timestamptz, late_s float8, missed timestamptz[], missed_count bigint,
       next_nominal timestamptz, next_at timestamptz, upcoming timestamptz[], refusal text)
-    order by name  -- in the same order everywhere
+    order by name  -- the same order everywhere
   loop
     select * into s from outlast.schedules t
     where t.name = o.name
@@ -302,7 +302,8 @@ create or replace function outlast.backfill_ticks(name text, revision bigint, ti
 returns bigint
 language plpgsql
 as $$
--- Starts ticks of the past; null if the schedule has changed. `next_after`: what is left; null if nothing is.
+-- Starts ticks of the past; null if the schedule has changed. `next_after`: after which tick to go on; null
+-- at the end.
 #variable_conflict use_column
 declare
   s outlast.schedules;
@@ -345,8 +346,8 @@ create or replace function outlast.newest_edition(me text, edition text)
 returns boolean
 language plpgsql
 as $$
--- Says which declarations this instance has. Whether they are to be put into effect: they are the newest of those of
--- instances that live, and others are in effect.
+-- Records which declarations this instance has. Returns whether they must be put into effect: they are the
+-- newest of all live instances, and others are in effect.
 #variable_conflict use_column
 begin
   insert into outlast.schedule_editions (edition) values (newest_edition.edition) on conflict do nothing;
@@ -370,8 +371,8 @@ create or replace function outlast.since_changed(s outlast.schedules, keeps bool
 returns timestamptz
 language plpgsql
 as $$
--- From when a schedule counts that is changed now. One that keeps its timetable goes on with the tick that was next, due or
--- not; else one that is due by the former timetable is not run, and leaves a row.
+-- The time from which a changed schedule counts. If its timetable stays, it goes on with the tick that was
+-- next, due or not. Otherwise a due tick of the former timetable is not run, but recorded.
 begin
   if s.nominal_at is null or s.orphaned_at is not null or s.paused_at is not null then
     return clock_timestamp();
@@ -391,8 +392,8 @@ create or replace function outlast.declare_schedules(edition text, declared json
 returns table (name text, change text)
 language plpgsql
 as $$
--- Puts an edition's schedules into effect. Those of functions in files that are `broken` stay as they are. `change`:
--- declared, changed, orphaned, taken (a dynamic one has the name).
+-- Puts an edition's schedules into effect. Schedules of functions in `broken` files stay as they are.
+-- `change`: declared, changed, orphaned, taken (a dynamic schedule has the name).
 #variable_conflict use_column
 declare
   d record;
@@ -438,7 +439,8 @@ begin
     set function = d.function, input = d.input::json, version = d.version, cron = d.cron, tz = d.tz,
         every_s = d.every_s, at = d.at, catchup = d.catchup, overlap = d.overlap, until = d.until, times = d.times,
         jitter_s = d.jitter_s, pause_after = d.pause_after, orphaned_at = null, revision = t.revision + 1,
-        -- One that ticks as before goes on where it is: what it has missed during the deploy is caught up.
+        -- A schedule with the same timetable goes on where it is, and catches up on ticks missed during the
+        -- deploy.
         nominal_at = case when same then t.nominal_at end, next_at = case when same then t.next_at end,
         upcoming = case when same then t.upcoming else '{}' end,
         since = case when same then t.since else outlast.since_changed(
@@ -465,7 +467,7 @@ begin
 end
 $$;
 
--- What callers do: the same functions serve HTTP, the commands, Python and SQL.
+-- What callers do: HTTP, the commands, Python and SQL call the same functions.
 
 create or replace function outlast.check_schedule(
   what text, name text, function text, cron text, tz text, every interval, at timestamptz, input jsonb, catchup text,
@@ -475,8 +477,8 @@ returns void
 language plpgsql
 stable
 as $$
--- Raises what is wrong with a schedule, the first of it. A cron expression is looked at roughly; an instance reads it, and
--- says on the row what it can't use.
+-- Raises the first error of a schedule. A cron expression is checked roughly; an instance parses it, and
+-- records on the row what it can't use.
 declare
   field constant text not null default '[0-9A-Za-z*,/#-]+';
   wrong constant text default case
@@ -600,8 +602,8 @@ create or replace function outlast.schedule_named(
 returns outlast.schedules
 language plpgsql
 as $$
--- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
--- that back by raising.
+-- Locks and returns the schedule's row, and records the act with the state before it. A caller that refuses
+-- afterwards rolls that back by raising.
 #variable_conflict use_column
 declare
   s outlast.schedules;
@@ -623,7 +625,7 @@ returns json
 language sql
 immutable
 as $$
-  -- What is noted of a schedule before something is done to it.
+  -- The state of a schedule that is recorded before an act.
   select json_strip_nulls(json_build_object(
     'function', s.function, 'owner', s.owner, 'input', s.input, 'cron', s.cron, 'tz', s.tz, 'every_s', s.every_s,
     'at', s.at, 'catchup', s.catchup, 'overlap', s.overlap, 'until', s.until, 'times', s.times, 'jitter_s', s.jitter_s,
@@ -694,7 +696,7 @@ begin
       using errcode = '55000', hint = 'declare it again, or make one by outlast.schedule';
   end if;
   perform outlast.tell_due();
-  -- What it would have done while it was paused is no tick at all.
+  -- Ticks within the pause don't count at all.
   update outlast.schedules t
   set paused_at = null, paused_by = null, paused_why = null, revision = t.revision + 1, since = clock_timestamp(),
       nominal_at = null, next_at = null, upcoming = '{}'

@@ -1,5 +1,6 @@
--- What operators do to queues: other limits, pause, resume, drain. Every statement may run twice.
--- Each function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare them with that table.
+-- What operators do to queues: other limits, pause, resume, drain. Every statement may run twice. Each
+-- function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare them with
+-- that table.
 
 create or replace function outlast.refuse_argument(verb text, argument text, needed text)
 returns void
@@ -28,7 +29,7 @@ returns text
 language sql
 stable
 as $$
-  -- Who does it: as whoever calls says, or the role in whose name this transaction runs.
+  -- Who does it: the caller as given, or the role in whose name this transaction runs.
   select left(coalesce(nullif(by, ''), outlast.acting_role()), 200)
 $$;
 
@@ -37,7 +38,7 @@ returns void
 language plpgsql
 immutable
 as $$
--- As core/queues.py checks them: a test compares the two.
+-- The same checks as in core/queues.py; a test compares them.
 declare
   month_s constant integer not null default 31 * 86400;
   option text;
@@ -102,7 +103,7 @@ returns boolean
 language sql
 immutable
 as $$
-  -- A shorter one is none to the clock, and one that is short enough no number to all that reads it.
+  -- The clock can't measure a shorter span, and for some readers a very small one is no valid number.
   select case when jsonb_typeof(value) = 'number'
     then (value #>> '{}')::numeric between 0.000001 and most
     else false end
@@ -114,8 +115,8 @@ create or replace function outlast.lock_queue(
 returns outlast.queues
 language plpgsql
 as $$
--- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
--- that back by raising.
+-- Locks and returns the queue's row, and records the act with the state before it. A caller that refuses
+-- afterwards rolls that back by raising.
 declare
   q outlast.queues;
 begin
@@ -156,7 +157,7 @@ begin
   end if;
   wait_s := coalesce((q.base::jsonb #>> '{batch,wait}')::numeric, 0);
   for option, value in select e.key, e.value from jsonb_each(settings) e where e.value <> 'null' loop
-    -- As code is told at load.
+    -- The same errors as for code when it is loaded.
     if q.name like 'step:%' and option not in ('concurrency', 'rate') then
       perform outlast.refuse_argument('set_queue', option, 'is nothing that a limit of steps has; use concurrency or rate');
     elsif option in ('per_key', 'rate_per_key', 'weight') and not q.base::jsonb ? 'key' then
@@ -165,7 +166,7 @@ begin
       perform outlast.refuse_argument('set_queue', option, 'and drop don''t go together: one lets calls wait, the other turns them away');
     elsif option = 'weight' and value <> '{}' and q.base::jsonb ? 'batch' then
       perform outlast.refuse_argument('set_queue', option, 'and batch don''t go together: a key has one batch in its turn, however large');
-    -- All would expire while it waits for others to be in its batch.
+    -- All would expire while they wait for their batch to fill.
     -- guard: start-within-a-batchs-wait = elsif false then
     elsif option = 'start_within' and q.base::jsonb ? 'batch' and (value #>> '{}')::numeric <= wait_s then
       perform outlast.refuse_argument('set_queue', option, 'must be longer than the wait of batch, ' || wait_s || ' s');
@@ -179,7 +180,7 @@ begin
       override_by = case when changed is not null then outlast.actor(by) end,
       override_at = case when changed is not null then now() end,
       override_why = case when changed is not null then why end,
-      -- It decides anew, at once.
+      -- So that the queue decides again at once.
       fault = null, fault_at = null
   where queues.name = q.name;
   if q.name like 'step:%' then
@@ -286,7 +287,8 @@ begin
   waiting := array(
     select w.workflow_id from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
-      -- What was retried, or has records of another one, has begun before: it may have something to undo.
+      -- A workflow that was retried, or has another one's records, has begun before, and may have something
+      -- to undo.
       -- guard: drained-though-begun
       and w.generation = 1 and w.forked_from is null
       and (drain_queue.key is null or w.queue_key = drain_queue.key)

@@ -1,10 +1,11 @@
--- Who waits for the end of a workflow is woken in its last commit, and cancels pass down. Every statement may run twice.
+-- The last commit of a workflow wakes the workflows that wait for its end, and cancels pass down to children.
+-- Every statement may run twice.
 
 alter table outlast.workflow_status
   add column if not exists detached boolean not null default false,
   add column if not exists awaited boolean,
   add column if not exists untold boolean not null default false;
--- What ended before this migration is told to nobody: only what is live, and what comes.
+-- The ends of workflows that ended before this migration aren't told: only those of live and future ones.
 alter table outlast.workflow_status alter column untold set default true;
 do $$
 begin
@@ -34,10 +35,11 @@ comment on column outlast.waits.due is 'Whether it has come, and the waiter is t
 
 create unique index if not exists waits_of_target on outlast.waits (target, event, waiter);
 create index if not exists waits_due on outlast.waits (waiter) where due or target is null;
--- Whether any child of a workflow is live is asked of families of a million that have ended.
+-- To find live children, also in families where a million have ended.
 create index if not exists workflow_status_live_children on outlast.workflow_status (parent, status)
   where parent is not null and status in ('ENQUEUED', 'PENDING');
--- Whatever ends a row by itself: an instance of an older version, SQL by hand, a function that does not tell. It holds no row for long.
+-- For ends that nothing has told: by an instance of an older version, by manual SQL, by a function that
+-- doesn't tell. No row stays in it for long.
 create index if not exists workflow_status_untold on outlast.workflow_status (workflow_id)
   where untold and status not in ('ENQUEUED', 'PENDING')
     and (parent is not null or awaited or (status = 'CANCELLED' and started_at is not null));
@@ -56,20 +58,21 @@ create or replace function outlast.begin_waits(waiters text[], targets text[], e
 returns integer
 language plpgsql
 as $$
--- In the commit of suspensions, which bear the nonce, and after them: notes what they wait for. One whose target has
--- ended, is gone or is not free just now is claimable at once, and looks again. So a wait is noted under the lock of a row
--- that has not ended: its end comes later, and finds the wait. How many are claimable at once.
+-- Runs after suspensions that bear `nonce`, in their commit, and records what they wait for. If a target has
+-- ended, is gone, or is locked, the waiter is claimable at once, and looks again. So a wait is recorded under
+-- the lock of a row that has not ended: its end comes later, and finds the wait. Returns how many are
+-- claimable at once.
 #variable_conflict use_column
 declare
   woken integer;
 begin
-  -- A call that was attached to another workflow ends with that.
+  -- A call that was attached to another workflow ends with that one.
   targets := array(
     select coalesce(t.target, a.target)
     from unnest(begin_waits.targets) with ordinality as a (target, place)
     left join outlast.attached t on t.workflow_id = a.target
     order by a.place);
-  -- Of children it is known that somebody may wait.
+  -- Children need no mark: somebody may always wait for them.
   -- guard: refusing-target-fails-its-waiters = perform outlast.mark_awaited(array(
   perform outlast.one_by_one('mark_awaited', array(
     select c.workflow_id from outlast.workflow_status c
@@ -85,7 +88,8 @@ begin
       -- guard: waits-for-what-has-ended
       and c.status in ('ENQUEUED', 'PENDING')
       and (c.parent is not null or c.awaited)
-    -- This lock makes an end wait, or shows one that came first. Recording, which locks so too, goes on.
+    -- This lock makes an end wait, or shows an earlier end. Recording takes the same kind of lock, and goes
+    -- on.
     -- guard: waits-without-the-lock
     for share of c skip locked
   ), noted as (
@@ -105,7 +109,7 @@ create or replace function outlast.wake_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Of these waiters: see wake_due.
+-- For these waiters, see wake_due.
 declare
   woken jsonb;
 begin
@@ -145,8 +149,8 @@ create or replace function outlast.wake_due()
 returns integer
 language plpgsql
 as $$
--- Wakes whose wait is over; how many. Whose row is not free just now keeps the wait: each claim sees to it. Who is in
--- memory needs nothing: before it leaves, it meets the row that it waits for.
+-- Wakes workflows whose wait is over; returns how many. If a row is locked, its wait is kept, and a later
+-- claim handles it. A workflow in memory needs no wake: before it leaves, it sees the row that it waits for.
 declare
   number integer;
 begin
@@ -164,8 +168,9 @@ create or replace function outlast.tell_ends(ended text[])
 returns integer
 language plpgsql
 as $$
--- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
--- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
+-- Wakes the workflows that wait for these, which have ended in this transaction; returns how many. Each
+-- statement of a volatile function sees what was committed before it, but only at READ COMMITTED; see
+-- tell_untold.
 begin
   -- guard: maps-end-later = ended := ended;
   ended := ended || outlast.end_maps(ended);
@@ -181,8 +186,8 @@ create or replace function outlast.tell_ended(ended text[])
 returns integer
 language plpgsql
 as $$
--- As outlast.tell_ends, in the commit of these ends, which are to stand though the row of a map refuses to be told: the next
--- claim tells of its items then.
+-- As outlast.tell_ends, in the commit of these ends. They must be committed even if the row of a map refuses.
+-- Then the next claim tells the ends of its items.
 declare
   items constant text[] := array(select e.id from unnest(ended) as e (id) where position('/map.' in e.id) > 0);
 begin
@@ -207,7 +212,7 @@ create or replace function outlast.hold_map(id text)
 returns boolean
 language plpgsql
 as $$
--- Whether the row of this map could be locked, or there is none. Nobody waits for who holds it.
+-- Whether the row of this map could be locked, or doesn't exist. It never waits for the lock.
 begin
   perform from outlast.workflow_status w where w.workflow_id = id
   -- guard: held-map-holds-up-all = for no key update;
@@ -220,7 +225,8 @@ create or replace function outlast.tell_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Of these, which have ended or are to undo: cancels `most` of their children, and wakes who waits for them.
+-- For these, which have ended or must undo: cancels `most` of their children, and wakes the workflows that
+-- wait for them.
 declare
   found record;
   woken integer;
@@ -258,12 +264,12 @@ $$;
 
 create or replace function outlast.tell_untold(out woken integer, out more boolean)
 language plpgsql
--- A session keeps the plans that it made when the table was empty, and would read all of it for ever.
+-- A session keeps plans that it made while the table was empty, and they would always read the whole table.
 set enable_seqscan = off
 as $$
--- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled (though it
--- has something to undo first), generation after generation, some thousands in one commit. What is left is seen to by
--- the next claim of any instance, as is what a row refuses, and items of a map that somebody holds.
+-- Handles ends that were not told yet. It wakes waiters, and cancels the children of cancelled workflows
+-- (also while these undo), generation after generation, some thousands in one commit. The next claim of any
+-- instance handles the rest, rows that refuse, and items of a map whose row is locked.
 declare
   most constant integer not null default 5000;
   untold text[];
@@ -276,7 +282,7 @@ declare
 begin
   woken := 0;
   more := false;
-  -- Above it a snapshot may be older than a wait. Then the next claim tells.
+  -- At higher levels a snapshot may be older than a wait. Then the next claim tells.
   -- guard: told-from-an-old-snapshot = if false then
   if current_setting('transaction_isolation') <> 'read committed' then
     return;
@@ -309,7 +315,7 @@ begin
       except select jsonb_array_elements_text(t -> 'going_on') from jsonb_array_elements(told.done) as t));
     done := jsonb_array_length(marked.done);
     refused := refused || told.refused || marked.refused;
-    -- What is refused is not asked again at once.
+    -- Rows that refuse aren't tried again at once.
     -- guard: refused-ends-told-at-once = more := done < cardinality(untold);
     more := done < cardinality(untold) and cardinality(refused) = 0 and not told.done @> '[{"refused": true}]';
     exit when cancelled >= most or (passed = 0 and done = 0 and cardinality(told.refused || marked.refused) = 0);
@@ -340,7 +346,8 @@ language plpgsql
 set enable_sort = off
 set jit = off
 as $$
--- `most` of what these have started and lives, but for what is written just now; also what undoes, or not.
+-- Locks `most` of the live children of these, except rows that are locked; with `undoing` also those that
+-- undo.
 begin
   return query
   select c.workflow_id from unnest(parents) as p (id) cross join lateral (
@@ -359,13 +366,13 @@ create or replace function outlast.alive_below(ids text[])
 returns table (top text, workflow_id text)
 language plpgsql
 stable
--- Along the index for each, whose order it has: any family the planner takes for one of the largest, would read all that failed
--- for each, and compile that.
+-- A scan along the index for each, in its order. If the planner took a family for one of the largest, it
+-- would read all failures for each, and compile that.
 set enable_sort = off
 set jit = off
 as $$
--- What lives below each of these, which are cancelled: what they have started, and what those have that were stopped before and
--- are over. Who was killed sees itself to what is below.
+-- The live workflows below each of these, which are cancelled: their children, and the children of those that
+-- were stopped before and have ended. A killed workflow handles those below it itself.
 #variable_conflict use_column
 begin
   return query
@@ -377,7 +384,7 @@ begin
       where c.parent = l.id and c.parent is not null and c.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and not c.detached
         -- guard: kills-stop-at-the-cancelled = and false
         and case c.status when 'CANCELLED' then c.error ->> 'mode' is distinct from 'kill'
-          -- Asked of a million failures the latter alone takes ten times as long.
+          -- Over a million failures the second test alone takes ten times as long.
           else strpos(c.error::text, 'workflow_timeout') > 0 and outlast.ended_by_stop(c) end
       order by c.workflow_id collate "C" offset 0) as c
   )
@@ -393,9 +400,9 @@ create or replace function outlast.cancel_children(
 )
 language plpgsql
 as $$
--- Cancels what the cancelled ones of these have started, `most` of them; how many, and whether one's row refused it. One
--- that is written just now is left. What was started by one that was killed is killed, and what still undoes below others that it
--- has started; below which of these something lived, is told.
+-- Cancels `most` children of those that are cancelled; returns how many, and whether a row refused. Locked
+-- rows are skipped. Children of a killed workflow are killed, and so are those that still undo below its
+-- other descendants. `going_on`: the killed ones below which something was still alive.
 #variable_conflict use_column
 declare
   done record;
@@ -407,7 +414,7 @@ begin
   cancelled := 0;
   refused := false;
   going_on := '{}';
-  -- By their ids alone: where it says what has ended, the planner may read all that has.
+  -- By their ids only: with a condition for ended ones the planner may read all rows that have ended.
   select coalesce(array_agg(k.id) filter (where p.killed), '{}'), coalesce(array_agg(k.id) filter (where not p.killed), '{}')
   into killers, stopped
   from unnest(parents) as k (id) cross join lateral (
@@ -423,7 +430,7 @@ begin
     cancelled := jsonb_array_length(done.done);
     refused := cardinality(done.refused) > 0;
     most := most - cancelled;
-    -- Once none of its own children lives: thousands of them are looked through once.
+    -- Only once none of its own children is alive, so that thousands of them are searched once.
     childless := array(
       select k.id from unnest(killers) as k (id)
       where (
@@ -445,7 +452,7 @@ begin
   if cardinality(stopped) = 0 then
     return;
   end if;
-  -- What undoes is cancelled already.
+  -- Those that undo are cancelled already.
   select * into done from outlast.one_by_one(
     'cancel_rows', array(select outlast.lock_children(stopped, false, most)),
     '{"message": "the workflow that started it was cancelled"}');

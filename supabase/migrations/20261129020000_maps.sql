@@ -1,10 +1,11 @@
--- Maps: a workflow's many items, each a child of its own, and who looks when they are over. Every statement may run twice.
+-- Maps: a workflow's many items, each a child of its own, and how a map ends. Every statement may run twice.
 
 alter table outlast.workflow_status add column if not exists map json;
 comment on column outlast.workflow_status.map is
   'Of a map, which is the parent of its items and runs nothing itself: how many there are, how many have been started, what it tolerates.';
 
--- What a map reads that is no list: its items as they were when it began, until each has been started.
+-- The items of a map over something other than a list, as they were when it began, until each has been
+-- started.
 create table if not exists outlast.map_sources (
   map_id text not null references outlast.workflow_status on delete cascade deferrable initially deferred,
   place integer not null,
@@ -14,7 +15,7 @@ create table if not exists outlast.map_sources (
 );
 comment on table outlast.map_sources is 'Items of maps over queries and generators: all of them before the first one starts.';
 create unique index if not exists map_sources_key on outlast.map_sources (map_id, key) where key is not null;
--- Of children that ended well it costs nothing.
+-- Children that succeeded cost it nothing.
 create index if not exists workflow_status_failed_children on outlast.workflow_status (parent, workflow_id collate "C")
   where parent is not null and status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
 
@@ -24,9 +25,9 @@ create or replace function outlast.map_counts(
 language sql
 stable
 as $$
-  -- Counted from rows, by indexes that hold none of those that ended well.
+  -- Counted from rows, by indexes without the items that succeeded.
   select (w.map ->> 'total')::integer, (w.map ->> 'started')::integer,
-    -- Of one that begins anew more may be there than it has got to.
+    -- When a map begins again, there may be more items than it has started.
     greatest(0, (w.map ->> 'started')::integer - f.n - (
       select count(*) from outlast.workflow_status x
       where x.queue = map_id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
@@ -57,8 +58,9 @@ create or replace function outlast.tell_map(map_id text, number integer)
 returns void
 language plpgsql
 as $$
--- Publishes how far a map is: one event of its parent, written anew each time. `number` is a place in the parent's order
--- that its owner gives; without one it is told only while nobody owns the parent.
+-- Publishes the progress of a map: one event of its parent, overwritten each time. `number` is a place in the
+-- parent's order that its owner gives. Without it the event is published only while no instance owns the
+-- parent.
 declare
   m outlast.workflow_status;
   c record;
@@ -74,7 +76,7 @@ begin
     select coalesce(max(o.completion_order), 0) + 1 into number
     from outlast.operation_outputs o where o.workflow_id = m.parent;
   else
-    -- Under this row's lock others look for the event before they wait for it.
+    -- Readers look for the event under this row's lock before they wait for it.
     perform from outlast.workflow_status w where w.workflow_id = m.parent for share;
   end if;
   select * into c from outlast.map_counts(map_id);
@@ -98,8 +100,9 @@ create or replace function outlast.look_at_map(id text)
 returns boolean
 language plpgsql
 as $$
--- After items of a map have ended, in the same commit: whether it is over now. The map's row is locked meanwhile, and
--- each statement sees what was committed before it began: of two last items on two instances the later one sees the other.
+-- Called after items of a map have ended, in the same commit: whether the map is over now. It locks the map's
+-- row, and each statement sees what was committed before it. So if the last two items end on two instances,
+-- the later one sees the other.
 declare
   w outlast.workflow_status;
   m jsonb;
@@ -119,7 +122,7 @@ begin
     order by (x.owner is not null)::integer, x.queue_key limit 1
   ) is not null;
   m := w.map::jsonb;
-  -- While its failed items are let go on, with a retry of its workflow, it is not over.
+  -- While its failed items go on, after a retry of its workflow, it isn't over.
   -- guard: reopening-maps-end = if false then
   if w.status = 'PENDING' and m ? 'reopening' and not (m ->> 'stopped')::boolean then
     return false;
@@ -133,7 +136,7 @@ begin
   ) > (m ->> 'tolerate')::integer then
     m := m || '{"stopped": true}';
     update outlast.workflow_status x set map = m, updated_at = now() where x.workflow_id = id;
-    -- Nothing more begins; what has begun goes on: a rate that nothing passes.
+    -- Nothing more begins, since this rate allows no start; items that have begun go on.
     update outlast.queues q
     set base = q.base::jsonb || '{"rate": {"n": 1, "per": 315360000}}', override = null where q.name = id;
     insert into outlast.queue_starts (queue, key, at)
@@ -141,7 +144,8 @@ begin
   end if;
   if w.status = 'PENDING' and not remains and ((m ->> 'stopped')::boolean or m -> 'started' = m -> 'total') then
     select * into c from outlast.map_counts(id);
-    -- One that was stopped before all had run has not succeeded, though none failed: a retry of its workflow lets it go on.
+    -- A map that was stopped before all items ran has not succeeded, even if none failed: a retry of its
+    -- workflow goes on.
     -- guard: stopped-maps-succeed = failed := c.failed > (m ->> 'tolerate')::integer;
     failed := c.failed > (m ->> 'tolerate')::integer or (c.ok + c.failed = c.total) is not true;
     update outlast.workflow_status x
@@ -159,7 +163,7 @@ begin
   elsif w.status = 'PENDING' and (m ->> 'tell_at')::float8 <= extract(epoch from clock_timestamp()) then
     began := clock_timestamp();
     perform outlast.tell_map(id, null);
-    -- Once a second; where counting is long, more seldom.
+    -- Once a second, or less often if counting takes long.
     m := m || jsonb_build_object('tell_at', extract(epoch from clock_timestamp() + interval '1 s' + 50 * (clock_timestamp() - began)));
     update outlast.workflow_status x set map = m where x.workflow_id = id;
   end if;
@@ -176,7 +180,7 @@ create or replace function outlast.finish_map(id text)
 returns void
 language plpgsql
 as $$
--- Ends a map whose items had all ended before the last block was looked for: no item tells of it any more.
+-- Ends a map if its items had all ended before the last block was recorded: no item will end it any more.
 begin
   if outlast.look_at_map(id) then
     perform outlast.tell_ends(array[id]);
@@ -188,8 +192,8 @@ create or replace function outlast.end_maps(ended text[])
 returns text[]
 language plpgsql
 as $$
--- The maps that are over with these workflows, which have just ended. In the order of their names, so that two who lock
--- several wait for each other in turn.
+-- The maps that are over with these workflows, which have just ended. In order of their ids, so that two
+-- transactions that lock several maps can't deadlock.
 declare
   id text;
   over text[] := array[]::text[];
@@ -214,7 +218,8 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether no more items of this map are to begin: too many have failed, or its workflow ended without waiting for it.
+  -- Whether no more items of this map may begin: too many have failed, or its workflow ended without waiting
+  -- for it.
   select w.map is not null and ((w.map ->> 'stopped')::boolean or not exists (
     select from outlast.workflow_status p where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING')))
 $$;
@@ -224,7 +229,7 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether a map is to be stopped, or its queue removed.
+  -- Whether any map must be stopped, or its queue removed.
   select exists (
     select from outlast.queues q
     cross join lateral (
@@ -237,7 +242,8 @@ create or replace function outlast.move_map(map_id text, change jsonb)
 returns text
 language plpgsql
 as $$
--- Changes where a map stands, whose row is locked. One that refuses it is waited for by who maps, as one that somebody holds.
+-- Changes the state of a map, whose row is locked. If the row refuses, the mapping workflow waits as for a
+-- locked row.
 begin
   update outlast.workflow_status x
   set map = x.map::jsonb || change, updated_at = now()
@@ -269,7 +275,7 @@ create or replace function outlast.undo_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- What these have to undo waits for no rate: they have begun.
+-- Undoing waits for no rate, because these have begun.
 begin
   update outlast.workflow_status x set status = 'PENDING' where x.workflow_id = any(ids);
   return jsonb_build_array();
@@ -280,7 +286,8 @@ create or replace function outlast.stop_items(id text, most integer)
 returns boolean
 language plpgsql
 as $$
--- Of a map, whose row is locked: see stop_maps. Whether more is to be done. An item that refuses it stays.
+-- Stops the items of a map, whose row is locked, see stop_maps. Whether more must be done. An item whose row
+-- refuses stays.
 declare
   waiting text[];
   dropped integer not null default 0;
@@ -321,7 +328,8 @@ create or replace function outlast.cancel_waiting(id text, most integer, message
 returns integer
 language plpgsql
 as $$
--- Cancels `most` of the items of a map that wait to begin, or to go on, and are of a generation above; how many.
+-- Cancels `most` items of a map that wait to begin, or to go on, and whose generation is above `above`;
+-- returns how many.
 begin
   return (
     select jsonb_array_length(c.done) from outlast.one_by_one('cancel_rows', array(
@@ -337,7 +345,7 @@ create or replace function outlast.stop_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Of these maps, whose rows are locked: see stop_maps. Whether more is to be done.
+-- For these maps, whose rows are locked, see stop_maps. Whether more must be done.
 declare
   most constant integer not null default (given ->> 'most')::integer;
   id text;
@@ -347,7 +355,8 @@ declare
 begin
   foreach id in array ids loop
     mapping := (select x.parent from outlast.workflow_status x where x.workflow_id = id);
-    -- What a cancelled workflow has started is cancelled, not removed, whether this comes first or who tells of its end.
+    -- The children of a cancelled workflow are cancelled, not removed, whether this or the telling of its end
+    -- comes first.
     perform outlast.cancel_children(array[mapping], most);
     -- guard: cancelled-maps-items-removed = if false then
     if exists (
@@ -370,11 +379,12 @@ create or replace function outlast.stop_maps(most integer default 10000)
 returns boolean
 language plpgsql
 as $$
--- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. What waits
--- to go on after a retry has begun: its records stay, so it is cancelled in either case. Whether more is to be done.
+-- For maps that have failed: removes items that have not begun, and cancels running ones if the map says so.
+-- An item that waits to go on after a retry has begun. Its records stay, so it is cancelled in either case.
+-- Returns whether more must be done.
 begin
   return (select o.done @> '[true]' from outlast.one_by_one('stop_rows', array(
-    -- From the queues, of which there are few, to their maps: a plain join may read all workflows.
+    -- From the few queues to their maps: a plain join may read all workflows.
     select w.workflow_id
     from (select q.name from outlast.queues q where position('/map.' in q.name) > 0 order by q.name) as q
     cross join lateral (
@@ -395,7 +405,7 @@ create or replace function outlast.open_map(
 returns boolean
 language plpgsql
 as $$
--- Makes a map and its queue, once; false if its parent is no longer this instance's.
+-- Makes a map and its queue, once; false if this instance no longer owns the parent.
 declare
   generation integer;
 begin

@@ -1,4 +1,4 @@
--- Sagas: a workflow that is cancelled undoes first what it has done. Every statement may run twice.
+-- Sagas: a cancelled workflow first undoes what it has done. Every statement may run twice.
 
 alter table outlast.workflow_status
   add column if not exists saga text check (saga in ('open', 'stopping', 'undoing')),
@@ -18,7 +18,8 @@ create or replace function outlast.kill_below(workflow_id text, by text, why tex
 returns boolean
 language plpgsql
 as $$
--- Of one that is cancelled, and locked: lets those that tell of ends kill what still undoes below it; whether there is any.
+-- For a cancelled workflow, whose row is locked: marks it, so that workflows that still undo below it are
+-- killed. Whether there are any.
 begin
   if (select b.workflow_id from outlast.alive_below(array[kill_below.workflow_id]) as b limit 1) is null then
     return false;
@@ -39,9 +40,10 @@ create or replace function outlast.cancel_workflows(
 returns table (workflow_id text, status text)
 language plpgsql
 as $$
--- The raised epoch refuses every later write of whoever runs it, who is told. What has something to undo goes on until it is
--- undone, or is claimable at once. Once that has begun another cancel changes nothing. Who is killed undoes nothing. Noted is
--- what somebody does (`by`), and not what follows from another end.
+-- The raised epoch fences off all later writes of the instance that runs it, and that instance is told. A
+-- workflow with something to undo goes on until it is undone, or is claimable at once. Once undoing has
+-- begun, another cancel changes nothing. A killed workflow undoes nothing. Only a cancel by somebody (`by`)
+-- is recorded as an act, not one that follows from another end.
 #variable_conflict use_column
 declare
   found record;
@@ -97,11 +99,11 @@ begin
           else w.stop end,
         saga = case when w.saga is null or kill then null when w.saga = 'open' then 'stopping' else w.saga end,
         completed_at = case when w.saga is null or kill then now() end,
-        -- What has ended is held by nothing. Whoever cancels what is paused lets it undo.
+        -- A workflow that has ended isn't held. Cancelling a paused one lets it undo.
         -- guard: cancelled-stay-held = held = w.held,
         held = case when w.saga is not null and not kill then
           case when w.held ->> 'reason' = 'paused' then nullif(w.held ->> 'over', '')::json else w.held end end,
-        -- Its children are to be cancelled, and who waits for it to be told.
+        -- Its children must be cancelled, and its waiters told.
         untold = true,
         updated_at = now()
     where w.workflow_id = any(ids)
@@ -114,7 +116,7 @@ begin
     heard := heard or found.saga is not null or found.stopped_on is not null;
     return next;
   end loop;
-  -- Once for all of a transaction, and only where somebody runs it or is to undo it.
+  -- Once per transaction, and only if an instance runs the workflow or must undo it.
   -- guard: cancels-untold = if false then
   if heard then
     perform outlast.tell_due();
@@ -130,7 +132,7 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether somebody is to be woken, or to be cancelled, after an end.
+  -- Whether an end has waiters still to wake, or children still to cancel.
   select exists (select from outlast.waits x where x.due or x.target is null) or (
     select true from outlast.workflow_status w
     where w.untold and w.status not in ('ENQUEUED', 'PENDING')
@@ -152,7 +154,7 @@ as $$
     select w.workflow_id, w.stop::text as stop from outlast.workflow_status w
     where w.owner = instance and w.saga = 'stopping'
     union all
-    -- What was cancelled or paused a moment ago, and may run there yet.
+    -- Cancelled or paused a moment ago, so it may still run there.
     select w.workflow_id, '{"code": "disowned"}' from outlast.workflow_status w
     where w.stopped_on = instance and w.status = 'CANCELLED' and w.completed_at > now() - interval '1 minute'
     union all

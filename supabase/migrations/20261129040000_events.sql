@@ -1,6 +1,6 @@
 -- Events that other workflows wait for. Every statement may run twice.
 
--- Of published events alone: all else pays nothing. Who reads a long stream finds its place at once.
+-- Only published events, so other records cost nothing. Readers of a long stream find their place at once.
 create index if not exists operation_outputs_published on outlast.operation_outputs (workflow_id, name, completion_order)
   where kind = 'publish';
 
@@ -10,8 +10,9 @@ create or replace function outlast.begin_event_waits(
 returns integer
 language plpgsql
 as $$
--- In the commit of suspensions, which bear the nonce, and after them: notes which events they wait for. One whose event is
--- there, or whose target has ended, is gone or is not free just now, is claimable at once, and looks again. How many are.
+-- Runs after suspensions that bear `nonce`, in their commit, and records which events they wait for. If the
+-- event exists, or its target has ended, is gone, or is locked, the waiter is claimable at once, and looks
+-- again. Returns how many.
 #variable_conflict use_column
 declare
   free text[];
@@ -25,11 +26,12 @@ begin
   free := array(
     select c.workflow_id from outlast.workflow_status c
     where c.workflow_id = any(begin_event_waits.targets) and c.status in ('ENQUEUED', 'PENDING')
-    -- Recording locks the row FOR SHARE. So what is published waits for this commit, or this one doesn't wait for it.
+    -- Recording locks the row FOR SHARE. So either the publishing transaction waits for this commit, or this
+    -- one doesn't wait for it.
     -- guard: event-waits-without-the-lock
     for no key update of c skip locked
   );
-  -- A statement of its own: its snapshot is younger than the locks.
+  -- A separate statement, so that its snapshot is younger than the locks.
   with asked as (
     select a.* from unnest(
       begin_event_waits.waiters, begin_event_waits.targets, begin_event_waits.events, begin_event_waits.afters
@@ -62,7 +64,8 @@ create or replace function outlast.tell_events(workflow_ids text[], events text[
 returns integer
 language plpgsql
 as $$
--- In the commit that records these events, and after it: wakes who waits for them; how many.
+-- Runs after these events are recorded, in their commit: wakes the workflows that wait for them; returns how
+-- many.
 begin
   update outlast.waits w set due = true
   from unnest(tell_events.workflow_ids, tell_events.events) as p (workflow_id, event)

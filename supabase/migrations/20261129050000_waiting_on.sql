@@ -1,4 +1,4 @@
--- Why a workflow does not run: computed when somebody asks, stored nowhere. Every statement may run twice.
+-- Why a workflow does not run: computed when somebody asks, not stored. Every statement may run twice.
 
 alter table outlast.instances add column if not exists functions text[];
 comment on column outlast.instances.functions is 'The functions that it runs; null until it has told.';
@@ -8,7 +8,8 @@ returns text
 language plpgsql
 stable
 as $$
--- As outlast.claim_queue decides. Who may not see `whole` is told no other workflow, no number and nobody's name.
+-- Follows outlast.claim_queue. A reader who may not see the `whole` gets no other workflow's id, no number
+-- and no name.
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
@@ -19,7 +20,7 @@ begin
     return case when whole then 'its batch ' || w.batch else 'its batch' end;
   end if;
   if w.owner is not null or w.claimable_at is null then
-    return null;  -- it runs, or has ended
+    return null;  -- it is running, or has ended
   end if;
   if w.claimable_at > t then
     return case
@@ -28,7 +29,7 @@ begin
         'a message' || (
           select case when string_agg(m.topic, '') <> '' then ' (' || string_agg(m.topic, ', ') || ')' else '' end
           from json_array_elements_text(w.awaits -> 'topics') as m (topic)
-        -- A wait for a message alone lasts a hundred years.
+        -- A wait for only a message lasts a hundred years.
         ) || case when w.claimable_at < t + interval '50 years' then ', until ' || outlast.at_text(w.claimable_at) else '' end
       when w.status = 'ENQUEUED' then 'its time: ' || outlast.at_text(w.claimable_at)
       when w.recovery_attempts > 0 then
@@ -47,7 +48,8 @@ begin
   end if;
   return outlast.turn_text(w, t, whole);
 exception when others then
-  -- Options that can't be read, as after an edit of a queue's row: lists, and all other workflows in them, go on.
+  -- A queue's options may be unreadable after an edit of its row. The list with its other workflows must
+  -- still work.
   -- guard: faulty-queues-fail-lists = raise;
   return outlast.fault_text(coalesce(w.awaits #>> '{limits,0}', w.queue), sqlerrm, whole);
 end
@@ -66,7 +68,7 @@ returns text
 language plpgsql
 stable
 as $$
--- What one that could begin waits for in its queue. Raises where the options of that can't be read.
+-- What a workflow that could begin waits for in its queue. Raises if the queue's options can't be read.
 #variable_conflict use_column
 declare
   q outlast.queues;
@@ -186,7 +188,7 @@ returns text
 language plpgsql
 stable
 as $$
--- As outlast.take_limit decides. What waits for a limit of steps asks again by itself.
+-- Follows outlast.take_limit. A workflow that waits for a limit of steps asks again by itself.
 declare
   q outlast.queues;
   o jsonb;
@@ -245,7 +247,7 @@ returns text
 language sql
 stable
 as $$
-  -- What a workflow that has left the memory for the end of others waits for.
+  -- What a workflow that has left the memory to wait for others' ends waits for.
   select case when not whole then 'another workflow' else
     coalesce(outlast.map_text(w.awaits #>> '{ends,0}'), 'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
       select t.status from outlast.workflow_status t
@@ -264,7 +266,7 @@ returns text
 language sql
 stable
 as $$
-  -- How far the last saga is that began to undo and has not ended.
+  -- The progress of the last saga that began to undo and has not ended.
   with notes as (
     select o.name, o.output, o.completion_order
     from outlast.operation_outputs o

@@ -1,4 +1,4 @@
--- What stays of a workflow's records where it goes on from an earlier one. Every statement may run twice.
+-- Which records of a workflow stay when it goes on from an earlier one. Every statement may run twice.
 
 alter table outlast.operation_outputs add column if not exists called_after integer;
 comment on column outlast.operation_outputs.called_after is
@@ -12,16 +12,16 @@ returns setof text
 language sql
 stable
 as $$
-  -- The step ids of the records that can't depend on these: they came before the first of them, or their calls were made
-  -- before its completion was handed over, and the body did not give them up. Of a wait that isn't over nothing depends.
-  -- These themselves go.
+  -- The step ids of the records that can't depend on these steps. They came before the first of these. Or
+  -- they were called before its completion was handed over, and the body did not give them up. Nothing
+  -- depends on a wait that isn't over. The steps themselves don't stay.
   select o.step_id
   from outlast.operation_outputs o
   cross join (
     select min(d.completion_order) as place from outlast.operation_outputs d
     where d.workflow_id = records_kept.workflow_id and d.step_id = any(steps)
   ) as first
-  -- Not by `<> all`: of a large saga these are thousands, and would be gone through for each record.
+  -- `<> all` would search all of these for each record, and a large saga has thousands.
   where o.workflow_id = records_kept.workflow_id and not exists (select from unnest(steps) as s (id) where s.id = o.step_id)
     and (first.place is null
       or o.completion_order < first.place
@@ -34,8 +34,8 @@ returns text
 language sql
 stable
 as $$
-  -- The last one whose failure is recorded. A transaction that the body gave up has not failed, nor has what was settled
-  -- by hand since the workflow ended.
+  -- The last step with a recorded failure. A transaction that the body gave up has not failed. Nor has a step
+  -- that was settled by hand since the workflow ended.
   select o.step_id from outlast.operation_outputs o
   join outlast.workflow_status w using (workflow_id)
   where o.workflow_id = failed_step.workflow_id and o.error is not null and o.completion_order is not null
@@ -48,7 +48,7 @@ returns text
 language plpgsql
 stable
 as $$
--- The id of a recorded step that is named by its id, or by a name that no other one has.
+-- The id of a recorded step, given by its id, or by a name that no other step has.
 declare
   found text[];
 begin
@@ -77,9 +77,9 @@ returns table (step_id text, since text)
 language sql
 stable
 as $$
-  -- What sagas have undone, or may have: the note that came before each step whose undo has begun, and the record from which
-  -- on its saga undid. Before an undo begins a record names it as the next one, so this is true whatever has ended the
-  -- workflow meanwhile.
+  -- What sagas have undone, or may have: the note before each step whose undo has begun, and the record from
+  -- which on its saga undid. Before an undo begins, a record names it as the next one. So this is right
+  -- however the workflow ended.
   select distinct o.output ->> 'next', coalesce(o.output ->> 'since', o.step_id)
   from outlast.operation_outputs o
   where o.workflow_id = undos_begun.workflow_id and o.kind = 'undo' and o.output ->> 'next' is not null
@@ -90,8 +90,8 @@ returns text[]
 language plpgsql
 stable
 as $$
--- These steps, and the notes of what can't count as done where these are dropped: what a saga has undone, or may have, while the
--- record that it undid goes. Those take others along, perhaps of other sagas.
+-- These steps, and the notes of steps that can't count as done if these are dropped: a saga has undone them,
+-- or may have, but the record of that is dropped. Those notes may add more, perhaps of other sagas.
 declare
   kept text[];
   more text[];
@@ -116,7 +116,7 @@ returns void
 language plpgsql
 stable
 as $$
--- What a saga has undone, or may have, must not be kept as done.
+-- Refuses records as done that a saga has undone, or may have.
 declare
   undone text;
 begin

@@ -1,4 +1,4 @@
--- Answers to callbacks: how many a link takes is decided where they are kept. Every statement may run twice.
+-- Answers to callbacks: the table's row decides how many answers a link takes. Every statement may run twice.
 
 create or replace function outlast.answer_callback(workflow_id text, step_id text, mark text, message json, request text)
 returns bigint
@@ -13,18 +13,19 @@ declare
   used integer;
   same integer;
 begin
-  -- Those who answer at the same time take their turns, and each sees the answers before.
+  -- Answers at the same time wait for each other, and each sees the earlier ones.
   select o.output into told from outlast.operation_outputs o
   where o.workflow_id = answer_callback.workflow_id and o.step_id = answer_callback.step_id and o.kind = 'callback'
   -- guard: callback-answered-at-once = ;
   for no key update;
-  -- What stands there since a retry may ask something else.
+  -- A callback recorded since a retry may ask something else.
   -- guard: callback-of-another-question-answered = if told is null then
   if told is null or told ->> 'mark' is distinct from answer_callback.mark then
     raise exception 'there is no such callback' using errcode = 'no_data_found';
   end if;
   uses := (told ->> 'uses')::integer;
-  -- One answer is one message, whoever sends the same again; of several each request is one.
+  -- A link for one answer takes one message, which may be sent again. For several answers each request is
+  -- one.
   -- guard: callback-used-again = key := prefix || answer_callback.request;
   key := prefix || case when uses = 1 then '1' else answer_callback.request end;
   select count(*) filter (where starts_with(m.idempotency_key, prefix)), count(*) filter (where m.idempotency_key = key)

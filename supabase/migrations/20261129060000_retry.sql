@@ -1,4 +1,5 @@
--- What people do to workflows, queues and schedules is noted; failed workflows go on. Every statement may run twice.
+-- Acts of people on workflows, queues and schedules are recorded, and failed workflows go on. Every statement
+-- may run twice.
 
 alter table outlast.workflow_status
   add column if not exists generation integer not null default 1,
@@ -36,8 +37,8 @@ create or replace function outlast.note_act(noun text, name text, verb text, by 
 returns void
 language plpgsql
 as $$
--- In the transaction of what was done. Of queues and schedules the newest 1,000 of each stay, and of workflows that are
--- gone the newest 10,000.
+-- Runs in the transaction of the act. Of each queue and each schedule the newest 1,000 acts are kept, of
+-- workflows that are gone the newest 10,000.
 declare
   owned text := case when note_act.noun = 'workflow' then (
     select w.workflow_id from outlast.workflow_status w where w.workflow_id = note_act.name) end;
@@ -62,8 +63,8 @@ returns json
 language sql
 immutable
 as $$
-  -- What is noted of a workflow before something is done to it, and which records that drops. Never as jsonb: an error may
-  -- hold what only json can.
+  -- The state of a workflow that is recorded before an act, and the records that the act drops. Never as
+  -- jsonb: an error may hold text that only json can.
   select json_strip_nulls(json_build_object(
     'status', w.status, 'error', outlast.readable(w.error), 'dropped', to_json(dropped[1:1000]), 'epoch', w.epoch, 'generation', w.generation, 'owner', w.owner,
     'claimable_at', w.claimable_at, 'deadline', w.deadline, 'completed_at', w.completed_at))
@@ -74,7 +75,7 @@ returns json
 language sql
 immutable
 as $$
-  -- What stands in `born` of a workflow that was retried, once it is claimed for the first time since.
+  -- What `born` of a retried workflow holds once it is claimed for the first time since.
   select (coalesce(born::jsonb, '{}') || jsonb_build_object('goes_on_s', extract(epoch from at)::float8))::json
 $$;
 
@@ -83,9 +84,10 @@ returns timestamptz
 language sql
 stable
 as $$
-  -- Of one that is retried: its own timeout, counted from now, and not beyond its parent. What SQL started doesn't know its time:
-  -- a child that it alone has bounded says how long it was. Where nothing is known, as of rows of older versions, it has the time
-  -- that it had. An item of a map waits for others: its own counts from when it begins.
+  -- The deadline of a retried workflow: its own timeout, counted from now, and not beyond its parent's
+  -- deadline. A workflow started from SQL doesn't know its timeout; a child with no other limit tells how
+  -- long it was. If nothing is known, as for rows of older versions, the former time is kept. An item of a
+  -- map may wait for others, so its own timeout counts from when it begins.
   select least(
     -- guard: delays-outlast-a-retry = now() + (w.deadline - coalesce(w.retried_at, w.created_at)),
     -- guard: retried-items-wait-in-their-time = now() + make_interval(secs => w.timeout_s),
@@ -109,7 +111,7 @@ create or replace function outlast.bound_rows(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Each of these has to end by the time that is `given` for it.
+-- Sets the deadline that `given` has for each of these.
 begin
   update outlast.workflow_status w set deadline = (given ->> w.workflow_id)::timestamptz where w.workflow_id = any(ids);
   return jsonb_build_array();
@@ -120,10 +122,10 @@ create or replace function outlast.bound_anew(ids text[], formers timestamptz[])
 returns void
 language plpgsql
 as $$
--- What these, which were retried, have started and lives has to end by when they do now, generation after generation: it had
--- to end by when they did, and waits, for its turn say; or it was retried before them, or with them, and bounded by nobody.
--- What runs at this moment hears of it when it is claimed again. One that somebody holds, or whose row refuses it, has the time
--- that it had.
+-- Sets new deadlines for the live children of these, which were retried, generation after generation, if they
+-- had their parents' former deadline. Those wait, for example for their turn. Or they were retried before
+-- their parents or with them, without a limit. A running workflow learns of it when it is claimed again. A
+-- row that is locked, or refuses, keeps its former deadline.
 declare
   times jsonb;
 begin
@@ -135,13 +137,13 @@ begin
     union all
     select c.workflow_id, l.former, c.ends_by
     from line l cross join lateral (
-      -- Its own time, which was the later one, stays.
+      -- Its own deadline stays, if that was the later one.
       select c.workflow_id, least(l.ends_by, case when c.timeout_s is not null and c.queue is distinct from c.parent
         then greatest(l.former, coalesce(c.retried_at, c.created_at) + make_interval(secs => c.timeout_s)) end) as ends_by
       from outlast.workflow_status c
       -- guard: children-keep-the-time-of-before = where false
       where c.parent = l.id and c.parent is not null and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-        -- Of the same time: what its instance has told in seconds was rounded.
+        -- The same time: an instance gives seconds, which are rounded.
         and (c.deadline between l.former - interval '1 ms' and l.former + interval '1 ms'
           -- guard: retried-children-outlast-their-parents = )
           or (c.deadline > l.ends_by) is not false)
@@ -167,7 +169,7 @@ returns boolean
 language sql
 immutable
 as $$
-  -- Whether its end is that of its cancel, or of its timeout. Any other end of what was stopped has cut that short.
+  -- Whether it ended by its cancel or its timeout. Any other end of a stopped workflow has interrupted that.
   -- guard: stops-forgotten = select true
   select w.status = 'CANCELLED' or (w.status = 'ERROR' and outlast.readable(w.error) ->> 'code' = 'workflow_timeout')
 $$;
@@ -177,7 +179,7 @@ returns integer
 language sql
 stable
 as $$
-  -- The place of the first record that its end came from: a failure, or what stopped it. Null where there is none.
+  -- The place of the first record that caused its end: a failure, or the stop. Null if there is none.
   select min(o.completion_order)
   from (select outlast.readable(w.error) as error offset 0) as e
   join outlast.operation_outputs o on o.workflow_id = w.workflow_id and (
@@ -190,8 +192,8 @@ returns text[]
 language sql
 stable
 as $$
-  -- What its end says that can't count as done any more: the notes of what its sagas have undone because of it, and what
-  -- stopped it. Where something still stands, nothing: that is undone first.
+  -- The records that its end invalidates: notes of steps that its sagas have undone because of it, and the
+  -- stop. Empty while something still stands, because that is undone first.
   select case when w.error is null or e.error ->> 'code' = 'compensation_failed' then '{}'::text[]
     -- guard: undone-counts-as-done = else array[]::text[]
     else array(select json_array_elements_text(coalesce(e.error -> 'undone', '[]')))
@@ -209,8 +211,8 @@ returns text[]
 language sql
 stable
 as $$
-  -- The records that its end came from: failures, notes of what its sagas have undone, the stop. Empty where its function
-  -- failed by itself. Rows of older versions don't say: then it is the last failure.
+  -- The records that caused its end: failures, notes of steps that its sagas have undone, the stop. Empty if
+  -- its function failed by itself. Rows of older versions don't name them: then it is the last failure.
   select case
     when e.error -> 'steps' is null and w.status = 'ERROR'
       and coalesce(e.error ->> 'code', 'workflow_error') in ('workflow_error', 'http_exception')
@@ -218,7 +220,7 @@ as $$
     else array(
       select o.step_id from json_array_elements_text(coalesce(e.error -> 'steps', '[]')) as s (id)
       join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = s.id
-        -- What has been settled by hand since the end, as a failure too, is what somebody wants it to be.
+        -- A step settled by hand since the end, even as a failure, is what somebody wants it to be.
         -- guard: settled-failure-is-dropped
         and (o.settled is null or o.completed_at <= w.completed_at)
       -- guard: settled-counts-as-failed = where true)
@@ -234,7 +236,8 @@ returns text
 language sql
 stable
 as $$
-  -- One that was stopped with this workflow, over all generations, and still undoes; null: there is none.
+  -- A workflow that was stopped with this one, in any generation below, and still undoes; null if there is
+  -- none.
   with recursive line (id) as (
     select undoes_still.workflow_id
     union all
@@ -253,7 +256,7 @@ returns boolean
 language sql
 immutable
 as $$
-  -- A map's item may have the key `batch`: that one has a parent.
+  -- An item of a map may have the key `batch`, but it has a parent.
   -- guard: items-taken-for-batches = select right(w.workflow_id, 6) = '/batch'
   select right(w.workflow_id, 6) = '/batch' and w.parent is null
 $$;
@@ -264,7 +267,7 @@ create or replace function outlast.why_not_retried(
 language plpgsql
 stable
 as $$
--- Why a workflow, which is locked, can't be retried or rewound; null: it can.
+-- Why a workflow, whose row is locked, can't be retried or rewound; null if it can.
 declare
   still text;
 begin
@@ -294,7 +297,7 @@ begin
     hint := 'retry the workflow that the map belongs to: it runs the failed items again';
   elsif outlast.ended_by_stop(w) then
     still := outlast.undoes_still(w.workflow_id);
-    -- Its end would come after the retry, and fail what was retried.
+    -- That child's end would come after the retry, and fail the retried workflow.
     -- guard: retried-while-children-undo = if false then
     if still is not null then
       reason := still || ', which was stopped with it, still undoes';
@@ -309,7 +312,8 @@ returns void
 language sql
 volatile
 as $$
-  -- The maps of these items, which are locked, don't end before they wait to go on again.
+  -- Locks the maps of these items, whose rows are locked, so that no map ends before its items wait to go on
+  -- again.
   select from outlast.workflow_status m
   where m.workflow_id = any(array(
     select w.parent from outlast.workflow_status w where w.workflow_id = any(items) and w.queue = w.parent))
@@ -321,7 +325,7 @@ create or replace function outlast.lock_failed(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql
 as $$
--- A workflow that has failed, locked; it refuses any other.
+-- Locks and returns a failed workflow; refuses any other.
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
@@ -342,10 +346,10 @@ create or replace function outlast.go_on(ids text[], verb text, by text, why tex
 returns table (workflow_id text, status text, generation integer, dropped json)
 language plpgsql
 as $$
--- Lets failed workflows, which are locked, go on in place: without the records of these steps (of those that the end of
--- each came from, if none are given), without what may depend on them or was undone, and without failures that came later.
--- Of each the ids of what it dropped, the first thousand. `by` null: its parent does, which was retried. Where something cut
--- short what a stop lets undo, the stop stays: that goes on.
+-- Lets failed workflows, whose rows are locked, go on in place. It drops the records of these steps (by
+-- default those that caused each end), records that may depend on them or were undone, and later failures.
+-- Returns for each the ids of the dropped records, the first thousand. `by` null: its retried parent does it.
+-- If something interrupted the undoing after a stop, the stop stays, and undoing goes on.
 #variable_conflict use_column
 declare
   undoing text[];
@@ -397,7 +401,8 @@ begin
       and o.error is null and json_typeof(o.output) = 'object'
     left join kept k on k.workflow_id = o.workflow_id and k.step_id = o.step_id
   ), passed as (
-    -- Topics of which a message comes again though a later one stays received. Who receives reads on after the last one.
+    -- Topics with a message that comes again while a later one stays received. The workflow reads on after
+    -- the last one.
     select r.workflow_id, r.topic, max(r.number) filter (where r.stays) as last
     from received r group by r.workflow_id, r.topic
     having min(r.number) filter (where not r.stays) < max(r.number) filter (where r.stays)
@@ -412,12 +417,13 @@ begin
     from again a join outlast.workflow_status x on x.workflow_id = a.workflow_id
     where m.message_id = a.message_id
   ), went as (
-    -- What stopped it is no step that anybody has seen.
+    -- The stop is no step that a reader has seen.
     select g.workflow_id, array_agg(g.step_id order by g.completion_order) filter (where g.kind is distinct from 'stop') as step_ids,
       count(*) filter (where g.kind = 'undo') as undos, count(*) filter (where g.kind = 'stop') as stops, count(*) as records
     from gone g group by g.workflow_id
   ), stays as (
-    -- What stopped it stays where its record does. A cancel of which its body had not heard stays where that was lost, or held.
+    -- The stop stays if its record does. A cancel that the body had not heard of stays if the workflow was
+    -- lost, or held.
     select f.workflow_id, case
         when f.stops > coalesce(g.stops, 0) then 'undoing'
         when f.stops = 0 and go_on.steps is null and (f.stood).stop is not null and (
@@ -425,7 +431,7 @@ begin
       end as saga
     from failed f left join went g on g.workflow_id = f.workflow_id
   ), noted as (
-    -- As `retried_at`: see outlast.deadline_anew.
+    -- At the same time as `retried_at`: see outlast.deadline_anew.
     insert into outlast.acts (at, verb, noun, name, workflow_id, by, why, before)
     select now(), go_on.verb, 'workflow', f.workflow_id, f.workflow_id,
       outlast.actor(coalesce(go_on.by, 'workflow ' || (f.stood).parent)), go_on.why,
@@ -440,7 +446,7 @@ begin
       generation = x.generation + 1,
       claimable_at = now(), rank = null, batch = null, batch_place = null, awaits = null, held = null, misfits = null,
       error = null, output = null, response = null, completed_at = null, recovery_attempts = 0,
-      -- What is recorded is of its own version; without records it begins with the newest.
+      -- Its records belong to its version; without records it begins with the newest.
       -- guard: retry-leaves-its-version = version = null,
       version = case when f.records > coalesce(g.records, 0) then x.version end,
       stop = case when s.saga is not null then x.stop end,
@@ -461,8 +467,9 @@ begin
   if bounded is not null then
     perform outlast.bound_anew(bounded, formers);
   end if;
-  -- What still stands, as the error names it, is undone again, for as long as the first time. If its body has called something
-  -- since, perhaps because of that error, it goes that way again, and this comes after its end.
+  -- What still stands, as the error names it, is undone again, with the same time as at first. If its body
+  -- has called something since, perhaps because of that error, it goes the same way again, and this comes
+  -- after its end.
   update outlast.operation_outputs o
   set output = json_build_object('again', case when exists (
       select from outlast.operation_outputs l
@@ -479,8 +486,8 @@ create or replace function outlast.retry_cancelled_children(parents text[])
 returns void
 language plpgsql
 as $$
--- What was cancelled because of its parent goes on with it, generation after generation. Items of maps do when their map is
--- asked for again.
+-- Children that were cancelled because of their parent go on with it, generation after generation. Items of
+-- maps go on when the parent asks for their map again.
 declare
   done integer := 0;
 begin
@@ -528,7 +535,7 @@ create or replace function outlast.retry_many(ids text[], why text, by text)
 returns table (workflow_id text, answer json)
 language plpgsql
 as $$
--- As retry_workflow, to as many of these as can be retried and as nobody has locked; the others are left as they are.
+-- As retry_workflow, for as many of these as can be retried and aren't locked; the others stay as they are.
 #variable_conflict use_column
 declare
   found text[];
@@ -540,7 +547,7 @@ begin
     for no key update skip locked);
   -- guard: maps-end-beside-many-retries
   perform outlast.lock_maps_of(found);
-  -- Seen anew, under their locks.
+  -- Read again, under their locks.
   select coalesce(array_agg(w.workflow_id), '{}'), coalesce(array_agg(w.workflow_id) filter (where w.status = 'CANCELLED'), '{}')
   into found, cancelled
   from outlast.workflow_status w
@@ -604,8 +611,8 @@ create or replace function outlast.retry_child(child text, parent text, parent_e
 returns boolean
 language plpgsql
 as $$
--- The parent, which was retried, asks for this child's result: if that failed before, the child is retried. Under the
--- fence of the parent; whether it was.
+-- The retried parent asks for this child's result: if the child failed before the retry, it is retried. Runs
+-- under the fence of the parent; returns whether the child was retried.
 #variable_conflict use_column
 declare
   p outlast.workflow_status;
@@ -634,7 +641,7 @@ begin
   return true;
 -- guard: refusing-child-fails-its-parent = exception when assert_failure then
 exception when others then
-  -- Who asks waits for a row that refuses it, as for one that somebody holds.
+  -- The parent waits for a row that refuses as for a locked row.
   if not outlast.is_of_rows(sqlstate) then raise; end if;
   raise exception '%', sqlerrm using errcode = 'lock_not_available';
 end
@@ -646,9 +653,10 @@ create or replace function outlast.map_at(
 returns text
 language plpgsql
 as $$
--- The parent, which was retried, maps at a place where earlier generations may have mapped, the first one under the first
--- of these ids: which of them it is now. One that this generation has begun or let go on; one of the same function and
--- items; or another one beside those that are there. Of these no more begins. Null if the parent runs elsewhere.
+-- The retried parent maps at a place where earlier generations may have mapped, the first one under the first
+-- of these ids. Returns the id that counts now: a map that this generation has begun or let go on; otherwise
+-- one of the same function and items; otherwise a new one. The other maps begin nothing more. Null if another
+-- instance runs the parent.
 #variable_conflict use_column
 declare
   p outlast.workflow_status;
@@ -688,9 +696,9 @@ create or replace function outlast.reopen_map(
 returns boolean
 language plpgsql
 as $$
--- The parent, which was retried, asks for this map: unless it has succeeded it goes on, once for each retry. Its failed
--- items wait in its queue again, `most` of them with each call, and what was removed before it began is started anew. The
--- map is not over before all of them wait. False if the parent runs elsewhere.
+-- The retried parent asks for this map: unless it has succeeded, it goes on, once for each retry. Its failed
+-- items wait in its queue again, `most` of them with each call, and items removed before they began are
+-- started again. The map isn't over before all of them wait. False if another instance runs the parent.
 #variable_conflict use_column
 declare
   p outlast.workflow_status;
@@ -730,19 +738,19 @@ begin
   failed := array(
     select x.workflow_id from outlast.workflow_status x
     where x.parent = m.workflow_id and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
-      -- What has failed again since is over.
+      -- An item that has failed again since is over.
       -- guard: items-reopened-twice
       and coalesce(x.retried_at < (m.map ->> 'reopened_at')::timestamptz, true)
     order by x.workflow_id collate "C" limit most
     for no key update);
   perform from outlast.go_on(failed, 'retry', 'workflow ' || p.workflow_id, 'the workflow of its map was retried');
-  -- They have to end by when their map does. An own timeout counts from when they go on.
+  -- They must end by their map's deadline. An own timeout counts from when they go on.
   -- guard: items-retried-until-long-ago = update outlast.workflow_status x set deadline = x.deadline
   update outlast.workflow_status x set deadline = p.deadline
   where x.workflow_id = any(failed) and x.deadline is distinct from p.deadline;
   if cardinality(failed) < most then
     update outlast.workflow_status x set map = x.map::jsonb - 'reopening' where x.workflow_id = m.workflow_id;
-    -- Those of before may all have ended by now.
+    -- The other items may all have ended by now.
     if outlast.look_at_map(m.workflow_id) then
       perform outlast.tell_ends(array[m.workflow_id]);
     end if;
@@ -750,7 +758,7 @@ begin
   return true;
 -- guard: refusing-map-fails-its-retry = exception when assert_failure then
 exception when others then
-  -- Who asks waits for a row that refuses it, as for one that somebody holds.
+  -- The parent waits for a row that refuses as for a locked row.
   if not outlast.is_of_rows(sqlstate) then raise; end if;
   raise exception '%', sqlerrm using errcode = 'lock_not_available';
 end
@@ -762,8 +770,8 @@ create or replace function outlast.send_again(
 returns bigint
 language plpgsql
 as $$
--- A workflow that was retried sends at a place where it may have sent before: the same message is sent once, in whichever
--- generation that was; another one is another message. Null if the sender runs elsewhere.
+-- A retried workflow sends at a place where it may have sent before. An equal message is sent once over all
+-- generations; a different one is another message. Null if another instance runs the sender.
 #variable_conflict use_column
 declare
   retried timestamptz;
@@ -787,7 +795,8 @@ begin
       -- guard: sent-in-each-generation = and false
       and m.message::jsonb = send_again.message::jsonb
     limit 1;
-    -- What was sent since the retry stands for this call: a body that says something else now isn't the same each time.
+    -- A message sent since the retry counts as this call's. A body that now sends another one isn't
+    -- deterministic.
     -- guard: sent-twice-in-a-generation = if false and exists (
     if sent is null and exists (
       select from outlast.messages m

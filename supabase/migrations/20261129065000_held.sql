@@ -1,4 +1,4 @@
--- What no code fits is held until other code comes. Every statement may run twice.
+-- A workflow that no code fits is held until other code is there. Every statement may run twice.
 
 alter table outlast.instances add column if not exists versions jsonb;
 comment on column outlast.instances.versions is
@@ -13,7 +13,7 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether the code of an instance may be tried: one that has shown that it doesn't fit would only do so again.
+  -- Whether an instance's code may be tried: code that has shown that it doesn't fit would only do so again.
   select exists (
     select from outlast.instances i
     where i.instance_id = fits.instance and i.versions ? fits.function
@@ -25,7 +25,8 @@ returns boolean
 language sql
 stable
 as $$
-  -- Whether an instance that lives has code that may be tried. `but`: this one has just shown that its own doesn't fit.
+  -- Whether a live instance has code that may be tried. `but`: this instance has just shown that its code
+  -- doesn't fit.
   select exists (
     select from outlast.instances i
     where i.lease_until > now() and i.instance_id is distinct from but
@@ -36,8 +37,8 @@ create or replace function outlast.hold_workflows(me text, ids text[], epochs bi
 returns table (workflow_id text, held boolean)
 language plpgsql
 as $$
--- Gives back workflows of `me` whose records its code doesn't fit. Where another instance has other code, that one goes
--- on with them; else they are held. One that is no longer its own is left out.
+-- Gives back workflows of `me` whose records its code doesn't fit. If another instance has other code, it
+-- goes on with them; otherwise they are held. Workflows that `me` no longer owns are skipped.
 #variable_conflict use_column
 declare
   found record;
@@ -81,7 +82,7 @@ create or replace function outlast.free_fitting(me text, most integer)
 returns integer
 language plpgsql
 as $$
--- Lets go on what is held and what the code of `me` may fit, `most` of it; how many.
+-- Frees held workflows that the code of `me` may fit, `most` of them; returns how many.
 declare
   freed integer;
 begin
@@ -110,8 +111,9 @@ create or replace function outlast.hold_unserved(grace interval, most integer)
 returns table (workflow_id text, function text, held json)
 language sql
 as $$
-  -- Holds what is due for longer than `grace` while no instance that lives has code for it. What is looked at are those
-  -- that have waited longest, outside queues and in each: what can be served leaves these places.
+  -- Holds workflows that are due for longer than `grace` while no live instance has code for them. It looks
+  -- at those that have waited longest, outside queues and in each queue. Workflows that can be served don't
+  -- stay there.
   with without as (
     select w.workflow_id, (
       select e.value from jsonb_each(w.misfits) as e order by e.value ->> 'since' desc limit 1
@@ -158,7 +160,7 @@ create or replace function outlast.end_held(days float8, most integer)
 returns integer
 language plpgsql
 as $$
--- Ends what was held for so long that nobody mends it any more; how many. What somebody has paused waits for them.
+-- Ends workflows that were held for too long to expect a fix; returns how many. Paused workflows stay paused.
 declare
   ended integer;
 begin
@@ -193,7 +195,8 @@ create or replace function outlast.look_at_holds(
 )
 language plpgsql
 as $$
--- All that an instance does about holds now and then, in one statement: what it runs is told first. `days` 0: none ends.
+-- All regular work of an instance on holds, in one statement: first it records which code it runs. `days` 0:
+-- none ends.
 begin
   -- guard: versions-untold
   update outlast.instances i set versions = look_at_holds.versions where i.instance_id = me and i.versions is distinct from look_at_holds.versions;

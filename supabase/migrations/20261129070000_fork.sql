@@ -1,4 +1,5 @@
--- Forks: a workflow run again, as another one, from its beginning or from a step. Every statement may run twice.
+-- Forks: run a workflow again as another one, from its beginning or from a step. Every statement may run
+-- twice.
 
 alter table outlast.workflow_status
   add column if not exists forked_from text,
@@ -18,7 +19,8 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- As core/names.py makes it: a test compares them. What ends in ~ and a number is a fork.
+  -- Must be the same as in core/names.py; a test compares them. An id that ends in ~ and a number is a
+  -- fork's.
   select case
     when octet_length(readable) <= 512 then readable
     else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
@@ -36,12 +38,13 @@ create or replace function outlast.lock_workflow(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql
 as $$
--- The row, which nobody writes to until this transaction ends: records hold it for share.
+-- Locks and returns the row. Nobody writes to it until this transaction ends, because recording locks it for
+-- share.
 declare
   w outlast.workflow_status;
 begin
   select * into w from outlast.workflow_status x where x.workflow_id = lock_workflow.workflow_id for no key update;
-  -- What retention removes in several batches is as gone.
+  -- A workflow that retention removes in several batches counts as gone.
   -- guard: what-is-removed-goes-on = if not found then
   if not found or (w.removing and verb <> 'delete_workflow') then
     raise exception 'outlast.%: there is no workflow %', verb, workflow_id using errcode = 'P0002';
@@ -55,7 +58,7 @@ returns void
 language plpgsql
 stable
 as $$
--- While a workflow undoes, what it has not undone yet must not be kept as done either: it is what it undoes next.
+-- While a workflow undoes, records that it will undo next must not be kept as done either.
 declare
   step text;
 begin
@@ -89,7 +92,7 @@ as $$
 declare
   verb constant text not null default 'fork_workflow';
   steps text[] := array[]::text[];
-  -- What stopped the first one doesn't stop its fork.
+  -- The stop of the source doesn't stop its fork.
   stops text[] := array(
     select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop');
   first integer;
@@ -113,7 +116,7 @@ begin
     select o.step_id from outlast.operation_outputs o
     where o.workflow_id = w.workflow_id
       and o.step_id in (select outlast.records_kept(w.workflow_id, steps))
-      -- With new children nothing stays that may depend on the first one.
+      -- With new children nothing stays that may depend on the first child.
       and (first is null or o.completion_order < first
         or (o.called_after < first and o.kind not in ('start', 'start_all', 'map'))));
 end
@@ -123,7 +126,8 @@ create or replace function outlast.copy_records(source text, target text, kept t
 returns bigint
 language plpgsql
 as $$
--- As they are, with the messages that they received; the number of the last one of these.
+-- Copies the records as they are, with the messages that they received; returns the number of the last
+-- message.
 declare
   last bigint;
 begin
@@ -185,7 +189,7 @@ begin
     raise exception 'outlast.%: the workflow is a map, a batch or a bulk', verb
       using errcode = '55000', hint = 'fork the workflow that started the map, or those that are in the batch';
   end if;
-  -- Asked for again under the same key it is the same one; what is asked for must be the same, too.
+  -- The same key returns the same fork, but only for the same arguments.
   if fork_workflow.idempotency_key is not null then
     asked := md5(jsonb_build_array(place, coalesce(children, 'reuse'), fork_workflow.input)::text);
     select x.workflow_id, x.fingerprint into fork, former from outlast.workflow_status x

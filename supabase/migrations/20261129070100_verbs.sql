@@ -1,7 +1,8 @@
--- What operators do to a workflow: pause, resume, settle a step, cancel, delete. Every statement may run twice.
--- Each function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare them with that table.
+-- What operators do to a workflow: pause, resume, settle a step, cancel, delete. Every statement may run
+-- twice. Each function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare
+-- them with that table.
 
--- Who runs a workflow that is paused is told so: see stops_of.
+-- To tell the instance that runs a paused workflow: see stops_of.
 create index if not exists workflow_status_paused on outlast.workflow_status ((held ->> 'instance'))
   where held is not null and held ->> 'instance' is not null;
 
@@ -43,12 +44,13 @@ begin
       using errcode = '55000', hint = 'pause ' || w.batch;
   end if;
   if coalesce(w.held ->> 'reason', '') <> 'paused' then
-    -- The raised epoch refuses every later write of whoever runs it: what isn't recorded is done again.
+    -- The raised epoch fences off all later writes of the instance that runs it: what isn't recorded is done
+    -- again.
     update outlast.workflow_status x
     set held = json_build_object(
           'reason', 'paused', 'since', outlast.utc_text(now()), 'by', outlast.actor(by), 'why', why,
           'instance', w.owner, 'over', w.held, 'running', (
-            -- As of the last beat of who ran it: what may be settled by its id alone.
+            -- The running steps by the last beat of that instance: they may be settled by their id alone.
             select json_object_agg(r.step_id, r.name)
             from outlast.instances i
             cross join lateral json_to_recordset(i.running) as r (workflow_id text, epoch bigint, step_id text, name text)
@@ -88,7 +90,7 @@ begin
   perform outlast.refuse_ended(verb, w);
   if w.held is not null then
     update outlast.workflow_status x
-    -- What held it before the pause holds it again. Anything else is tried anew, with whatever code there is.
+    -- What held it before the pause holds it again. Otherwise it is tried again, with any code there is.
     set held = case when w.held ->> 'reason' = 'paused' then nullif(w.held ->> 'over', '')::json end,
         misfits = case when w.held ->> 'reason' = 'paused' then x.misfits end,
         updated_at = now()
@@ -147,7 +149,7 @@ begin
     0, coalesce(max(r.completion_order), 0) + 1, floor(random() * 9007199254740992)::bigint, now(),
     greatest(max(r.at), now()),
     json_build_object('by', outlast.actor(by), 'at', outlast.utc_text(now()), 'why', why),
-    -- What ran when its workflow failed had been called before that came.
+    -- A step that ran when its workflow failed had been called before the failure.
     -- guard: settled-depends-on-the-end = null
     outlast.end_came_at(w) - 1
   from outlast.operation_outputs r where r.workflow_id = w.workflow_id
@@ -169,8 +171,8 @@ returns outlast.operation_outputs
 language plpgsql
 stable
 as $$
--- The record that is to be settled, by its id or a name that no other unfinished or failed one has. Of a step that is not
--- recorded only what it will be called is known.
+-- The record to settle, given by its id, or by a name that no other unfinished or failed one has. For a step
+-- that isn't recorded only its future name is known.
 declare
   verb constant text not null default 'settle_workflow';
   o outlast.operation_outputs;
@@ -194,7 +196,8 @@ begin
       perform outlast.refuse_argument(
         verb, 'name', 'is missing: the step is not recorded yet, so say what the code calls there');
     else
-      -- One after the other in a task: what waits or ran there has kept the code from calling what comes later.
+      -- Within a task, steps come one after the other: a step that waited or ran has kept the code from
+      -- calling later ones.
       select x.step_id into ahead_of from (
         select w.step_id from outlast.operation_outputs w
         where w.workflow_id = step_to_settle.workflow_id and w.completion_order is null
@@ -220,7 +223,7 @@ begin
     end if;
   end if;
   if o.settled is not null and o.attempts = 0 then
-    -- Who has settled it wrongly settles it again, as long as nothing has come of it: see below.
+    -- A wrongly settled step may be settled again, as long as nothing depends on it: see below.
     o.name := coalesce(called, o.name);
   end if;
   -- guard: success-is-settled = if false then
@@ -261,7 +264,7 @@ begin
   end if;
   w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   status := w.status;
-  -- Of one that is cancelled something below may undo yet.
+  -- Workflows below a cancelled one may still undo.
   -- guard: cancelled-ones-not-killed-by-sql = if status = 'CANCELLED' then
   if status = 'CANCELLED' and mode is distinct from 'kill' then
     return;
@@ -271,7 +274,7 @@ begin
   select coalesce(max(c.status), cancel_workflow.status) into status from outlast.cancel_workflows(
     array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why,
     kill => coalesce(mode, 'undo') = 'kill') c;
-  -- A bulk tells of all that it has cancelled in a block at once.
+  -- A bulk tells all the ends of a block at once.
   if coalesce(current_setting('outlast.bulk', true), '') <> 'on' then
     perform outlast.tell_untold();
   end if;
@@ -282,8 +285,8 @@ create or replace function outlast.cancel_many(ids text[], why text, by text, mo
 returns table (workflow_id text, answer json)
 language plpgsql
 as $$
--- As cancel_workflow, to as many of these as live and as nobody has locked; the others are left as they are. A bulk begins
--- with no other `mode` than that one takes.
+-- As cancel_workflow, for as many of these as are live and not locked; the others stay as they are. A bulk
+-- has checked `mode` at its start.
 #variable_conflict use_column
 declare
   found text[];
@@ -306,8 +309,9 @@ returns text
 language sql
 stable
 as $$
-  -- One of these workflows and of their forks, which read what children of the first one returned, that is live, or may go on by a
-  -- retry and then read that; null: there is none. `own` are those that would go themselves.
+  -- One of these workflows and of their forks (which read what children of their source returned) that is
+  -- live, or may be retried and then read that; null if there is none. `own` are those that would be removed
+  -- themselves.
   with recursive line (id) as (
     select i.id from unnest(ids) as i (id)
     union
@@ -316,7 +320,7 @@ as $$
   select w.workflow_id from line l join outlast.workflow_status w on w.workflow_id = l.id
   where w.status in ('ENQUEUED', 'PENDING')
     -- guard: removed-before-a-retry = or false and (
-    -- Not by `exists`: with many forks the planner would read all records there are, once.
+    -- Without `exists`: with many forks the planner would read all records once.
     or (w.status <> 'SUCCESS' and w.workflow_id <> all(own) and (
       select true from outlast.operation_outputs o
       where o.workflow_id = w.workflow_id and o.kind in ('start', 'start_all', 'map') limit 1))
@@ -344,7 +348,7 @@ begin
   if w.status in ('ENQUEUED', 'PENDING') then
     raise exception 'outlast.%: the workflow is %', verb, w.status using errcode = '55000', hint = 'cancel it first';
   end if;
-  -- One whose row refuses its end, or that somebody holds, gets its result later.
+  -- A member whose row refuses its end, or is locked, gets its result later.
   -- guard: batches-deleted-before-their-members = if false then
   if outlast.is_batch(w) and exists (
     select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING'
@@ -357,7 +361,7 @@ begin
       select w.workflow_id
       union all
       select c.workflow_id from outlast.workflow_status c join line l on c.parent = l.workflow_id
-      -- What was started under a key may be somebody else's, too.
+      -- A workflow started under a key may also be another one's.
       -- guard: shared-ones-deleted = where true
       where c.idempotency_key is null
     )
@@ -367,8 +371,8 @@ begin
     raise exception 'outlast.%: it has more than % descendants', verb, most
       using errcode = '55000', hint = 'delete those first: list workflows with parent=' || w.workflow_id;
   end if;
-  -- Whoever may still read what it returned. What items returned their map's parent reads.
-  -- Nor what was attached to it by its queue the workflow that called that.
+  -- Workflows that may still read what it returned. The parent of a map reads what items returned. A workflow
+  -- reads what its call was attached to.
   reader := outlast.reader_among(family || w.parent || array(
     -- guard: deleted-under-the-attached = select null::text where false) || array(
     select a.parent from outlast.attached a where a.target = any(family) and a.parent is not null) || array(
@@ -385,7 +389,7 @@ begin
     raise exception 'outlast.%: % has failed, and reads it if it is retried', verb, reader
       using errcode = '55000', hint = 'delete that first, or let a retry of it succeed';
   end if;
-  -- Who did what to it stays: nobody takes away what he did by deleting it too. Retention takes it along with its row.
+  -- Acts on it stay: nobody can hide an act by deleting the workflow. Retention removes acts with the row.
   -- guard: acts-deleted-too
   update outlast.acts a set workflow_id = null where a.workflow_id = w.workflow_id;
   update outlast.workflow_status x set parent = null where x.parent = any(family) and x.idempotency_key is not null;

@@ -1,4 +1,5 @@
--- What workflows are found by: attributes, and the filters of lists, which bulks go by too. Every statement may run twice.
+-- What workflows are found by: attributes, and the filters of lists, which bulks use, too. Every statement
+-- may run twice.
 
 create or replace function outlast.attribute_terms(attributes json)
 returns text[]
@@ -6,7 +7,8 @@ language sql
 immutable
 parallel safe
 as $$
-  -- What is no attribute, such as the header of a queue's message, is found by nothing: an index takes no long text.
+  -- Other values, such as the header of a queue's message, aren't searchable, because an index takes no long
+  -- text.
   select case when json_typeof(attributes) = 'object' then array(
     select a.key || ':' || (a.value #>> '{}') from json_each(attributes) as a
     where json_typeof(a.value) in ('string', 'number', 'boolean') and length(a.key) <= 64 and length(a.value #>> '{}') <= 256
@@ -21,7 +23,7 @@ returns void
 language plpgsql
 immutable
 as $$
--- As core/attributes.py checks them: a test compares the two.
+-- The same checks as in core/attributes.py; a test compares them.
 declare
   form constant text not null default 'are an object of at most 32 keys, such as customer or order.region (a letter,'
     ' then letters, digits, "_", "." and "-", 64 at most), and of values that are texts of at most 256 characters,'
@@ -51,7 +53,7 @@ returns json
 language plpgsql
 immutable
 as $$
--- Attributes after changes; null takes one away.
+-- The attributes after changes; null removes one.
 declare
   whole constant jsonb not null default (
     select coalesce(jsonb_object_agg(a.key, a.value), '{}')
@@ -65,12 +67,12 @@ begin
 end
 $$;
 
--- An index for each filter that a page must not read all rows for, or a column behind the time. What holds all rows costs each
--- workflow twice, as it begins and as it ends.
+-- An index for each filter for which a page must not read all rows, or a column after the time. An index over
+-- all rows costs each workflow twice, when it begins and when it ends.
 create index if not exists workflow_status_newest on outlast.workflow_status (created_at, workflow_id, version, (parent is null));
 drop index if exists outlast.workflow_status_created;
--- Of what lives, in words that statements for single workflows don't have: before statistics know of any row, this would be
--- taken for their ids.
+-- For live workflows, by a condition that statements for single workflows don't have. Otherwise, before
+-- statistics know any row, this index would be used to find ids.
 create index if not exists workflow_status_live on outlast.workflow_status (created_at, workflow_id)
   where completed_at is null;
 create index if not exists workflow_status_failed on outlast.workflow_status (created_at, workflow_id)
@@ -83,8 +85,8 @@ create index if not exists workflow_status_attributes on outlast.workflow_status
 
 do $$
 begin
-  -- Where texts are ordered by a language, the primary key finds none by their beginnings. By bytes they are ordered in "C", and
-  -- by all that Postgres itself brings (from 17 on).
+  -- If a language's rules order texts, the primary key can't find prefixes. Only "C" orders by bytes, and all
+  -- collations of Postgres's own provider (from 17 on).
   if not exists (
     select from pg_database d
     where d.datname = current_database()
@@ -99,8 +101,8 @@ create or replace function outlast.error_told(error json, whole boolean, out cod
 language sql
 immutable
 as $$
-  -- What a list tells of an error, and finds it by. A user (not `whole`) can neither see nor search the text of an
-  -- exception. Postgres's text can't hold \u0000.
+  -- What a list shows of an error, and searches. A user (not `whole`) can neither see nor search the text of
+  -- an exception. Postgres's text can't hold \u0000.
   select
     d.error ->> 'code',
     coalesce(
@@ -146,11 +148,11 @@ language plpgsql
 stable
 security definer
 rows 50
--- Planned for the filters that are given: what is null falls away, and the index that fits is taken.
+-- Planned for the given filters: those that are null vanish, and the right index is used.
 set plan_cache_mode = force_custom_plan
 as $$
--- The workflows that all of these filters let pass, in the order they were created; the newest first, unless
--- `ascending`. Lists, bulks and SQL find by this.
+-- The workflows that pass all of these filters, by creation time; the newest first, unless `ascending`.
+-- Lists, bulks and SQL use it.
 #variable_conflict use_column
 declare
   backwards constant boolean not null default not coalesce(ascending, false);
@@ -179,7 +181,7 @@ begin
         or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> find_workflows.attribute))
       and (find_workflows.held is null
         or (w.held is not null and find_workflows.held in ('any', w.held ->> 'reason')))
-      -- Those that wait, in the words of the three indexes that hold them.
+      -- Waiting workflows, by the conditions of the three indexes that hold them.
       and (find_workflows.waiting_on is null or (
         ((w.claimable_at >= '-infinity' and w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null)
           or (w.queue >= '' and w.owner is null and w.claimable_at is not null and w.queue is not null)
@@ -193,7 +195,7 @@ begin
           then (w.created_at, w.workflow_id) < (find_workflows.after_created_at, find_workflows.after_workflow_id)
         else (w.created_at, w.workflow_id) > (find_workflows.after_created_at, find_workflows.after_workflow_id)
       end)
-      -- Last, as it reads what is long. What has no error has not failed.
+      -- Last, because it reads long values. A workflow without an error has not failed.
       and (find_workflows.error is null or (
         w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and w.error is not null
         and strpos(lower((outlast.error_told(w.error, find_workflows.subject is null)).message),
@@ -242,9 +244,9 @@ $$;
 comment on function outlast.set_workflow(text, jsonb, text, text) is
   'Change what a workflow is found by; null takes an attribute away, others stay.';
 
--- Many at once: a bulk is a workflow that runs nothing itself. Its row says how it stands; which workflows it is done to
--- is fixed first. Whoever has the time does a block: what is done to the items of a block, what came of it and how far
--- the bulk is are one commit. So whoever is killed leaves a block that was not done, and none half done.
+-- Many at once: a bulk is a workflow that runs nothing itself. Its row holds its progress. First the list of
+-- workflows is fixed. Then any free instance does a block. The acts on a block's items, their outcomes and
+-- the bulk's progress are one commit. So a killed instance leaves a block undone, never half done.
 create table if not exists outlast.bulks (
   bulk_id text primary key references outlast.workflow_status on delete cascade deferrable initially deferred,
   verb text not null,
@@ -299,7 +301,7 @@ returns text[]
 language sql
 immutable
 as $$
-  -- One text stands for an array of it.
+  -- A single text means an array of it.
   select case jsonb_typeof(filter -> name)
     when 'array' then array(select jsonb_array_elements_text(filter -> name))
     when 'string' then array[filter ->> name] end
@@ -311,7 +313,8 @@ language plpgsql
 stable
 as $$
 begin
-  -- A date alone is its midnight in UTC, as in lists. Postgres takes more: 'yesterday', a time without its offset.
+  -- A date alone is its midnight in UTC, as in lists. Postgres would accept more: 'yesterday', a time without
+  -- an offset.
   if outlast.filter_text(filter, name) !~
     '^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d))?$' then
     raise exception using errcode = '22007';
@@ -321,7 +324,7 @@ begin
 exception when data_exception then
   perform outlast.refuse_argument('bulk', 'filter', name || ' must be a date, such as 2026-01-31 or '
     '2026-01-31T09:30:00Z, not ' || left(filter ->> name, 100));
-  return null;  -- it has raised
+  return null;  -- never reached: refuse_argument raises
 end
 $$;
 
@@ -389,7 +392,7 @@ returns table (place bigint, workflow_id text, created_at timestamptz)
 language sql
 stable
 as $$
-  -- Those of a filter that were there before the bulk, the oldest first. Bulks are done to no bulk.
+  -- The workflows of a filter that existed before the bulk, the oldest first. A bulk never acts on bulks.
   select f.place, f.workflow_id, f.created_at
   from outlast.find_workflows(
     function => filter ->> 'function', prefix => filter ->> 'prefix', version => filter ->> 'version',
@@ -410,8 +413,8 @@ create or replace function outlast.bulk_concerns(
 language plpgsql
 stable
 as $$
--- Of `most` workflows that a filter finds: of which functions they are, and what they call this step, if it is recorded or was
--- seen to run.
+-- Of `most` workflows that a filter finds: their functions, and their names for this step, if it is recorded
+-- or was seen running.
 begin
   perform outlast.check_filter(bulk_concerns.filter);
   with looked as materialized (
@@ -434,8 +437,8 @@ create or replace function outlast.verb_call(verb text, arguments jsonb, out one
 language plpgsql
 stable
 as $$
--- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why. And the one that does it to as many
--- at once as it can, which has their ids; null where each is done by itself.
+-- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why. Also the statement
+-- for as many at once as possible, which takes their ids; null if the verb has none.
 declare
   f record;
   name text;
@@ -490,14 +493,14 @@ create or replace function outlast.try_verb(
 )
 language plpgsql
 as $$
--- Does it to one workflow, or leaves that as it was. `outcome` is null where it is to be tried again.
+-- Does the verb to one workflow, or leaves it as it was. `outcome` is null if it must be tried again.
 declare
   hint text;
 begin
   execute call into answer using workflow_id, by, why;
   outcome := 'done';
 exception
-  -- First, since 55000 stands for all that begins with 55.
+  -- First, because the name for 55000 catches all codes that begin with 55.
   when lock_not_available or deadlock_detected or serialization_failure then
     reason := sqlerrm;
   when no_data_found or object_not_in_prerequisite_state or invalid_parameter_value then
@@ -516,7 +519,8 @@ create or replace function outlast.try_verb_on_many(call text, ids text[], by te
 returns table (workflow_id text, answer json)
 language plpgsql
 as $$
--- Those that it was done to. Of the others each one's own try says why not; of all, where something is wrong with one.
+-- Returns the workflows that it was done to. A separate try tells why the others refused. If one of them has
+-- an error, none is done here.
 begin
   -- guard: many-at-once-unused = return;
   return query execute call using ids, by, why;
@@ -555,7 +559,7 @@ begin
   bulk.arguments := coalesce(bulk.arguments, '{}');
   perform outlast.check_filter(bulk.filter);
   call := outlast.verb_call(bulk.verb, bulk.arguments);
-  -- What the verb does not take is told now: of a workflow that isn't there.
+  -- Arguments that the verb refuses are reported now, by a try on a workflow that doesn't exist.
   select * into tried from outlast.try_verb(call.one, 'outlast:bulk:', by, why) as t;
   if tried.state is distinct from 'P0002' then
     perform outlast.refuse_argument('bulk', 'arguments', 'is refused: ' || coalesce(tried.reason, 'nothing said why'));
@@ -578,7 +582,7 @@ begin
       from outlast.find_for_bulk(bulk.filter, clock_timestamp(), null, null, 10) f
       join outlast.workflow_status w on w.workflow_id = f.workflow_id
       cross join lateral outlast.try_verb(call.one, f.workflow_id, by, why) as t;
-      -- Tried, and taken back.
+      -- Tried, and rolled back.
       raise exception using errcode = 'OL001';
     exception when sqlstate 'OL001' then null;
     end;
@@ -611,7 +615,8 @@ create or replace function outlast.end_bulk(b outlast.bulks, code text, message 
 returns void
 language plpgsql
 as $$
--- One whose row refuses it is ended later: until then it keeps no other bulk, and what it has done stays done.
+-- If the bulk's row refuses, it is ended later. Until then it holds up no other bulk, and what it has done
+-- stays done.
 begin
   update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
   update outlast.workflow_status w
@@ -634,7 +639,8 @@ create or replace function outlast.fix_bulk(b outlast.bulks, most integer)
 returns void
 language plpgsql
 as $$
--- Fixes some more of the workflows that a bulk is done to. Once all are fixed they must be as many as were expected.
+-- Adds more workflows to the fixed list of a bulk. Once the list is complete it must have the expected
+-- length.
 declare
   added record;
 begin
@@ -676,8 +682,9 @@ create or replace function outlast.do_items(
 )
 language plpgsql
 as $$
--- Does the verb to the items up to `last`: at once to those that it can be done to so, to each of the others by itself.
--- `did`: how many have an outcome now. `stopped`: a row is locked, and its item is tried again later; or it takes too long.
+-- Does the verb to the items up to `last`: at once to those that allow it, to each of the others separately.
+-- `did`: how many have an outcome now. `stopped`: a row is locked, and its item is tried again later; or it
+-- takes too long.
 declare
   tries_max constant integer not null default 20;
   item record;
@@ -721,8 +728,8 @@ create or replace function outlast.do_bulk(b outlast.bulks)
 returns void
 language plpgsql
 as $$
--- Does a block: as many as its rate lets be done in a fifth of a second, and for half a second. A few at first, as each may
--- take long.
+-- Does a block: as many items as its rate allows in a fifth of a second, for at most half a second. It begins
+-- with few, since each may take long.
 declare
   call constant record := outlast.verb_call(b.verb, b.arguments);
   began constant timestamptz not null default clock_timestamp();
@@ -734,7 +741,7 @@ declare
   got record;
   did integer := 0;
 begin
-  -- Whoever waits longer for a row lets others wait for those that it has locked.
+  -- A longer wait for one row would make others wait for the rows that this has locked.
   perform set_config('lock_timeout', '1s', true);
   perform set_config('outlast.bulk', 'on', true);
   loop
@@ -758,7 +765,7 @@ begin
   perform outlast.tell_untold();
   -- guard: bulks-without-rate
   b.next_at := greatest(b.next_at, began - interval '1 s') + make_interval(secs => greatest(did, 1) / b.rate::float8);
-  -- Beyond an item whose row is locked others may be done: they count once that one is.
+  -- Items after one whose row is locked may be done already: they count once that one is done.
   b.place := coalesce((
     select i.place - 1 from outlast.bulk_items i
     where i.bulk_id = b.bulk_id and i.place > b.place and i.outcome is null
@@ -781,8 +788,9 @@ create or replace function outlast.run_bulk(
 )
 language plpgsql
 as $$
--- Does one block of a bulk that is due and that nobody else is at: `ran` is its id, `fault` why it can't be done now. `next_s`:
--- when the next one is due. Its workflow's row is locked meanwhile, so that a pause or a cancel comes between two blocks.
+-- Does one block of a bulk that is due and that no other instance works on: `ran` is its id, `fault` why it
+-- can't be done now. `next_s`: when the next one is due. It locks the workflow's row, so that a pause or a
+-- cancel comes between two blocks.
 declare
   b outlast.bulks;
   w outlast.workflow_status;
@@ -797,7 +805,7 @@ begin
     -- guard: held-bulk-stops-all = for no key update;
     for no key update skip locked;
     if not found and exists (select from outlast.workflow_status x where x.workflow_id = b.bulk_id) then
-      -- Somebody is about to pause or to cancel it. Others are done meanwhile.
+      -- Somebody is about to pause or cancel it. Others are done meanwhile.
       update outlast.bulks k set next_at = clock_timestamp() + interval '1 s' where k.bulk_id = b.bulk_id;
     -- guard: cancelled-bulks-go-on = elsif false then
     elsif w.status <> 'PENDING' then

@@ -1,4 +1,4 @@
--- Ended workflows are removed once they have been kept for long enough. Every statement may run twice.
+-- Ended workflows are removed after they were kept for long enough. Every statement may run twice.
 
 alter table outlast.workflow_status add column if not exists removing boolean;
 comment on column outlast.workflow_status.removing is
@@ -12,9 +12,10 @@ create table if not exists outlast.retentions (
 comment on table outlast.retentions is
   'Functions that say for how long their ended workflows are kept. It stays when no instance serves them.';
 comment on column outlast.retentions.keep_s is 'Seconds after the end; null: for ever.';
--- Autovacuum: an update of a workflow's row leaves a dead one behind, each claim reads past them, and what is removed comes in
--- batches. So the share that may be dead is a twentieth instead of a fifth, which bounds what claims read on large tables, too.
--- Statistics follow as soon. Records are only inserted and removed: inserts don't matter before a tenth of the table is new.
+-- Autovacuum: each update of a workflow's row leaves a dead row, claims read past dead rows, and rows are
+-- removed in batches. So a twentieth of the rows may be dead instead of a fifth, which limits what claims
+-- read on large tables, too. Statistics follow as quickly. Records are only inserted and removed, so inserts
+-- don't matter before a tenth of the table is new.
 alter table outlast.workflow_status set (
   autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
   autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000,
@@ -22,7 +23,7 @@ alter table outlast.workflow_status set (
 alter table outlast.operation_outputs set (
   autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
   autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 1);
--- Small and busy: rows that are rewritten, or come and go within seconds.
+-- Small and busy: rows are rewritten, or live for seconds.
 alter table outlast.instances set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, fillfactor = 50);
 alter table outlast.waits set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 alter table outlast.messages set (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
@@ -30,14 +31,14 @@ alter table outlast.queue_starts set (autovacuum_vacuum_scale_factor = 0.02, aut
 alter table outlast.limit_uses set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 alter table outlast.limit_waits set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 
--- What tells of a workflow's tick goes with it.
+-- Rows about a workflow's tick are removed with it.
 create index if not exists ticks_of_workflow on outlast.ticks (workflow_id) where workflow_id is not null;
 
 create or replace function outlast.declare_retentions(names text[], keeps float8[], served text[])
 returns void
 language plpgsql
 as $$
--- What the functions of an instance say; those that it `served` and that say nothing any more have none.
+-- Records what an instance's functions declare; functions in `served` that declare nothing lose theirs.
 begin
   delete from outlast.retentions r where r.function = any(served) and r.function <> all(names);
   insert into outlast.retentions as r (function, keep_s)
@@ -53,7 +54,7 @@ returns timestamptz
 language sql
 stable
 as $$
-  -- A workflow of this function that ended before that was kept for long enough.
+  -- A workflow of this function that ended before this time was kept for long enough.
   select clock_timestamp() - make_interval(secs => least(1e11, coalesce(
     (select coalesce(r.keep_s, 1e11) from outlast.retentions r where r.function = kept_since.function), kept_since.keep_s)))
 $$;
@@ -63,8 +64,8 @@ returns text[]
 language sql
 volatile
 as $$
-  -- Those of these workflows that have ended, were kept for long enough, and of which nobody waits for anything. Their rows are
-  -- locked. One that somebody holds is left: it is being retried, or written.
+  -- Those of these workflows that have ended, were kept for long enough, and aren't needed by others. Their
+  -- rows are locked. A locked row is skipped: it is being retried, or written.
   select coalesce(array_agg(f.workflow_id), '{}') from (
     select w.workflow_id from outlast.workflow_status w
     where w.workflow_id = any(ids)
@@ -72,17 +73,17 @@ as $$
       and w.status not in ('ENQUEUED', 'PENDING')
       -- guard: removed-too-soon
       and w.completed_at < outlast.kept_since(w.function, removable.keep_s)
-      -- For its end, that is: it publishes nothing more, and who waits for an event waits for the end too.
+      -- Only waits for its end: it publishes nothing more, and a wait for an event also waits for the end.
       -- guard: removed-though-waited-for
       and not exists (select from outlast.waits x where x.target = w.workflow_id and x.event = '')
-      -- Whoever is to be told of its end has not been told yet.
+      -- Its end must have been told.
       -- guard: removed-before-it-was-told
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
-      -- Forks that live, or are retried, read what its children returned.
+      -- Forks that are live, or are retried, read what its children returned.
       -- guard: removed-under-its-forks = and case when false
       and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
         then outlast.reader_among(array[w.workflow_id], array[w.workflow_id]) is null else true end
-      -- Nor has a live workflow whose call its queue attached to it.
+      -- A live workflow may read it if a queue attached its call to it.
       and not exists (
         select from outlast.attached a join outlast.workflow_status p on p.workflow_id = a.parent
         -- guard: removed-under-the-attached = where false
@@ -97,8 +98,8 @@ create or replace function outlast.remove_trees(ids text[], given jsonb)
 returns jsonb
 language plpgsql
 as $$
--- Removes these trees: of each, by its top, `given` has the workflows, whose rows are locked. All that belongs to them goes too:
--- what the foreign keys would do row by row is done at once.
+-- Removes these trees: `given` has the workflows of each by its top. Their rows are locked. All that belongs
+-- to them is removed at once, where the foreign keys would remove it row by row.
 declare
   members constant text[] not null default array(select jsonb_array_elements_text(given -> i.id) from unnest(ids) as i (id));
   gone jsonb;
@@ -109,7 +110,7 @@ begin
     select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(members) and w.tick is not null));
   delete from outlast.queues q where q.name = any(array(
     select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(members) and w.map is not null));
-  -- A trigger of the project's own may keep some without a word.
+  -- A trigger of the project may keep some silently.
   with removed as (delete from outlast.workflow_status w where w.workflow_id = any(members) returning w.workflow_id)
   -- guard: what-stays-counts-as-removed = select to_jsonb(members) into gone;
   select coalesce(jsonb_agg(r.workflow_id), '[]') into gone from removed r;
@@ -121,7 +122,7 @@ create or replace function outlast.thin_bulks(ids text[], most integer)
 returns boolean
 language plpgsql
 as $$
--- Of bulks among these, what they were done to: up to a million rows, which go before them. Whether any went.
+-- Removes the items of bulks among these first: up to a million rows. Returns whether there were any.
 begin
   delete from outlast.bulk_items i where i.ctid = any(array(
     select x.ctid from outlast.bulks b join outlast.bulk_items x on x.bulk_id = b.bulk_id
@@ -135,8 +136,8 @@ create or replace function outlast.prune_branch(root text, keep_s float8, most i
 returns integer
 language plpgsql
 as $$
--- Of a workflow with more descendants than go in one batch: removes some that have none themselves; how many. The first time
--- all of them are looked at, and from then on nothing is done to it any more.
+-- For a workflow with more descendants than fit in one batch: removes some that have none themselves; returns
+-- how many. The first time it checks all of them, and from then on no verb may act on it.
 declare
   node text := root;
   inner_node text;
@@ -177,10 +178,10 @@ create or replace function outlast.prune(
 )
 language plpgsql
 as $$
--- Removes ended workflows that were kept for long enough: at most `most` rows, the oldest first, going on after the one that is
--- named. `keep_s`: how long those of functions that say nothing are kept; 0: for ever. A tree of parents and children goes as
--- one, once each of it may. At `next_at`, `next_id` the next batch goes on; where there is no more, the next round begins anew.
--- One at a time: whoever comes meanwhile has nothing to do.
+-- Removes ended workflows that were kept for long enough: at most `most` rows, the oldest first, after the
+-- given one. `keep_s`: how long to keep those whose functions declare nothing; 0: for ever. A tree of parents
+-- and children is removed as a whole, once each of it may be. The next batch goes on at `next_at`, `next_id`;
+-- at the end the next round begins. Only one call runs at a time; others return at once.
 declare
   kept float8 := case when coalesce(keep_s, 0) > 0 then least(keep_s, 1e11) else 1e11 end;
   horizon timestamptz;
@@ -199,7 +200,7 @@ begin
   more := false;
   next_at := after_at;
   next_id := after_id;
-  -- Nothing relies on this lock: two at once skip each other's rows.
+  -- Nothing relies on this lock: two calls at once skip each other's rows.
   if not pg_try_advisory_xact_lock(hashtext('outlast.prune')) then
     return;
   end if;
@@ -207,7 +208,7 @@ begin
     kept, coalesce((select min(r.keep_s) from outlast.retentions r), kept)));
   select array_agg(s.workflow_id order by s.completed_at, s.workflow_id),
       array_agg(s.completed_at order by s.completed_at, s.workflow_id),
-      -- Those that no other one takes along.
+      -- Those that aren't removed with a parent.
       array_agg(case when s.parent is null or not exists (
         select from outlast.workflow_status p where p.workflow_id = s.parent) then s.workflow_id end
         order by s.completed_at, s.workflow_id)
@@ -262,7 +263,7 @@ begin
         where t.top <> all(stay)
         group by t.top) as t);
     free := array(select jsonb_object_keys(trees));
-    -- One that a table or a trigger of the project's own keeps stays, and holds up no other.
+    -- A tree that a table or trigger of the project keeps stays, and holds up no other.
     -- guard: one-kept-keeps-all = removed := jsonb_array_length(outlast.remove_trees(free, trees));
     removed := (select jsonb_array_length(r.done) from outlast.one_by_one('remove_trees', free, trees) as r);
   end if;
@@ -270,7 +271,7 @@ begin
     next_at := after_at;  -- the others, or the rest of the same one
     next_id := after_id;
   elsif cut then
-    next_id := roots[cardinality(roots)];  -- these can't go now
+    next_id := roots[cardinality(roots)];  -- these can't be removed now
     next_at := ats[array_position(ids, next_id)];
   end if;
 end
@@ -281,7 +282,7 @@ returns table (function text, workflows bigint, oldest timestamptz, newest times
 language sql
 stable
 as $$
-  -- What outlast.prune would remove by now, by function. It reads all that has ended.
+  -- What outlast.prune would remove now, by function. It reads all ended workflows.
   with recursive kept as (
     select case when coalesce(keep_s, 0) > 0 then least(keep_s, 1e11) else 1e11 end as s
   ), tree as (
@@ -307,7 +308,7 @@ as $$
     from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k
   )
   select s.function, count(*), min(s.completed_at), max(s.completed_at) from seen s
-  -- Not by `not in`: where many stay, that goes through all of these for each row.
+  -- Without `not in`, which would search all of them for each row if many stay.
   where not exists (select from seen x where x.top = s.top and x.goes is not true)
   group by s.function order by s.function
 $$;

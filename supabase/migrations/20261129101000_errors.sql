@@ -1,4 +1,5 @@
--- What a page of runs is found and grouped by: errors that are alike, and what workflows wait for. Every statement may run twice.
+-- For a page of runs to filter and group by: similar errors, and what workflows wait for. Every statement may
+-- run twice.
 
 alter table outlast.operation_outputs add column if not exists instance text;
 comment on column outlast.operation_outputs.instance is 'The instance that recorded it; null where that isn''t known.';
@@ -8,8 +9,9 @@ returns text
 language sql
 immutable
 as $$
-  -- The innermost frame of the user's own code that an error's traceback tells: `demo.py ship`. Of a chain of exceptions
-  -- the first one counts, which is the cause. No line: it moves with every edit.
+  -- The innermost frame of the user's own code in an error's traceback: `demo.py ship`. In a chain of
+  -- exceptions the first one counts, which is the cause. Without the line, because that changes with every
+  -- edit.
   select r.frame[2] || ' ' || r.frame[3]
   from regexp_matches(
     split_part(left(error_place.error #>> '{failure,traceback}', 20000), E'\n\n', 1),
@@ -24,9 +26,9 @@ returns text
 language plpgsql
 immutable
 as $$
--- What errors have in common that are of one cause: function, code, class, own frame, and the status that was answered.
--- Null for what is no failure: a cancel. An index calls it: whatever an error holds, it must not raise, or its workflow
--- could not end.
+-- What errors of one cause have in common: function, code, class, own frame, and the answered status. Null
+-- for a cancel, which is no failure. An index calls it, so it must never raise: otherwise the workflow could
+-- not end.
 declare
   told json;
 begin
@@ -47,7 +49,7 @@ returns text
 language sql
 stable
 as $$
-  -- In one word what outlast.waiting_for tells: what lists find by.
+  -- The state that outlast.waiting_for describes, as one word for lists to filter by.
   select case
     when w.held ->> 'reason' = 'paused' then 'paused'
     when w.held is not null then 'held'
@@ -73,8 +75,8 @@ language sql
 stable
 rows 50
 as $$
-  -- It goes from one group to the next by the index, and counts up to a thousand of each: a million failures of ten kinds
-  -- are ten looks. A thousand groups at most.
+  -- Goes from one group to the next by the index, and counts up to a thousand of each: a million failures of
+  -- ten kinds take ten looks. At most a thousand groups.
   with recursive groups as (
     (select outlast.error_group(w.function, w.error) as name, 1 as place
       from outlast.workflow_status w

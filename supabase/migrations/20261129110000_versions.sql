@@ -1,4 +1,4 @@
--- Which answers `patched` has given to what is open. Every statement may run twice.
+-- Which answers `patched` has given to open workflows. Every statement may run twice.
 
 create index if not exists operation_outputs_patches on outlast.operation_outputs (name, (output::text), completed_at)
   where kind = 'patch';
@@ -11,10 +11,10 @@ returns table (
 language sql
 stable
 as $$
-  -- By change how many open workflows went the new way, of the `newest` that have asked; how many the old one; how many began
-  -- before it was asked first (or within a `rollout` of that) and haven't come to it: they may have passed it. Failed ones of
-  -- either sort are counted together. Of those that
-  -- may have gone the old way at most `most` are looked at; `complete` says whether these were all.
+  -- By change: how many of the `newest` open workflows that asked went the new way, and how many the old one.
+  -- Also how many began before it was first asked (or within a `rollout` of that) and haven't asked: they may
+  -- have passed it. Failed ones of either sort are counted together. At most `most` of those that may have
+  -- gone the old way are looked at; `complete` says whether these were all.
   with recursive names as (
     (select o.name from outlast.operation_outputs o where o.kind = 'patch' order by o.name limit 1)
     union all

@@ -1,5 +1,6 @@
--- What the list of workflows shows, in SQL: `outlast.find_workflows` finds them, this view tells of them. It is a view of
--- its own: `outlast.workflows` is made by earlier migrations, which must go on applying over it.
+-- What the list of workflows shows, in SQL: `outlast.find_workflows` finds them, and this view describes
+-- them. It is a separate view, since earlier migrations make `outlast.workflows`, and must still apply over
+-- it.
 
 create or replace view outlast.workflow_summaries with (security_invoker = true) as
 select
@@ -18,7 +19,7 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129120000');
 begin
   foreach role_name in array array['authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
+    -- Only once, so that later grants of the project stay.
     if not applied and exists (select from pg_roles where rolname = role_name) then
       execute format('grant select on outlast.workflow_summaries to %I', role_name);
       execute format(

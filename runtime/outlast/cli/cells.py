@@ -1,4 +1,4 @@
-"""What tables show of the rows of a resource: for people, values and times as they read them."""
+"""What tables show of a resource's rows, with values and times written for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONG_AGO_S = 30 * 86_400
 
 
 def moment(text: Any) -> datetime | None:
-    """The moment that an ISO 8601 text with a zone names; None for anything else."""
+    """The time in an ISO 8601 text with a zone; None for anything else."""
     try:
         read = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -25,7 +25,7 @@ def moment(text: Any) -> datetime | None:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """`3 min ago`, `in 2 h`, or the day where that is long ago."""
+    """`3 min ago`, `in 2 h`, or the date if that is long ago."""
     if at is None:
         return ""
     seconds = (now - at).total_seconds()
@@ -40,7 +40,7 @@ def ago(at: datetime | None, now: datetime) -> str:
 
 
 def _time_until(seconds: float) -> str:
-    """How long until then: a sleep of seven days that began a moment ago ends in `7 d`, not in `6 d`."""
+    """The time left: a sleep of seven days that began a moment ago ends in `7 d`, not in `6 d`."""
     index = next(number for number, each in enumerate(_UNITS) if seconds >= each[0])
     smaller_s = _UNITS[min(index + 1, len(_UNITS) - 1)][0]
     seconds = round(seconds / smaller_s) * smaller_s
@@ -65,7 +65,7 @@ FOREVER = timedelta(days=50 * 365)
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource's table, unless others are said here."""
+    """The columns of a resource's table, unless this module names others."""
     return _TABLES.get(resource.name) or [
         Column(
             each.name.replace("_", " ").removesuffix(" at").upper(), each.name, _human(each.name, each.kind)
@@ -85,7 +85,7 @@ def pairs_of(resource: Resource, row: Mapping[str, Any]) -> list[tuple[str, str]
 
 
 def status_text(row: Row) -> str:
-    """The status of a workflow, and when a sleeper wakes."""
+    """The status of a workflow, and when it wakes if it sleeps."""
     status, wakes, now = str(row.get("status")), moment(row.get("claimable_at")), Clock().now()
     if status not in LIVE or wakes is None or wakes <= now:
         return status
@@ -93,7 +93,7 @@ def status_text(row: Row) -> str:
 
 
 def time_between(row: Row, first: str, last: str) -> str:
-    """How long it took from one time of the row to another."""
+    """The duration between two times of the row."""
     began, ended = moment(row.get(first)), moment(row.get(last))
     return "" if began is None or ended is None else span((ended - began).total_seconds())
 
@@ -114,7 +114,7 @@ def _human(name: str, kind: Kind) -> Callable[[Row], str] | None:
 
 
 def _wait_text(wakes: datetime, now: datetime) -> str:
-    """When a wait is over; one for a message alone lasts a hundred years."""
+    """When a wait is over; a wait for only a message lasts a hundred years."""
     return f"wakes {ago(wakes, now)}" if wakes - now < FOREVER else "receiving"
 
 
@@ -130,7 +130,7 @@ def _recovered_text(row: Row) -> str:
 
 
 def _step_status(row: Row) -> str:
-    """The status, when a sleep will be over, and when the next attempt of a step begins."""
+    """The status, and when a sleep ends or the next attempt of a step begins."""
     status, wakes, now = str(row.get("status")), moment(row.get("wake_at")), Clock().now()
     if (retries := moment(row.get("retry_at"))) is not None:
         return f"{status} (next attempt {ago(retries, now)})"
@@ -138,7 +138,7 @@ def _step_status(row: Row) -> str:
 
 
 def _step_time(row: Row) -> str:
-    """How long it took; of one that runs, how long by now."""
+    """How long it took; for a running step, how long so far."""
     if row.get("status") == "RUNNING":
         row = {**row, "completed_at": Clock().now().isoformat()}
     return time_between(row, "started_at", "completed_at")

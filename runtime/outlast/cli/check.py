@@ -1,4 +1,4 @@
-"""`outlast check --replay`: does the code of this folder fit what is recorded? It runs no step."""
+"""`outlast check --replay`: checks that the code of this folder fits what is recorded. It runs no step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DIVERGED, EMPTY = 1, 2
 
 _Findings = tuple[int, list[tuple[str, str]], dict[str, int]]
-"""See outlast.testing.checking, which is imported only where it is needed."""
+"""See outlast.testing.checking, which is imported only when needed."""
 
 _sample = click.option(
     "--sample",
@@ -133,7 +133,7 @@ def _load_from_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[_Findings, list[str]]:
-    """What was found, and which functions the folder serves."""
+    """The findings, and which functions the folder serves."""
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
 
@@ -141,7 +141,7 @@ def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[_Findi
     catalog = Catalog(settings.functions, lambda _: None, declare=surroundings.declare)
     with _output_aside():
         catalog.load()
-        # By name, as only this command needs it: who serves loads nothing of what tests use.
+        # Imported by name, because only this command needs it: hosts load nothing that tests use.
         checking = import_module("outlast.testing.checking")
         found: _Findings = checking.check_histories(documents, catalog.all_workflows())
     return found, catalog.workflow_names()
@@ -149,7 +149,7 @@ def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[_Findi
 
 @contextlib.contextmanager
 def _output_aside() -> Iterator[None]:
-    """What functions print goes to standard error, whichever stream they have kept from before."""
+    """Send what functions print to standard error, no matter which stream they kept from before."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:

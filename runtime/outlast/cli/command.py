@@ -1,4 +1,4 @@
-"""What commands have in common: the options they share, and how they read the settings."""
+"""The base of commands: the options they share, and how they read the settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 _NEAR = 0.65
-"""How alike a word must be to be suggested: 1 is the same."""
+"""How similar a word must be to be suggested: 1 means equal."""
 
 
 class Command(click.Command):
-    """Takes `--debug`, wherever it stands; `outlast.cli.main` reads it."""
+    """Takes `--debug` at any place; `outlast.cli.main` reads it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,19 +33,19 @@ class Command(click.Command):
 
 
 class CommandGroup(Command, click.Group):
-    """A group of such commands, listed in the order they were added."""
+    """A group of such commands, listed in the order in which they were added."""
 
     command_class = Command
     group_class = type
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, as added."""
+        """The names in that order."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` name. Where there is none, the error says which are near, or all."""
+        """The command that `args` name. If there is none, the error names similar ones, or all."""
         name, names = args[0], self.list_commands(ctx)
         if name in names or ctx.resilient_parsing or name.startswith("-"):
             return super().resolve_command(ctx, args)
@@ -54,7 +54,7 @@ class CommandGroup(Command, click.Group):
         raise click.UsageError(f"No such command {name!r}. {found}", ctx)
 
     def all_commands(self, ctx: click.Context) -> dict[str, click.Command]:
-        """Its commands by name; those that are imported when they are asked for are imported."""
+        """Its commands by name, imported if need be."""
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         return {name: command for name, command in found if command is not None}
 
@@ -67,7 +67,7 @@ class CommandGroup(Command, click.Group):
 
 
 def nearest(word: str, possible: Iterable[str]) -> list[str]:
-    """At most three of `possible` that `word` may have been meant for, the nearest first."""
+    """At most three of `possible` that `word` may mean, the nearest first."""
     from difflib import get_close_matches
 
     return get_close_matches(word, list(possible), 3, _NEAR)
@@ -88,7 +88,7 @@ url_option = click.option(
 
 
 class Host(NamedTuple):
-    """Which running host a command asks, and how it prints the answer."""
+    """The running host that a command asks, and how it prints the answer."""
 
     url: str | None
     env_file: Path | None
@@ -100,7 +100,7 @@ class Host(NamedTuple):
 
 
 def host_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of all commands that ask a running host; the command takes them as `host`."""
+    """Add the options of all commands that ask a running host; the command gets them as `host`."""
 
     @functools.wraps(command)
     def run(*args: Any, url: str | None, env_file: Path | None, as_json: bool, **options: Any) -> None:
@@ -110,7 +110,7 @@ def host_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_settings(**options: Any) -> Settings:
-    """The settings, with these options on top; warnings go to standard error. Raises SettingsError."""
+    """Read the settings, with these options on top; warnings go to standard error. Raises SettingsError."""
     from outlast.host.settings import Settings
 
     settings = Settings.load(**options)
@@ -120,7 +120,7 @@ def read_settings(**options: Any) -> Settings:
 
 
 def connect(url: str | None, env_file: Path | None) -> Remote:
-    """The running host that settings and options name, until the command ends.
+    """Connect to the running host that settings and options name, until the command ends.
 
     Raises SettingsError and SecretKeyError.
     """
@@ -134,7 +134,7 @@ def connect(url: str | None, env_file: Path | None) -> Remote:
 
 
 def _read_kept_key(settings: Settings, address: str) -> str | None:
-    """The key that `outlast serve` made for the embedded database. It is sent to this machine alone."""
+    """The key that `outlast serve` made for the embedded database. It is sent only to this machine."""
     from urllib.parse import urlsplit
 
     from outlast.host.secret_key import read_secret_key

@@ -1,4 +1,4 @@
-"""`outlast completion`: what a shell needs to complete commands."""
+"""`outlast completion`: the scripts that shells need to complete commands."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _outlast_completion() {
 }
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) && complete -o nosort -F _outlast_completion outlast
 """
-"""Click's inserts an id as it is, which may hold what a shell would run. Zsh and fish quote it."""
+"""Click's script inserts an id as it is, so the shell could run what it holds. Zsh and fish quote it."""
 
 
 @click.command(cls=Command)

@@ -1,4 +1,4 @@
-"""Options of commands that send something: the data, and the key under which it is sent."""
+"""Options of commands that send something: the data, and its idempotency key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_data(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 def header_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The key as a header field; a fresh one where none is given, so that the call can be sent again."""
+    """The key as a header field; a new key if none is given, so that the call can be sent again."""
     if value is None:
         from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""`outlast db`: the schema of the database, brought up to date and looked at; no host need run."""
+"""`outlast db`: migrates and shows the database's schema; no host need run."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """The database of the settings; the embedded server runs for as long as it is used."""
+    """Open the database of the settings; the embedded server runs as long as it is used."""
     from outlast.store.connections import Database
 
     if settings.db_url is None:
@@ -174,7 +174,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 
 def _refuse_older(database: Database) -> None:
-    """Raise CommandFailed where the schema lacks what this version of Outlast asks for."""
+    """Raise CommandFailed if the schema lacks what this version of Outlast needs."""
     import asyncio
 
     from outlast.store.migrations import versions
@@ -189,7 +189,7 @@ def _refuse_older(database: Database) -> None:
 
 
 def _copy(folder: Path, as_json: bool) -> None:
-    """Copy what `folder` lacks. Never overwrites: what is there may have been applied."""
+    """Copy the files that `folder` lacks. Never overwrites a file, because it may have been applied."""
     from outlast.store.migrations import migrations
 
     wanted: dict[Path, bytes] = {}
@@ -220,12 +220,12 @@ def _copy(folder: Path, as_json: bool) -> None:
 
 
 def _lines(text: bytes) -> bytes:
-    """As git has them: on Windows a checkout may end lines otherwise."""
+    """Line ends as in git: a checkout on Windows may have others."""
     return text.replace(b"\r\n", b"\n")
 
 
 def _name(settings: Settings) -> str:
-    """Which database, without its password."""
+    """The name of the database, without its password."""
     if settings.db_url is None:
         return "embedded"
     from outlast.store.address import Address
@@ -241,9 +241,10 @@ _NAME = "outlast_wake"
 
 
 def write_wake(url: str, every_s: int, folder: Path) -> tuple[Path, bool]:
-    """The migration's file, and whether it had to be written. Raises CommandFailed, BadWakeUrl.
+    """Write the migration unless it exists; return its file, and whether it was written.
 
-    A file that is there is never changed, for it may have been applied: another URL makes another migration.
+    Raises CommandFailed, BadWakeUrl. An existing file is never changed, because it may have been applied:
+    another URL makes another migration.
     """
     from outlast.core.clock import Clock
     from outlast.store.migrations import migrations, migrations_in
@@ -264,7 +265,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def upkeep_row(found: Upkeep) -> dict[str, Any]:
-    """For programs."""
+    """The upkeep for programs."""
     oldest = dict(found.oldest)
     return {
         "workflows": oldest.pop("estimate"),
@@ -275,7 +276,7 @@ def upkeep_row(found: Upkeep) -> dict[str, Any]:
 
 
 def print_upkeep(found: Upkeep) -> None:
-    """For people: tables, then what waits and what is oldest."""
+    """Print for people: tables, then what waits and what is oldest."""
     click.echo()
     tables = [
         Column("TABLE", "name"),
@@ -303,7 +304,7 @@ def print_upkeep(found: Upkeep) -> None:
 
 
 def print_prunable(rows: Sequence[dict[str, Any]]) -> None:
-    """What would be removed."""
+    """Print what would be removed."""
     columns = [
         Column("FUNCTION", "function"),
         Column("WORKFLOWS", "workflows"),
@@ -314,7 +315,7 @@ def print_prunable(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def size_text(size: int) -> str:
-    """Bytes for people."""
+    """A size in bytes, for people."""
     value, unit = float(size), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1

@@ -1,4 +1,4 @@
-"""`outlast doctor`: what is wrong, and what mends it."""
+"""`outlast doctor`: says what is wrong, and how to mend it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`outlast db url|psql|reset`: the way into the embedded database."""
+"""`outlast db url|psql|reset`: access to the embedded database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def psql(arguments: tuple[str, ...], env_file: Path | None) -> int:
     from outlast.host.embedded.binaries import locate
 
     settings = _embedded(env_file)
-    # First the one that came with the server: it is as new.
+    # First the psql that came with the server, since it has the same version.
     places = os.pathsep.join((str(locate().programs), os.environ.get("PATH", os.defpath)))
     program = shutil.which("psql", path=places)
     if program is None:
@@ -86,7 +86,7 @@ def reset(yes: bool, env_file: Path | None, as_json: bool) -> None:
 
 
 async def _prepare(database: Database) -> list[str]:
-    """What a first start does to an empty database."""
+    """Do what a first start does to an empty database."""
     from outlast.store.migrations import migrate
     from outlast.store.project import apply_project
     from outlast.store.supabase import play_supabase
@@ -97,7 +97,7 @@ async def _prepare(database: Database) -> list[str]:
 
 
 def _embedded(env_file: Path | None) -> Settings:
-    """The settings, where they name no database. Raises CommandFailed."""
+    """Read the settings, if they name no database. Raises CommandFailed."""
     settings = read_settings(env_file=env_file)
     if settings.db_url is not None:
         raise CommandFailed(

@@ -1,4 +1,4 @@
-"""`outlast workflows events`: what a workflow has published, or with `--follow` what it tells from now on."""
+"""`outlast workflows events`: shows what a workflow has published, and with `--follow` also what comes."""
 
 from __future__ import annotations
 

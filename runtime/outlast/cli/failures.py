@@ -8,9 +8,9 @@ from outlast.core.errors import OutlastError
 
 
 class CommandFailed(OutlastError):
-    """What was asked for can't be done: exit status 1. The message is one line with the remedy.
+    """The request can't be done: exit status 1. The message is one line with the remedy.
 
-    `more` joins `code` and `message` in what `--json` prints.
+    `more` is added to `code` and `message` in what `--json` prints.
     """
 
     def __init__(self, code: str, message: str, **more: Any) -> None:

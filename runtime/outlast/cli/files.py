@@ -1,4 +1,4 @@
-"""Files that commands write: never over another one."""
+"""Files that commands write, never over an existing one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outlast.core.places import from_here
 
 
 def write_new(path: Path, content: bytes) -> bool:
-    """Write a file and the folders above it; False where it is there already. Raises CommandFailed."""
+    """Write a file and the folders above it; False if it exists already. Raises CommandFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
@@ -26,7 +26,7 @@ def write_new(path: Path, content: bytes) -> bool:
 
 
 def print_written(written: Iterable[Path], unchanged: Iterable[Path], *, as_json: bool) -> None:
-    """Which files were written, and which were there."""
+    """Print which files were written, and which existed."""
     shown = {"written": [*map(from_here, written)], "unchanged": [*map(from_here, unchanged)]}
     if as_json:
         print_json({kind: [*map(str, paths)] for kind, paths in shown.items()})

@@ -1,4 +1,4 @@
-"""Waiting for a workflow's end, while hosts restart: the workflow outlasts them, and so does the wait."""
+"""Waits for a workflow's end, also while hosts restart: the workflow outlasts them, and so does the wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outlast.core.resources import WORKFLOWS, path_of
 from outlast.core.status import LIVE
 
 POLL_S = 60.0
-"""How long one request waits: what the host allows."""
+"""How long one request waits: the most that the host allows."""
 
 ABSENCE_MAX_S = 60.0
 _RETRY_MIN_S = 0.1
@@ -27,13 +27,13 @@ T = TypeVar("T")
 def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, Any]:
     """The workflow, once it has ended.
 
-    Raises CommandFailed: `still_running` where it has not ended at `ends`, a `monotonic` moment.
+    Raises CommandFailed: `still_running` if it has not ended at `ends`, a time of `monotonic`.
     """
     while True:
         asked = monotonic()
 
         def ask() -> dict[str, Any]:
-            # Each time anew: it may be asked again much later.
+            # Computed each time, because it may be asked again much later.
             wait_s = POLL_S if ends is None else max(0.0, min(POLL_S, ends - monotonic()))
             answer = remote.call(
                 "GET",
@@ -53,7 +53,7 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
                 workflow_id=workflow_id,
                 status=workflow.get("status"),
             )
-        # An answer that comes too early, by whatever proxy, must not make a busy loop.
+        # An answer that a proxy gives too early must not cause a busy loop.
         _pause(_QUICK_S - (monotonic() - asked), ends)
 
 
@@ -72,9 +72,9 @@ def _how_it_stands(workflow_id: str, workflow: dict[str, Any]) -> str:
 def retry_while_away(
     ask: Callable[[], T], ends: float | None = None, passes: Callable[[CommandFailed], bool] = is_temporary
 ) -> T:
-    """What `ask` returns, asked again while the host is away: for a minute, and not past `ends`.
+    """Return what `ask` returns, repeated while the host is away: for a minute, and not beyond `ends`.
 
-    `passes` tells which failures mean that. Raises the last of them.
+    `passes` says which failures mean that. Raises the last failure.
     """
     since, retry_s = monotonic(), _RETRY_MIN_S
     while True:
@@ -89,7 +89,7 @@ def retry_while_away(
 
 
 def failure_of(workflow: dict[str, Any]) -> CommandFailed | None:
-    """How a workflow that ended badly ended; None for SUCCESS."""
+    """The error of a workflow that did not succeed; None for SUCCESS."""
     status, workflow_id = str(workflow.get("status")), str(workflow.get("workflow_id"))
     if status == "SUCCESS":
         return None

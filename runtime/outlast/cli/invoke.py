@@ -1,4 +1,4 @@
-"""`outlast invoke`: call a function of the running host and wait for its result."""
+"""`outlast invoke`: calls a function of the running host and waits for its result."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 WAIT_MAX_S = 7 * 86_400
 ANSWER_TIMEOUT_S = 3_660.0
-"""A host that is set so holds a call for an hour."""
+"""A host may be set to hold a call for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A request that can be sent again: the key makes it the same request."""
+    """A request that can be sent again: its key makes it the same request."""
 
     name: str
     method: str
@@ -43,7 +43,7 @@ class _Call:
     no_wait: bool
 
     def headers_until(self, ends: float | None) -> dict[str, str]:
-        """The headers, with how long the host may hold the call: until `ends`, a `monotonic` moment."""
+        """The headers, with how long the host may hold the call: until `ends`, a time of `monotonic`."""
         if self.no_wait:
             return {**self.headers, "prefer": "respond-async"}
         if ends is None:
@@ -57,7 +57,7 @@ class _FunctionName(click.ParamType[str]):
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name as given, if a function can be called so."""
+        """The name as given, if a function can be called by it."""
         if not is_function_name(value.partition("/")[0]):
             self.fail(f"{value!r} names no function: a letter, then letters, digits, _ and -", param, ctx)
         return value
@@ -122,10 +122,10 @@ def invoke(
 
 
 def _ask(remote: Remote, call: _Call, ends: float | None, workflow_id: str | None = None) -> Answer:
-    """The answer. Asked for again, with the same key, while the host refuses for a reason that passes.
+    """Return the answer. The call is repeated, with the same key, while the host refuses temporarily.
 
-    Where the call is known to be `workflow_id` the host may be away as well: nothing can run twice.
-    Raises CommandFailed.
+    If the call is known to be `workflow_id`, the host may also be away, because nothing can run twice. Raises
+    CommandFailed.
     """
     from outlast.cli.following import retry_while_away
     from outlast.cli.remote import CONNECTION_BROKEN, UNREACHABLE, is_from_proxy, is_refusal, is_temporary
@@ -169,7 +169,7 @@ def _ask(remote: Remote, call: _Call, ends: float | None, workflow_id: str | Non
 
 
 def _pending_id(answer: Answer) -> str | None:
-    """The id of the workflow that is still under way; None for any other answer, a function's own 202 too."""
+    """The id of a workflow that still runs; None for any other answer, also a function's own 202."""
     from outlast.cli.remote import decoded
 
     if answer.status != 202 or "idempotency-replayed" in answer.headers:
@@ -182,7 +182,7 @@ def _pending_id(answer: Answer) -> str | None:
 
 
 def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -> Answer:
-    """Wait for the end, then ask for the answer as the first caller would have got it."""
+    """Wait for the end, then ask for the answer that the first caller would have got."""
     from outlast.cli.following import follow
 
     if sys.stderr.isatty():
@@ -192,7 +192,7 @@ def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:
-    """The id of a workflow that was started, or had been; what isn't durable has none."""
+    """Print the id of the started workflow, or of one started before; what isn't durable has none."""
     from outlast.cli.remote import decoded
 
     workflow_id = pending or answer.headers.get("workflow-id")
@@ -209,7 +209,7 @@ def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json:
 
 
 def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:
-    """The body; for an error its line, and its body too where the function wrote that itself."""
+    """Print the body; for an error its line, and its body, too, if the function wrote it itself."""
     from outlast.cli.remote import decoded, problem_document
 
     if answer.status >= 400:
@@ -231,9 +231,9 @@ def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) ->
 
 
 def _print_body(answer: Answer) -> None:
-    """JSON ends its line, and is indented for people. Anything else goes out as it came.
+    """Print JSON with a final newline, and indented for people. Other bodies are written as they came.
 
-    A terminal gets control characters written out.
+    For a terminal, control characters are escaped.
     """
     from outlast.cli.remote import decoded
 

@@ -1,4 +1,4 @@
-"""Values that commands take, by their kinds; keys, which shells complete; filters as options."""
+"""The kinds of values that commands take; keys, which shells complete; filters as options."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from outlast.core.values import parse_duration, parse_rate, read_value
 from outlast.core.verbs import Argument
 
 DEFAULT = "default"
-"""What stands for null: the value is taken back."""
+"""Stands for null, which resets the value."""
 
 _AGO = re.compile(r"\d{1,6}[smhdw]")
 
 
 class _Read(click.ParamType[Any]):
-    """What `read` makes of a text. Where it raises ValueError, `wanted` says so, with {value} or {error}."""
+    """The result of `read` for a text.
+
+    If that raises ValueError, `wanted` says so, with {value} or {error}.
+    """
 
     def __init__(self, name: str, read: Callable[[Any], Any], wanted: str) -> None:
         self.name = name
@@ -33,7 +36,7 @@ class _Read(click.ParamType[Any]):
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As HTTP takes it."""
+        """The value as HTTP takes it."""
         try:
             return self._read(value)
         except (ValueError, OverflowError) as error:
@@ -41,14 +44,14 @@ class _Read(click.ParamType[Any]):
 
 
 def _read_time(text: str) -> str:
-    """ISO 8601 with a zone: of `30m` ago, or of a date with or without a time. Raises ValueError."""
+    """ISO 8601 with a zone, from `30m` (ago), or from a date with or without a time. Raises ValueError."""
     if _AGO.fullmatch(text):
         return (Clock().now() - timedelta(seconds=parse_duration(text))).isoformat()
     return datetime.fromisoformat(text).astimezone().isoformat()
 
 
 class _Checked(click.ParamType[Any]):
-    """A value of another type as its argument takes it, or `default` where that is taken back."""
+    """A value of another type as its argument takes it, or `default` to reset it."""
 
     def __init__(self, argument: Argument, kind: click.ParamType[Any]) -> None:
         self.name = kind.name
@@ -56,7 +59,7 @@ class _Checked(click.ParamType[Any]):
         self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value; DEFAULT where it is taken back."""
+        """The value; DEFAULT if it is reset."""
         if value == DEFAULT and self._argument.nullable:
             return DEFAULT
         found = self._kind.convert(value, param, ctx)
@@ -93,7 +96,7 @@ def kind_of(each: Filter | Argument) -> click.ParamType[Any]:
 
 
 def sent(each: Argument, value: Any) -> Any:
-    """A value as HTTP takes it."""
+    """The value as HTTP takes it."""
     return None if each.nullable and value == DEFAULT else value
 
 
@@ -101,7 +104,7 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def filter_options(filters: Sequence[Filter]) -> Decorator:
-    """The options that filter rows."""
+    """Add the options that filter rows."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for each in reversed(filters):
@@ -126,7 +129,7 @@ def _filter_option(each: Filter) -> Decorator:
 
 
 def given_filters(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that were given; lists of what may be repeated."""
+    """The filters that were given; repeatable ones as lists."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
@@ -138,14 +141,14 @@ OFFERED_MAX = 50
 
 
 class KeyOf(click.ParamType[str]):
-    """A key of a resource; it may be any text."""
+    """The key of a row of a resource; it may be any text."""
 
     def __init__(self, resource: Resource) -> None:
         self.name = resource.key
         self._resource = resource
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The key as given. What no address can end with would be taken for all rows: it is refused."""
+        """The key as given. A key that no address can end with is refused: it would be taken for all rows."""
         if value in ("", ".", ".."):
             self.fail(f"{value!r} is no {self._resource.one}", param, ctx)
         return value
@@ -153,7 +156,7 @@ class KeyOf(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Those that begin so; none where no host answers, and never an error on the prompt."""
+        """Keys with this prefix; none if no host answers, and never an error on the prompt."""
         with contextlib.suppress(Exception), ctx:
             return [
                 CompletionItem(each[self.name], help=each.get("status"))
@@ -171,6 +174,6 @@ class KeyOf(click.ParamType[str]):
 
 
 def key_argument(resource: Resource) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The argument that names one row; commands take it as `item`."""
+    """Add the argument that names one row; commands get it as `item`."""
     metavar = "ID" if resource.key.endswith("_id") else resource.key.upper()
     return click.argument("item", metavar=metavar, type=KeyOf(resource))

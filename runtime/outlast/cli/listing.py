@@ -1,4 +1,4 @@
-"""`outlast list`: the functions of a folder, as the host would load them. Needs no running host."""
+"""`outlast list`: lists the functions of a folder, as the host would load them. Needs no running host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def list_functions(functions: Path | None, env_file: Path | None, as_json: bool)
 
 
 def _load(settings: Settings) -> list[dict[str, Any]]:
-    """Import every file. What they print on the way, and warnings, go to standard error."""
+    """Import every file. What files print meanwhile, and warnings, go to standard error."""
     from outlast.core.observations import FunctionBroken, Observation
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
@@ -69,7 +69,7 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _versions(file: FunctionFile) -> dict[str, list[int]]:
-    """By name the versions that the file has of what declares any, superseded ones too."""
+    """By name the versions, also superseded ones, of functions that declare any."""
     found: dict[str, list[int]] = {}
     for name, workflow in file.named_workflows() if file.error is None else ():
         if workflow.version is not None:

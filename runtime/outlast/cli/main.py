@@ -1,8 +1,8 @@
-"""The `outlast` command: its subcommands, and how every one of them ends.
+"""The `outlast` command: its subcommands, and how each of them ends.
 
 Exit status 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C). An error is one line on standard error, and with
-`--json` an object on standard output too. A command's module is imported when the command is asked for, and
-imports what it needs when it runs: `outlast serve` starts sooner, and `outlast --help` loads no web server.
+`--json` also an object on standard output. A command's module is imported only for that command, and imports
+what it needs when it runs. So `outlast serve` starts sooner, and `outlast --help` loads no web server.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PLACES = {
     "token": "token.token",
     "completion": "completion.completion",
 }
-"""The commands in the order of the help, and what they are in this package."""
+"""The commands in the order of the help, and their places in this package."""
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -48,14 +48,14 @@ _UNWRITABLE = {errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT}
 
 
 class _Outlast(CommandGroup):
-    """The top: Ctrl-C ends quietly, and so does a reader that has seen enough (`outlast … | head`)."""
+    """The top: Ctrl-C ends it quietly, and so does a reader that stops early (`outlast … | head`)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All, imported or not."""
+        """All commands, imported or not."""
         return list(_PLACES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import it, if need be."""
+        """Import the command if need be."""
         if cmd_name not in self.commands and cmd_name in _PLACES:
             module, name = _PLACES[cmd_name].split(".")
             found = getattr(import_module(f"outlast.cli.{module}"), name)
@@ -64,7 +64,7 @@ class _Outlast(CommandGroup):
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -81,31 +81,32 @@ def outlast() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command; return its exit status."""
     _open_closed_streams()
     args = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        # `obj`: whether this process is the command, which may start itself anew, and not another's part.
+        # `obj`: whether this process is the command, which may restart itself, and not part of another
+        # program.
         status = outlast.main(args, prog_name="outlast", standalone_mode=False, obj=arguments is None)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever it is, people get one line of it
+    except Exception as error:  # noqa: BLE001 - people get one line of any error
         return _report(_undecoded(error, args) or error, _flags(args))
     return status if isinstance(status, int) else 0
 
 
 def _open_closed_streams() -> None:
-    """Read nothing, and write nowhere, where a standard stream was closed at the start: Python has None."""
+    """Replace standard streams that were closed at the start, for which Python has None."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open
 
 
 def _undecoded(error: Exception, args: Sequence[str]) -> click.UsageError | None:
-    """What to report where an argument isn't UTF-8. A path may be so; what is sent or printed may not."""
+    """The error for an argument that isn't UTF-8. A path may be so; text that is sent or printed may not."""
     if not isinstance(error, UnicodeEncodeError):
         return None
     wrong = [each for each in args if re.search("[\ud800-\udfff]", each)]
@@ -113,7 +114,7 @@ def _undecoded(error: Exception, args: Sequence[str]) -> click.UsageError | None
 
 
 def _flags(args: Sequence[str]) -> frozenset[str]:
-    """Which of the flags that shape an error's report were given: known even where parsing failed."""
+    """The given flags that shape an error's report, known even if parsing failed."""
     before = args[: args.index("--")] if "--" in args else args
     return frozenset({"--json", "--debug"}.intersection(before))
 
@@ -124,7 +125,7 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
         return WRONG_USAGE
     from outlast.observe.redaction import redactor
 
-    if "--debug" in flags and not isinstance(error, click.UsageError):  # no fault that a traceback explains
+    if "--debug" in flags and not isinstance(error, click.UsageError):  # a traceback explains no usage error
         import traceback
 
         text = escaped_lines("".join(traceback.format_exception(error)))
@@ -135,13 +136,13 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
         say("error", message)
         if "--json" in flags:
             print_json({"error": {"code": code, "message": message, **more}})
-    except OSError:  # nobody reads it, or it can't be written: the status tells all that can be told
+    except OSError:  # nobody reads it, or it can't be written: only the status can tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 
 def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
-    """Code, one line, exit status and what else programs are told."""
+    """Code, one line, exit status and further members for programs."""
     from outlast.core.ports import Unreachable
     from outlast.store.remedies import OF_AWAY, refusal, remedy_for
 
@@ -152,7 +153,7 @@ def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     if isinstance(error, click.ClickException):
         return "failed", one_line(error.format_message()), FAILED, {}
     if isinstance(error, OutlastError):
-        # The first line stands alone; where a server's log follows, --debug shows it.
+        # The first line is complete in itself. If a server's log follows, --debug shows it.
         message = one_line((str(error).splitlines() or [""])[0])
         status = WRONG_USAGE if getattr(error, "from_option", False) else FAILED
         return error.code, message, status, error.more if isinstance(error, CommandFailed) else {}
@@ -169,7 +170,7 @@ def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
 
 
 def _suggest_similar(error: click.UsageError) -> click.UsageError:
-    """click compares options with their dashes, which makes all alike, and knows none of a command below."""
+    """Suggest options better than click, which compares dashes, too, and ignores commands below."""
     if not isinstance(error, click.NoSuchOption):
         return error
     group = error.ctx.command if error.ctx is not None else None

@@ -1,4 +1,4 @@
-"""`outlast new`: a function's file to start from."""
+"""`outlast new`: writes a function's file to start from."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def new(
     _write(path, _text(name, auth))
     test = _write_test(path, name, auth)
     host = settings.url or f"http://127.0.0.1:{settings.port}"
-    key = str(uuid4()) if auth in ("none", "apikey") else "first"  # strangers must not guess each other's
+    key = str(uuid4()) if auth in ("none", "apikey") else "first"  # strangers must not guess others' keys
     fields = [*_credentials(auth, settings), f"-H 'Idempotency-Key: {key}'"]
     if auth != "user":
         fields.append(f"-H 'Content-Type: application/json' -d '{_EXAMPLE}'")
@@ -141,7 +141,7 @@ def _write_image(name: str | None, as_json: bool) -> None:
 
 
 def _text(name: str, auth: str | None) -> str:
-    """The file for those who may call it."""
+    """The file's text for these callers."""
     body = Template(_BODY_FOR_USERS if auth == "user" else _BODY)
     return _TEMPLATE.substitute(
         name=name,
@@ -151,11 +151,11 @@ def _text(name: str, auth: str | None) -> str:
 
 
 def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
-    """Write a test beside the function, where pytest finds it and no host serves it; None if one is there."""
+    """Write a test beside the function, for pytest only; None if it exists."""
     test = path.with_name(f"_{name}_test.py")
     identifier = _identifier(name)
-    plain = name.isidentifier() and not keyword.iskeyword(name)  # the file can be imported by its name
-    # As the host knows it. Another folder is on pytest's path itself.
+    plain = name.isidentifier() and not keyword.iskeyword(name)  # a file with such a name can be imported
+    # The name on a host. Another folder is on pytest's path itself.
     module = f"functions.{name}" if path.parent.name == "functions" else name
     own, ours = f"from {module} import {identifier}", "from outlast.testing import Outlast"
     imports = f"{ours}\n\n{own}" if plain else f"from importlib import import_module\n\n{ours}"
@@ -173,7 +173,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:
-    """The options that tell curl's request who calls."""
+    """The options that identify the caller of curl's request."""
     if auth == "none":
         return []
     if auth == "user":
@@ -185,7 +185,7 @@ def _credentials(auth: str | None, settings: Settings) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a new file; never over another. Raises CommandFailed."""
+    """Write a new file, never over an existing one. Raises CommandFailed."""
     index = path.with_suffix("") / "index.py"
     if index.exists() or not write_new(path, text.encode()):
         there = from_here(index if index.exists() else path)
@@ -193,9 +193,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _identifier(name: str) -> str:
-    """The Python name of the workflow that the file serves."""
+    """The Python name of the workflow in the file."""
     identifier = name.replace("-", "_")
-    # pytest takes what begins with `test` for a test.
+    # pytest takes names that begin with `test` for tests.
     taken = keyword.iskeyword(identifier) or identifier in _TAKEN or identifier.startswith("test")
     return f"workflow_{identifier}" if taken else identifier
 
@@ -256,9 +256,9 @@ pip wheel --no-deps --wheel-dir wheels PATH
 
 
 def write_image(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write into `folder` what is missing, never over a file: what was written, and what was there.
+    """Write the files that `folder` lacks, never over a file; return those written, and those that existed.
 
-    Raises CommandFailed where there is a Dockerfile already.
+    Raises CommandFailed if there is a Dockerfile already.
     """
     from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""The running host as the commands see it: HTTP calls, and their failures in one line."""
+"""Asks the running host for commands: HTTP calls, and their failures in one line."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from outlast.cli.screen import one_line
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
 SILENCE_MAX_S = 60.0
-"""A stream says something more often: every 15 s that it is still there."""
+"""A stream sends something more often: every 15 s that it is still there."""
 
 ANSWER_MARGIN_S = 15.0
-"""How much longer than asked for an answer may take."""
+"""How much longer than requested an answer may take."""
 
 UNREACHABLE = "unreachable"
 CONNECTION_BROKEN = "connection_broken"
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
 _REASONS_MAX = 10
-"""How many places of an input one line tells of."""
+"""At most this many places of an input are named in one line."""
 _REFUSALS = frozenset(
     {"overloaded", "shutting_down", "database_unavailable", "jwks_unavailable", "rate_limited"}
 )
-"""The host takes no call now, or leaves a workflow to another instance. No function answers so itself."""
+"""The host takes no call now, or leaves a workflow to another instance. No function answers like this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read to its end."""
+    """A complete HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     next_path: str | None = None
-    """Path and query of the next page, where there is one."""
+    """Path and query of the next page, if there is one."""
 
     @property
     def is_json(self) -> bool:
@@ -50,7 +50,7 @@ class Answer:
         return kind == "application/json" or kind.endswith("+json")
 
     def document(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises CommandFailed where the other side isn't Outlast."""
+        """The body as a JSON object. Raises CommandFailed if the other side isn't Outlast."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -71,8 +71,8 @@ class Remote:
         local = parts.hostname in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
             headers={"apikey": key} if key is not None else {},
-            trust_env=not local,  # a proxy that the environment names doesn't lead to this machine
-            follow_redirects=False,  # the key goes nowhere else
+            trust_env=not local,  # a proxy in the environment can't reach this machine
+            follow_redirects=False,  # so that the key is sent nowhere else
         )
 
     def call(
@@ -85,7 +85,7 @@ class Remote:
         body: bytes | None = None,
         answer_timeout_s: float | None = ANSWER_MARGIN_S,
     ) -> Answer:
-        """Whatever the host answers. Raises CommandFailed where no answer comes."""
+        """The host's answer of any status. Raises CommandFailed if no answer comes."""
         timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
         try:
             response = self._http.request(
@@ -99,7 +99,10 @@ class Remote:
     def stream(
         self, path: str, *, headers: Mapping[str, str], params: Mapping[str, Any]
     ) -> Iterator[Iterator[bytes]]:
-        """The lines of a stream of server-sent events, as they come. Raises CommandFailed, on the way too."""
+        """The lines of a stream of server-sent events, as they come.
+
+        Raises CommandFailed, also during the stream.
+        """
         timeout = httpx.Timeout(SILENCE_MAX_S, connect=CONNECT_TIMEOUT_S)
         asked = {"accept": "text/event-stream", **headers}
         try:
@@ -122,7 +125,7 @@ class Remote:
         return self.check(self.call("GET", path, params=given or None))
 
     def send(self, method: str, path: str, document: Mapping[str, Any]) -> Answer:
-        """The answer to a document; to none where that is empty. Raises CommandFailed."""
+        """Send a document, or no body if it is empty; return the answer. Raises CommandFailed."""
         body = json.dumps(document).encode() if document else None
         headers = {"content-type": "application/json"} if document else None
         return self.check(self.call(method, path, headers=headers, body=body))
@@ -163,7 +166,7 @@ class Remote:
         return CommandFailed(problem["code"], one_line(message), **more)
 
     def _lines_of(self, response: httpx.Response) -> Iterator[bytes]:
-        """Ended by line feeds alone: httpx knows more ends of lines than event streams have."""
+        """Lines end only with line feeds: httpx knows more line ends than event streams have."""
         rest = b""
         try:
             for data in response.iter_bytes():
@@ -173,7 +176,7 @@ class Remote:
             raise self._failed(error) from error
 
     def _failed(self, error: httpx.HTTPError) -> CommandFailed:
-        """Why no answer comes."""
+        """Say why no answer comes."""
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return CommandFailed(UNREACHABLE, f"can't reach {self.url} - is `outlast serve` running?")
         reason = one_line(str(error)) or type(error).__name__
@@ -182,7 +185,7 @@ class Remote:
         )
 
     def _next(self, response: httpx.Response) -> str | None:
-        """The next page, if it is this host's: the key goes nowhere else."""
+        """The next page, if it is this host's, because the key is sent nowhere else."""
         target = response.links.get("next", {}).get("url")
         if target is None:
             return None
@@ -194,13 +197,13 @@ class Remote:
 
 
 def is_temporary(failure: CommandFailed) -> bool:
-    """Whether the same again may succeed soon, with another instance or when this one is back."""
+    """Whether the same request may succeed soon, with another instance or when this one is back."""
     passing = failure.code in (UNREACHABLE, CONNECTION_BROKEN)
     return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
 
 
 def is_refusal(answer: Answer) -> bool:
-    """Whether the host says that the same call, with the same key, may be taken soon."""
+    """Whether the host says that the same call, with the same key, may succeed soon."""
     if answer.status not in _GATEWAY_STATUSES or "idempotency-replayed" in answer.headers:
         return False
     problem = problem_document(answer)
@@ -214,7 +217,7 @@ def is_from_proxy(answer: Answer) -> bool:
 
 
 def problem_document(answer: Answer) -> dict[str, Any] | None:
-    """The body of an error answer, if it is one of Outlast's or of Supabase's gateway."""
+    """The body of an error answer, if it is Outlast's or Supabase's gateway's."""
     found = decoded(answer) if answer.is_json else None
     if not isinstance(found, dict) or not isinstance(found.get("code"), str):
         return None
@@ -222,7 +225,7 @@ def problem_document(answer: Answer) -> dict[str, Any] | None:
 
 
 def decoded(answer: Answer) -> Any:
-    """The body as JSON where it is JSON, as text where it is text, else None."""
+    """JSON decoded, text as text, otherwise None."""
     try:
         text = answer.body.decode()
         return json.loads(text) if answer.is_json else text
@@ -231,7 +234,7 @@ def decoded(answer: Answer) -> Any:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    """What happened, with the reason at each place of the input that pydantic's errors name."""
+    """What happened, with pydantic's reason for each place of the input."""
     text = str(problem.get("detail") or problem.get("message"))
     errors = problem.get("errors")
     reasons: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
 """What commands print: aligned tables and colours for a terminal, tabs or JSON for programs.
 
-Text from elsewhere (ids, outputs, messages) is shown with its control characters escaped: it must not be able
-to move the cursor of whoever looks at it.
+Text from elsewhere (ids, outputs, messages) is shown with escaped control characters, so that it can't move
+the reader's cursor.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, and what programs (`value`) and people (`human`) read of a row."""
+    """A column: its title, and what programs (`value`) and people (`human`) see of a row."""
 
     title: str
     value: str | Callable[[Any], Any]
-    """A key of the row, or a function of it."""
+    """A key of the row, or a function of the row."""
     human: Callable[[Any], str] | None = None
     """None: the value as text."""
     coloured: bool = False
     """Whether the first word of a cell decides its colour."""
     optional: bool = False
-    """Whether it is left out where no row has a value."""
+    """Whether it is left out if no row has a value."""
 
     def plain(self, row: Any) -> Any:
-        """What programs read."""
+        """The cell for programs."""
         return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
     def shown(self, row: Any) -> str:
-        """What people read."""
+        """The cell for people."""
         if self.human is not None:
             return self.human(row)
         value = self.plain(row)
@@ -68,22 +68,22 @@ class Column:
 
 
 def is_terminal() -> bool:
-    """Whether people read standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(kind: str, text: str) -> None:
-    """A line of its own on standard error: `error: …`, `warning: …`."""
+    """Print a line on standard error: `error: …`, `warning: …`."""
     click.echo(f"{_coloured(kind, kind, sys.stderr.isatty())}: {escape(text)}", err=True)
 
 
 def print_json(document: Any) -> None:
-    """JSON: indented for people, one line for programs."""
+    """Print JSON: indented for people, one line for programs."""
     click.echo(readable_json(document) if is_terminal() else compact(document))
 
 
 def tell(document: Any, *lines: str, as_json: bool) -> None:
-    """A document for programs, or else what people read in its place."""
+    """Print a document for programs, or these lines for people."""
     if as_json:
         print_json(document)
         return
@@ -97,9 +97,9 @@ def readable_json(document: Any) -> str:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> None:
-    """For a terminal: titles, aligned, cut to its width. Elsewhere: tabs, whole, without titles.
+    """Print for a terminal: titles, aligned, cut to its width. Otherwise: tabs, uncut, without titles.
 
-    `empty` is what a terminal shows where there are no rows.
+    `empty` is shown on a terminal if there are no rows.
     """
     columns = [each for each in columns if not each.optional or any(map(each.plain, rows))]
     if not is_terminal():
@@ -121,7 +121,10 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, one pair a line, for people. A value that begins with a status has its colour."""
+    """Print names and values, one pair a line, for people.
+
+    A value that begins with a status has its colour.
+    """
     width = max(width_of(name) for name, _ in pairs)
     for name, value in pairs:
         shown = (
@@ -133,7 +136,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def fitted(natural: Sequence[int], room: int) -> list[int]:
-    """Widths that fit into `room`: the widest columns give way first, down to a readable rest."""
+    """Widths that fit into `room`: the widest columns shrink first, down to a readable rest."""
     widths = list(natural)
     while sum(widths) > room and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
@@ -161,7 +164,7 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """`text` within `width` columns, `…` for what is left out."""
+    """`text` within `width` columns, with `…` for the rest."""
     if width_of(text) <= width:
         return text
     kept = text[: max(0, width - 1)]
@@ -171,7 +174,7 @@ def cut(text: str, width: int) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """`text` and blanks up to `width` columns."""
+    """`text` padded with blanks to `width` columns."""
     return text + " " * (width - width_of(text))
 
 
@@ -181,13 +184,13 @@ def escaped_lines(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message as one line that can do no harm, of bounded length."""
+    """A message as one safe line of limited length."""
     line = escape(" ".join(text.split()))
     return line if len(line) <= _MESSAGE_CHARS_MAX else f"{line[: _MESSAGE_CHARS_MAX - 1]}…"
 
 
 def plain_text(value: Any) -> str:
-    """A value between tabs: text with control characters escaped, nothing as nothing, the rest as JSON."""
+    """A value for a tab-separated line: text escaped, None as nothing, other values as JSON."""
     if value is None:
         return ""
     return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
@@ -199,7 +202,7 @@ def compact(value: Any) -> str:
 
 
 def _colours(terminal: bool) -> bool:
-    """Whether to use colours: for terminals that have them, unless NO_COLOR is set (no-color.org)."""
+    """Whether to use colours: if the terminal has them, unless NO_COLOR is set (no-color.org)."""
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events of a host, taken up again where they broke off."""
+"""Follows server-sent events of a host, and goes on where a stream broke off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GOES_ON = frozenset({"shutting_down", "database_unavailable", "overloaded"})
 
 
 _PAUSE_S = 0.2
-"""Between two streams, however quickly the first one broke."""
+"""The pause between two streams, even if the first one broke at once."""
 
 
 class Sent(NamedTuple):
@@ -28,7 +28,8 @@ class Sent(NamedTuple):
 
 
 def follow_stream(remote: Remote, path: str, params: Mapping[str, Any]) -> Iterator[Sent]:
-    """The events at `path`, up to one of kind `end`: those with a number each once, however often it breaks.
+    """The events at `path`, up to one of kind `end`. Those with a number come once, even if the stream
+    breaks.
 
     Raises CommandFailed.
     """

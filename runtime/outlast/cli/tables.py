@@ -1,4 +1,4 @@
-"""Commands that are made of the tables of resources and verbs (`core.resources`, `core.verbs`)."""
+"""Commands made from the tables of resources and verbs (`core.resources`, `core.verbs`)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ROWS_MAX = 100_000
 
 
 def resource_commands(resource: Resource, *own: click.Command) -> click.Command:
-    """The commands of a resource: list, show, what belongs to a row, verbs. `own` come in place of those.
+    """The commands of a resource: list, show, belonging rows, verbs. `own` replaces those of the same name.
 
-    One that has no group has one command, which lists it.
+    A resource without a group has one command, which lists it.
     """
     if not resource.commands:
         return listing_command(resource)
@@ -44,7 +44,7 @@ def _commands(resource: Resource) -> Iterator[click.Command]:
 
 
 def listing_command(resource: Resource, name: str | None = None) -> click.Command:
-    """The command that lists a resource; its name is the resource's unless another is given."""
+    """The command that lists a resource; it has the resource's name unless another is given."""
 
     def run(host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
         print_listing(resource, host, item, limit, **filters)
@@ -64,7 +64,7 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
 def print_listing(
     resource: Resource, host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any
 ) -> None:
-    """The rows of a resource, or of what belongs to `item`, that pass the filters."""
+    """Print the rows of a resource, or those that belong to `item`, that pass the filters."""
     rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given_filters(filters))
     if host.as_json:
         print_json({resource.name: rows})
@@ -88,7 +88,7 @@ def print_row(
     host: Host,
     shown: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """One row: for programs JSON, or a member a line; for people by `shown`, or its columns in lines."""
+    """Print one row: JSON or a member a line for programs; `shown`, or its columns in lines, for people."""
     if host.as_json:
         print_json(row)
     elif not is_terminal():

@@ -17,12 +17,12 @@ from outlast.core.verbs import BULK, Argument, Verb
 
 
 def verb_command(verb: Verb) -> click.Command:
-    """The command that does a verb: to one row, to all that pass some filters, or to none in particular."""
+    """The command that does a verb: to one row, to all that pass some filters, or without a row."""
     return many_command(verb) if verb.bulk else one_command(verb)
 
 
 def one_command(verb: Verb) -> click.Command:
-    """The command that does a verb to one row, or to none in particular."""
+    """The command that does a verb to one row, or without a row."""
 
     def run(host: Host, item: str = "", **given: Any) -> None:
         do_one(verb, host, item, _arguments(verb, given))
@@ -82,7 +82,7 @@ def _options_of_bulks(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> None:
-    """Do it, and say so."""
+    """Do it, and report it."""
     answer = host.connect().send(verb.method, path_of(verb.paths[0], item), arguments)
     document = answer.document()
     if host.as_json:
@@ -96,7 +96,7 @@ def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> N
 
 
 def begin_bulk(verb: Verb, host: Host, asked: Mapping[str, Any]) -> None:
-    """Let it be done to many, or see what it would come to."""
+    """Start it for many, or show what it would do."""
     given = {name: value for name, value in asked.items() if value not in (None, {}) and value is not False}
     found = host.connect().send(BULK.method, BULK.paths[0], given).document()
     if host.as_json:
@@ -127,7 +127,7 @@ def _is_given(each: Argument, given: Mapping[str, Any]) -> bool:
 
 
 def _argument(each: Argument, *, option: bool = False) -> Decorator:
-    """Its argument or option; with `option` always that."""
+    """Add the verb's argument or option; with `option` always an option."""
     if each.required and not option:
         return click.argument(each.name, metavar=each.name.upper(), type=kind_of(each))
     name = f"--{each.name.replace('_', '-')}"

@@ -81,7 +81,7 @@ workflows = resource_commands(WORKFLOWS, show, events, wait, send, export)
 
 
 def _print_workflow(workflow: dict[str, Any]) -> None:
-    """Status and times first; then what went in and came out, as indented JSON."""
+    """Print status and times first, then input and output as indented JSON."""
     now = Clock().now()
     pairs = [
         ("Workflow", str(workflow.get("workflow_id"))),
@@ -111,14 +111,14 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
 
 
 def _readable(value: Any) -> str:
-    """Indented JSON; below it the tracebacks in it, as the lines that they are."""
+    """Indented JSON, then its tracebacks as separate lines."""
     tracebacks: list[str] = []
     rest = _without_tracebacks(value, tracebacks) if isinstance(value, dict) else value
     return "\n".join([readable_json(rest), *(escaped_lines(each.rstrip("\n")) for each in tracebacks)])
 
 
 def _without_tracebacks(document: dict[str, Any], found: list[str]) -> dict[str, Any]:
-    """`document` without its own traceback and that of its `failure`, which go to `found`."""
+    """`document` without its own traceback and that of its `failure`, which are added to `found`."""
     rest = {}
     for name, value in document.items():
         if name == "traceback" and isinstance(value, str):

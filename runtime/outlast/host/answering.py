@@ -1,4 +1,4 @@
-"""How answers leave: a head with its body, and not lost to a reset while the client still sends."""
+"""Sends an answer's head and body together, and saves it from a reset while the client still sends."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 JOINED_BYTES_MAX = 64 * 1024
-"""A larger body goes out after its head: to join them would cost more than a write."""
+"""A larger body is sent after its head: joining them would cost more than a second write."""
 
 DRAIN_S = 2.0
 """How long to go on reading after the answer; shorter than the server's patience when it stops."""
 DRAIN_BYTES_MAX = 64 * 1024 * 1024
-"""How much is read and thrown away. Who sends more is cut off."""
+"""How many bytes are read and thrown away. A client that sends more is cut off."""
 
 
 class AnsweringTransport:
-    """A transport that writes a head with its body; its `close` lets the client finish what it is sending.
+    """A transport that sends a head with its body, and whose `close` lets the client finish its request.
 
-    The server writes them one after the other, which would be two packets and would wake the client twice.
+    The server writes head and body one after the other. That would be two packets, and would wake the client
+    twice.
 
-    A socket that is closed over unread input makes TCP send a reset, which takes the answer away from a
-    client that hasn't read it yet (RFC 9112, section 9.6). So the writing side is closed first. What still
-    comes is read and thrown away, until the client closes too. A second `close` is at once.
+    If a socket is closed while input is unread, TCP sends a reset, which takes the answer away from a client
+    that hasn't read it yet (RFC 9112, section 9.6). So the writing side is closed first. What still arrives
+    is read and thrown away, until the client closes, too. A second `close` takes effect at once.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class AnsweringTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data`. A head that tells the length of its body waits for it, or for `flush`."""
+        """Send `data`. A head with a content length waits for its body, or for `flush`."""
         if self._head and len(data) <= JOINED_BYTES_MAX:
             data, self._head = self._head + data, b""
         elif not self._head and data[:9] == b"HTTP/1.1 " and b"\r\ncontent-length: " in data:
@@ -52,13 +53,13 @@ class AnsweringTransport:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """No body follows."""
+        """Send a head that waits: no body follows."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
 
     def is_closing(self) -> bool:
-        """Whether nothing more is to be said here."""
+        """Whether nothing more is written here."""
         return self.draining or self._transport.is_closing()
 
     def close(self) -> None:
@@ -75,13 +76,13 @@ class AnsweringTransport:
         self._transport.resume_reading()
 
     def drain(self, data: bytes) -> None:
-        """Throw away what came, and close when it is too much."""
+        """Throw away what arrived, and close if it is too much."""
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             self.close()
 
     def lost(self) -> None:
-        """The connection is over: wait for nothing more."""
+        """Stop waiting: the connection is lost."""
         if self._end is not None:
             self._end.cancel()
             self._end = None

@@ -1,4 +1,4 @@
-"""Child processes get the environment as the function that starts them sees it."""
+"""Child processes get the environment that the function which starts them sees."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from outlast.sdk.environment import current_environment
 
 _ENV_POSITION = 9
-"""The place of `env` among the arguments that follow Popen's first."""
+"""The position of `env` among Popen's arguments after the first."""
 
 
 def let_children_inherit() -> None:
-    """Give `subprocess` the function's environment where its caller names none: C hands on the process's."""
+    """Give `subprocess` the function's environment if the caller names none; C would pass the process's."""
     made = subprocess.Popen.__init__
     if hasattr(made, "__wrapped__"):
         return
@@ -30,13 +30,14 @@ def let_children_inherit() -> None:
 
 
 def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
-    """The same for `asyncio.create_subprocess_…` on a loop that starts processes itself, as uvloop does."""
+    """Do the same for `asyncio.create_subprocess_…`, where a loop starts processes itself, as uvloop does."""
     for name in ("subprocess_exec", "subprocess_shell"):
         setattr(loop, name, _let_inherit(getattr(loop, name)))
 
 
 def _let_inherit(start: Any) -> Any:
-    # No `async def`: our frame must be gone when the process forks, or `forks` ends the child as its own.
+    # No `async def`: this frame must be gone when the process forks. Otherwise `forks` would end the child as
+    # its own.
     @functools.wraps(start)
     def start_child(*args: Any, **options: Any) -> Any:
         if current_environment() and options.get("env") is None:

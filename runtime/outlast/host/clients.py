@@ -28,7 +28,7 @@ _GONE = (
 def supabase_clients(
     url: str | None, secret_keys: Mapping[str, str], publishable_keys: Mapping[str, str], clock: Clock
 ) -> MakeClients:
-    """What makes the clients of one running function, with these keys of the project at `url`."""
+    """Return a factory for the clients of one running function, with the keys of the project at `url`."""
     secret = next(iter(secret_keys.values()), None)
     publishable = next(iter(publishable_keys.values()), None)
 
@@ -114,7 +114,7 @@ class SupabaseClients:
 
 
 def _make_client(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
-    """A client, and the HTTP client below it, which must be closed."""
+    """Return a client, and the HTTP client below it, which must be closed."""
     import httpx
     from supabase.lib import client_options
 
@@ -142,12 +142,12 @@ def _http_options() -> dict[str, Any]:
     return {
         "verify": _trust(httpx.create_ssl_context),
         "timeout": TIMEOUT_S,
-        "follow_redirects": False,  # the key goes nowhere else
+        "follow_redirects": False,  # so that the key is sent nowhere else
         "limits": httpx.Limits(max_connections=_CONNECTIONS_MAX),
     }
 
 
 @lru_cache(1)
 def _trust(make: Callable[[], Any]) -> Any:
-    """The certificates that are trusted: read from the disk once for all clients, as that takes a while."""
+    """The trusted certificates. They are read from disk once for all clients, because that takes a while."""
     return make()

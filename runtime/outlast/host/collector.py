@@ -1,21 +1,27 @@
-"""How often Python's garbage collector looks: not while a host loads, seldom while calls wait."""
+"""How often Python's garbage collector runs: never while a host loads, rarely while calls are served."""
 
 from __future__ import annotations
 
 import gc
 
 YOUNG = 25_000
-"""Objects between two young collections. A call makes some hundred that live as long as it does: at the usual
-700, or at 5,000, collections would look through the calls in flight again and again."""
+"""Objects between two young collections.
+
+A call makes some hundred objects that live as long as it does. With the usual 700, or with 5,000, collections
+would examine the calls in flight again and again.
+"""
 
 
 def collect_later() -> None:
-    """Call this before anything is loaded: what is loaded stays, and to look through it again takes time."""
+    """Call this before anything is loaded: loaded objects stay, so examining them again only costs time."""
     gc.disable()
 
 
 def collect_seldom(*, loaded_stays: bool) -> None:
-    """Call this when everything is loaded. If it stays loaded, collections leave it out from then on."""
+    """Call this when everything is loaded.
+
+    With `loaded_stays`, later collections leave out what is loaded.
+    """
     if loaded_stays:
         gc.collect()
         gc.freeze()

@@ -1,7 +1,7 @@
-"""What `supabase/config.toml` says to us too: `[functions.NAME]` and `[api] external_url`.
+"""The settings that `supabase/config.toml` holds for Outlast: `[functions.NAME]` and `[api] external_url`.
 
-The file is the Supabase CLI's: what else it holds is left alone. Its keys and secrets are those of a local
-stack, and it is committed: they are never trusted here.
+The file is the Supabase CLI's; its other settings are ignored. Its keys and secrets are those of a local
+stack, and the file is committed, so they are never trusted here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class ConfigTomlError(OutlastError):
 
 
 class FunctionSettings(BaseModel):
-    """A `[functions.NAME]` table; what else it holds is the Supabase CLI's."""
+    """A `[functions.NAME]` table; its other keys are the Supabase CLI's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     enabled: StrictBool = True
     verify_jwt: StrictBool | None = None
-    """None: not written, which is not the same as true for a function that says in code who may call it."""
+    """None if not written. That differs from true for a function whose code says who may call it."""
     entrypoint: str | None = None
     env: dict[str, str] = Field({}, repr=False)
     """As written: `env(NAME)` stands for a variable's value."""
@@ -49,7 +49,7 @@ class FunctionSettings(BaseModel):
 _URL = "SUPABASE_URL"
 _SWITCHES = ("enabled", "verify_jwt")
 _OTHERWISE = {**dict.fromkeys(_SWITCHES, "write true or false"), "entrypoint": "write the path"}
-"""The keys that are settings, and what may be written in place of a reference."""
+"""The keys that are settings, and what may be written instead of a reference."""
 _WORDS = {"true": True, "false": False}
 _TABLES = TypeAdapter(dict[str, FunctionSettings])
 
@@ -63,11 +63,14 @@ class ConfigToml(PydanticBaseSettingsSource):
         self._env_file = env_file
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: `__call__` gives all at once."""
+        """Unused: `__call__` returns all values at once."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """The values, by alias. Raises ConfigTomlError, and EnvFileError if one refers to a variable."""
+        """Return the values by alias.
+
+        Raises ConfigTomlError, and EnvFileError if a value refers to a variable.
+        """
         document = _document()
         if not document:
             return {}
@@ -85,7 +88,7 @@ class ConfigToml(PydanticBaseSettingsSource):
 
 
 def known_variables(env_file: Path | None, functions: Path) -> dict[str, str]:
-    """What `env(NAME)` is looked up in: the process's environment, `functions/.env`, the project's file.
+    """The variables that `env(NAME)` may name: of the environment, `functions/.env` and the project's file.
 
     Raises EnvFileError.
     """
@@ -93,7 +96,7 @@ def known_variables(env_file: Path | None, functions: Path) -> dict[str, str]:
 
 
 def read_functions(variables: Callable[[], Mapping[str, str]]) -> dict[str, FunctionSettings]:
-    """The tables of all functions as they are now. `variables` is asked where one is referred to.
+    """Read the tables of all functions. `variables` is called only if a value refers to a variable.
 
     Raises ConfigTomlError, and what `variables` raises.
     """
@@ -105,7 +108,7 @@ def read_functions(variables: Callable[[], Mapping[str, str]]) -> dict[str, Func
 
 
 def refused_table(location: Sequence[int | str], detail: ErrorDetails) -> str:
-    """What is wrong in `[functions]`, in one line. Values of an `env` are never shown."""
+    """Say in one line what is wrong in `[functions]`. Values of an `env` are never shown."""
     path = ".".join(["functions", *map(str, location)])
     secret = len(location) > 1 and location[1] == "env"
     value = "" if secret else f"={shorten(detail['input'])}"
@@ -114,13 +117,13 @@ def refused_table(location: Sequence[int | str], detail: ErrorDetails) -> str:
 
 
 def resolve(value: str, environment: Mapping[str, str]) -> str | None:
-    """`value`, or where it is `env(NAME)` that variable's value; None where that isn't set."""
+    """Return `value`, or for `env(NAME)` the variable's value; None if the variable isn't set."""
     reference = _REFERENCE.fullmatch(value)
     return value if reference is None else environment.get(reference[1]) or None
 
 
 def is_reference(value: str) -> bool:
-    """Whether it is the one form that the Supabase CLI takes in an `env` table."""
+    """Whether `value` has the form `env(NAME)`, the only one the Supabase CLI takes in an `env` table."""
     return _REFERENCE.fullmatch(value) is not None
 
 
@@ -136,16 +139,17 @@ def _document() -> dict[str, Any]:
 
 
 class References:
-    """The Supabase CLI's `env(NAME)` in settings, and what they stand for."""
+    """Replaces the Supabase CLI's `env(NAME)` in settings with the variable's value."""
 
     def __init__(self, variables: Callable[[], Mapping[str, str]]) -> None:
-        """`variables` is asked once, and only if there is a reference: it reads files."""
+        """`variables` is called once, and only if there is a reference, because it reads files."""
         self._variables = functools.cache(variables)
 
     def replace(self, key: str, value: Any, otherwise: str) -> Any:
-        """`value`, or that of the variable which it names. Raises ConfigTomlError where that is set nowhere.
+        """Return `value`, or that of the variable it names. Raises ConfigTomlError if that isn't set
+        anywhere.
 
-        A default in its place would serve what was to be disabled, or ask nobody for a token.
+        A default instead could serve a function that was to be disabled, or ask for no token.
         """
         if not isinstance(value, str) or not is_reference(value):
             return value
@@ -159,7 +163,10 @@ class References:
 
 
 def _tables(document: dict[str, Any], references: References) -> Any:
-    """`[functions]`, with `env(NAME)` replaced where no secrets are; what isn't a table is left as it is."""
+    """`[functions]`, with `env(NAME)` replaced in keys that hold no secrets.
+
+    What isn't a table stays as it is.
+    """
     tables = document.get("functions")
     if not isinstance(tables, dict):
         return tables
@@ -175,6 +182,9 @@ def _tables(document: dict[str, Any], references: References) -> Any:
 
 
 def _read_setting(function: str, key: str, value: Any, references: References) -> Any:
-    """One key's value. Only a variable may say true or false as a text: `"no"` would open a function."""
+    """Read one key.
+
+    Only a variable may give true or false as text; a written `"no"` would open a function.
+    """
     found = references.replace(f"functions.{function}.{key}", value, _OTHERWISE[key])
     return _WORDS.get(found.strip().lower(), found) if key in _SWITCHES and found is not value else found

@@ -1,4 +1,4 @@
-"""Which connections are open, and which of them ends when one more comes than there may be."""
+"""Which connections are open, and which one is ended when there would be too many."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Connection(Protocol):
     """An open connection."""
 
     def cut_off(self) -> None:
-        """End it at once: its descriptor is free before another connection is taken."""
+        """End it at once, so that its descriptor is free before another connection is accepted."""
 
 
 class Connections:
     """The open connections of one process.
 
-    When there are too many, one is ended: the oldest that waits for its next request, else the oldest whose
-    request is incomplete. Where all are being answered, the new one can ask about health alone.
+    When there are too many, one is ended: the oldest that waits for its next request, otherwise the oldest
+    whose request is incomplete. If all are being answered, the new connection may only ask about health.
     """
 
     def __init__(self, most: int, full: Callable[[int], None]) -> None:
-        """`full` is told, at most once a minute, how many were ended or turned away."""
+        """`full` is called with how many were ended or turned away, at most once a minute."""
         self._most = most
         self._full = full
         self._open: set[Connection] = set()
@@ -36,18 +36,18 @@ class Connections:
         self._told_s = -_TOLD_EVERY_S
 
     def admit(self, connection: Connection) -> bool:
-        """A connection was made. False if there is room for health checks alone."""
+        """Add a new connection. False if there is room for health checks only."""
         # guard: connections-without-end
         if len(self._open) >= self._most:
             self._end_one()
             self._tell()
-        roomy = len(self._open) < self._most  # no room either if the ended one was beyond the limit itself
+        roomy = len(self._open) < self._most  # no room either if the ended one was itself beyond the limit
         self._open.add(connection)
         self._heads[connection] = None
         return roomy
 
     def is_beyond(self) -> bool:
-        """Whether there are more than even health checks may add."""
+        """Whether there are more connections than the limit and the health checks allow."""
         return len(self._open) > self._most + PROBED_MAX
 
     def head_begins(self, connection: Connection) -> None:
@@ -62,7 +62,7 @@ class Connections:
         self._heads.pop(connection, None)
 
     def await_head(self, connection: Connection) -> None:
-        """All requests are answered: it waits for the next one."""
+        """All requests are answered: the connection waits for the next one."""
         if connection in self._open:
             self._idle[connection] = None
 

@@ -6,13 +6,13 @@ from outlast.core.errors import OutlastError
 
 CONNECTIONS_MIN = 16
 CONNECTIONS_MAX = 10_000
-"""The default is never higher. A connection takes some kilobytes."""
+"""The default is never higher, since a connection takes some kilobytes."""
 
 PROBED_MAX = 8
-"""Connections beyond the limit, which are asked about this instance's health alone."""
+"""Connections beyond the limit, which may only ask about this instance's health."""
 
 _FILES = 56
-"""Descriptors of an instance at rest are about 25; the rest is for files and calls of functions."""
+"""An instance at rest has about 25 descriptors; the rest is for files and for calls of functions."""
 
 
 class TooFewDescriptors(OutlastError):
@@ -24,11 +24,11 @@ class TooFewDescriptors(OutlastError):
 def connections_max(chosen: int | None, db_connections: int) -> int:
     """How many callers' connections one process may hold.
 
-    By default what its descriptors (`RLIMIT_NOFILE`) leave beside the database's connections, files, health
-    checks and a quarter for what functions open. Raises TooFewDescriptors where `chosen` is more than that
-    without the quarter.
+    The default is what its descriptors (`RLIMIT_NOFILE`) leave besides the database's connections, files,
+    health checks and a quarter for what functions open. Raises TooFewDescriptors if `chosen` is more than
+    that without the quarter.
     """
-    import resource  # not where Windows only runs tests
+    import resource  # missing on Windows, where only tests run
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:

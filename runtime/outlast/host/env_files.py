@@ -1,4 +1,4 @@
-"""Files of variables (`.env`): read whole, or refused with the line that can't be read; no value is shown."""
+"""Files of variables (`.env`): read completely, or refused with the unreadable line; no value is shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outlast.core.errors import OutlastError
 
 ENV_NAME = ".env"
 RESERVED = "SUPABASE_"
-"""Names that begin so are Supabase's own: files of functions can't set them."""
+"""Names with this prefix are Supabase's own: files of functions can't set them."""
 
 
 class EnvFileError(OutlastError):
@@ -20,9 +20,9 @@ class EnvFileError(OutlastError):
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a file; none where there is no file. Raises EnvFileError.
+    """The variables of a file; empty if there is no file. Raises EnvFileError.
 
-    A line that is none is an error: python-dotenv leaves it out, and somebody may rely on it.
+    A line that isn't an assignment is an error. python-dotenv skips it, but the user may rely on it.
     """
     from dotenv import dotenv_values
 
@@ -40,17 +40,17 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def read_common(env_file: Path | None, functions: Path, tell: Callable[[str], None]) -> dict[str, str]:
-    """What the files that all functions share say: `functions/.env` over the project's own.
+    """The variables that all functions share: `functions/.env` over the project's own file.
 
-    The project's own may set all names, Supabase's too. `tell` gets a line for each variable that is skipped.
-    Raises EnvFileError.
+    The project's file may set all names, also Supabase's. `tell` gets a line for each variable that is
+    skipped. Raises EnvFileError.
     """
     of_project = read_env_file(env_file) if env_file else {}
     return {**of_project, **read_own(functions / ENV_NAME, functions, tell)}
 
 
 def read_own(path: Path, functions: Path, tell: Callable[[str], None]) -> dict[str, str]:
-    """What a file within the folder of functions says, see `read_common`."""
+    """The variables of a file within the folder of functions, see `read_common`."""
     found = read_env_file(path)
     for name in found:
         if name.startswith(RESERVED):
@@ -66,7 +66,7 @@ def check_lines(path: Path) -> None:
     with path.open(encoding="utf-8") as file:
         for each in parse_stream(file):
             if each.error:
-                # What stands before an unread statement is counted to it.
+                # python-dotenv counts the blank lines before a statement as part of it
                 blank = len(each.original.string) - len(each.original.string.lstrip())
                 line = each.original.line + each.original.string[:blank].count("\n")
                 raise EnvFileError(

@@ -1,4 +1,4 @@
-"""What ends the process from within, told before it happens where that can be known."""
+"""Logs what ends the process from within, before it ends where that can be known."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _logger = logging.getLogger("outlast")
 _really_exit = os._exit
 
 TELL_S_MAX = 1.0
-"""So long may the last line of the log take."""
+"""The longest time that the last line of the log may take."""
 
 
 def tell_of_exits(functions: Path) -> None:
-    """Have a crash leave its stack on standard error, and `os._exit` of a function its line in the log."""
+    """Make a crash print its stack to standard error, and a function's `os._exit` log a line."""
     with contextlib.suppress(io.UnsupportedOperation, ValueError):  # standard error is no file
         faulthandler.enable(all_threads=False)
     owner = os.getpid()
@@ -36,7 +36,7 @@ def tell_of_exits(functions: Path) -> None:
 
 
 def leave(status: int) -> None:
-    """End the process now: threads of functions that don't return must not keep it."""
+    """End the process now, even if threads of functions don't return."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -44,10 +44,10 @@ def leave(status: int) -> None:
 
 
 def leave_now(number: int) -> None:
-    """End the process for a second signal: what it ran is recovered, as after any crash.
+    """End the process for a second signal: its workflows are recovered, as after any crash.
 
-    In a signal handler: a lock of the log or of `threading`, which the interrupted code may hold, a full pipe
-    behind the log, or that no thread can begin must not keep the process.
+    This runs in a signal handler. The process must end even if the interrupted code holds a lock of the log
+    or of `threading`, if the pipe behind the log is full, or if no thread can start.
     """
     try:
         said = _thread.allocate_lock()
@@ -68,7 +68,7 @@ def _tell_of_signal(number: int, said: _thread.LockType) -> None:
 
 
 def end_now(status: int) -> None:
-    """`os._exit` without a line in the log."""
+    """Call `os._exit` without a line in the log."""
     _really_exit(status)
 
 

@@ -1,4 +1,4 @@
-"""A function may fork if its child ends by itself: one that goes on would write on the host's connections."""
+"""Lets a function fork if its child ends by itself: a child that went on would use the host's connections."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _logger = logging.getLogger("outlast")
 
 
 def end_forked_hosts() -> None:
-    """From now on a forked child ends when its function returns, or awaits, into the host's code."""
+    """From now on, end a forked child when its function returns, or awaits, into the host's code."""
     os.register_at_fork(after_in_child=_watch_child)
-    # Its children never come back, and needn't run ten times slower.
+    # Children of multiprocessing never return to the host, and needn't run ten times slower.
     register_after_fork(_end_watch, _end_watch)
 
 
 def _watch_child() -> None:
-    """In the child: profile it, so as to see when control comes back to where the host called the function.
+    """In the child: set a profile function, to see when control returns to the host's code.
 
-    A child that calls `os._exit` never comes back; the host itself isn't slowed.
+    A child that calls `os._exit` never returns. The host itself isn't slowed.
     """
     hosts: set[FrameType] = set()
     frame: FrameType | None = sys._getframe(1)

@@ -1,7 +1,7 @@
-"""Every process of a project hashes texts alike, so that the order of a set is the same after a restart.
+"""Gives all processes of a project the same hash seed, so that sets keep their order after a restart.
 
-Python draws the seed of its hashes before anything else runs. So it is put into the environment, and the
-process starts itself once more. It follows from what all instances share and no client knows.
+Python chooses its hash seed before anything else runs. So the seed is put into the environment, and the
+process starts itself once more. The seed follows from a secret that all instances share and no client knows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _SEEDS = 2**32
 
 
 def hash_alike(shared: str | None) -> None:
-    """Start this process anew with a seed that follows from `shared`, unless it has one; None: do nothing.
+    """Restart this process with a seed that follows from `shared`, unless it has one; None: do nothing.
 
-    Of a URL only its password counts, if it has one: some instances may go through a pooler.
+    Of a URL that has a password only the password counts, because some instances may go through a pooler.
     """
     if shared is None or os.environ.get(NAME, "random") != "random":
         return
@@ -28,7 +28,7 @@ def hash_alike(shared: str | None) -> None:
 
 
 def seed_of(shared: str) -> int:
-    """The seed that processes with this secret hash by."""
+    """The hash seed of processes with this secret."""
     try:
         secret = urlsplit(shared).password or shared
     except ValueError:

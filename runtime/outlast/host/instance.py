@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from outlast.observe.tracing import Spans
 
 SPANS_S_MAX = 3.0
-"""So long the last spans may take at the end."""
+"""The longest time that sending the last spans may take."""
 
 PROJECT_FOLDER = Path("supabase")
-"""The project's own migrations and seed: on the embedded database the host applies them."""
+"""The project's own migrations and seed; the host applies them to the embedded database."""
 
 
 class Instance:
@@ -101,7 +101,7 @@ class Instance:
             self._spans,
         )
         self.scrape = part.scrape(store.measures, version)
-        """What a scrape of metrics gets; None if there are none."""
+        """What a scrape of metrics returns; None if there are no metrics."""
         web = web_floor(
             settings,
             self.engine,
@@ -123,7 +123,8 @@ class Instance:
     async def start(self, patience_s: float) -> None:
         """Load the functions and join the database; serving may begin when this returns.
 
-        If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
+        If the database isn't reachable within `patience_s` seconds, joining goes on in the background, and
+        calls get 503.
         """
         self.catalog.load()
         if not self.catalog.files():
@@ -143,7 +144,7 @@ class Instance:
         self._follow_apps()
 
     async def stop(self) -> None:
-        """Hand over what runs and let go of everything."""
+        """Hand over what runs, and close everything."""
         for loop in self._loops:
             await loop.close()
         if not self._start_ended.done():
@@ -162,12 +163,12 @@ class Instance:
         self._lifespans.follow(self.catalog.files(), self.catalog.folder)
 
     async def _send_spans(self, spans: Spans) -> None:
-        """Send what is left, unless nobody takes it."""
+        """Send the spans that are left, for a limited time."""
         sending = asyncio.get_running_loop().run_in_executor(None, spans.close)
         await asyncio.wait([sending], timeout=SPANS_S_MAX)
 
     async def _join(self) -> None:
-        """One try to join. There is no other one after it has succeeded."""
+        """Try to join once. It isn't called again after it has succeeded."""
         try:
             if self._settings.db_url is None:
                 await play_supabase(self._database)
@@ -176,7 +177,7 @@ class Instance:
         except Exception as error:
             if isinstance(error, Unreachable) or self._start_ended.done():
                 raise
-            self._start_ended.set_exception(error)  # whoever starts it is told, and gives up
+            self._start_ended.set_exception(error)  # `start` raises it, and the instance gives up
             return
         self._joined = True
         if self._settings.reload:  # the database is now as the files were at the start
@@ -187,7 +188,7 @@ class Instance:
             self._check_replays()
 
     def _check_replays(self) -> None:
-        """See whether what is open fits the code, beside serving."""
+        """Check in the background whether open workflows fit the code."""
         from outlast.host.replay_check import ReplayCheck
 
         check = ReplayCheck(self._settings, self._database_url, self.catalog, self._observe)
@@ -195,7 +196,7 @@ class Instance:
         check.loop.open()
 
     async def _migrate(self) -> None:
-        """Bring Outlast's schema up to date; on the embedded database the project's too."""
+        """Bring Outlast's schema up to date, and on the embedded database the project's, too."""
         own, unknown = await self._store.migrate()
         embedded = self._settings.db_url is None
         project = await apply_project(self._database, PROJECT_FOLDER) if embedded else []

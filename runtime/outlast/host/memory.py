@@ -7,11 +7,11 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 RESERVED_BYTES = 128 * 1024 * 1024
-"""For the interpreter, the packages and what callers send."""
+"""For the interpreter, the packages and the requests of callers."""
 
 BUDGET_MIN_BYTES = 32 * 1024 * 1024
 PART = 0.5
-"""Of the rest, for the values of workflows. Their code needs some too."""
+"""The part of the rest that is for values of workflows. Their code needs some, too."""
 
 BODIES_PART = 16
 BODIES_MIN_BYTES = 16 * 1024 * 1024
@@ -20,7 +20,7 @@ BODIES_MAX_BYTES = 256 * 1024 * 1024
 
 def memory_limit_bytes(cgroup: Path = CGROUP) -> int:
     """The smallest limit that holds for this process: of its cgroup (v2 or v1), RLIMIT_AS, the machine."""
-    import resource  # not where Windows only runs tests
+    import resource  # missing on Windows, where only tests run
 
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     limits += filter(None, map(_number, _limit_files(cgroup)))
@@ -31,17 +31,17 @@ def memory_limit_bytes(cgroup: Path = CGROUP) -> int:
 
 
 def budget_bytes(limit_bytes: int, workers: int) -> int:
-    """What the values of running workflows may take, where all workers together have `limit_bytes`."""
+    """What the values of running workflows may take, if all workers together have `limit_bytes`."""
     return max(BUDGET_MIN_BYTES, int((limit_bytes // workers - RESERVED_BYTES) * PART))
 
 
 def bodies_bytes(limit_bytes: int, workers: int) -> int:
-    """What bodies of requests may take at once. While one is read there are several copies of it."""
+    """What bodies of requests may take at once. Reading one makes several copies of it."""
     return min(BODIES_MAX_BYTES, max(BODIES_MIN_BYTES, limit_bytes // workers // BODIES_PART))
 
 
 def _limit_files(cgroup: Path) -> list[Path]:
-    """Of this process's own group and all above it; a container sees its own as the root."""
+    """The files of this process's own group and all above it; a container sees its own group as the root."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -61,7 +61,7 @@ def _limit_files(cgroup: Path) -> list[Path]:
 
 
 def _number(file: Path) -> int | None:
-    """What stands in the file; None for no limit."""
+    """The number in the file; None for no limit."""
     try:
         text = file.read_text().strip()
     except OSError:

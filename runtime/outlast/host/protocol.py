@@ -1,6 +1,6 @@
-"""HTTP as uvicorn speaks it over httptools, and what that lacks.
+"""HTTP as uvicorn speaks it over httptools, with what that lacks.
 
-That is a bound for heads, refusals that can be read, and an eye on connections that are closed by half.
+It adds a limit for heads, readable refusals, and a watch on connections that the client has half closed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from outlast.web.http.problems import Problem
 from outlast.web.http.requests import PROBES
 
 HEAD_BYTES_MAX = 128 * 1024
-"""Of request line and header fields together; enough for what any proxy lets through."""
+"""Limit for request line and header fields together; more than any proxy lets through."""
 
 HEAD_S = 15.0
-"""How long a request may take to tell its head."""
+"""How long a request may take to send its head."""
 
 SILENT_S = 60.0
-"""How long it may take to go on with its body, and to read on where much of an answer waits."""
+"""How long it may send no more of its body, or leave much of an answer unread."""
 
 LOOK_S = 1.0
-"""How often to look whether the connection is still there: nothing is read any more, so nobody tells."""
+"""How often to check whether the connection still exists. Nothing is read any more, so no event tells."""
 
 PROBE_S = 15
-"""After so long without a byte, and as often from then on, TCP asks the other side. Who has gone resets."""
+"""After this many seconds without a byte, TCP probes the client, and again as often. A lost client resets."""
 
 _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
-"""Both directions are closed, by a reset. One that is closed by the client alone is neither."""
+"""Both directions are closed, by a reset. If only the client has closed, none of these is set."""
 
 BUSY = Problem(
     "overloaded",
@@ -50,7 +50,7 @@ BUSY = Problem(
 )
 
 TellRefused = Callable[[str, int, str], None]
-"""Is told of what was answered without the application: the client's address, status, code."""
+"""Called with each answer given without the application: the client's address, status, code."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -58,23 +58,23 @@ class Protocol(HttpToolsProtocol):
 
     @staticmethod
     def tell_refused(client: str, status: int, code: str) -> None:
-        """Nobody listens: see `protocol_of`."""
+        """Do nothing; `protocol_of` replaces it."""
 
     places: ClassVar[Connections]
     """All connections of this process."""
 
     _for_probes = False
-    """There are too many connections: on this one health checks alone are answered."""
+    """Whether there are too many connections, so that this one may only ask about health."""
     _reading_head = True
     _head_bytes = 0
     _patience: asyncio.TimerHandle | None = None
     _refused = False
-    """Whether a request was refused: what follows it isn't read."""
+    """Whether a request was refused: nothing after it is read."""
     _half_closed: HalfClosed | None = None
     _unread: asyncio.TimerHandle | None = None
-    """Whether the client leaves much of an answer unread."""
+    """Runs while the client leaves much of an answer unread."""
     _answering: RequestResponseCycle | None = None
-    """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
+    """The request that is answered now; `cycle` is the last that arrived, and may wait for its turn."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected. It must send a request soon."""
@@ -89,7 +89,7 @@ class Protocol(HttpToolsProtocol):
             self._be_patient()
 
     def cut_off(self) -> None:
-        """End the connection, as others need its place."""
+        """End the connection, because others need its place."""
         self._refused = True
         self.transport.abort()
 
@@ -105,18 +105,18 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless something was refused, or the last answer is out."""
+        """Read on, unless something was refused, or the last answer was sent."""
         if self._answers.draining:
             self._answers.drain(data)
         elif not self._refused:
             self._read(data)
 
     def _client_sends(self) -> bool:
-        """Whether more of a body may be under way. Who sends an endless head is cut off."""
+        """Whether more of a body may follow. A client that sends an endless head is cut off."""
         return not self._reading_head
 
     def _read(self, data: bytes) -> None:
-        """Read on, unless the head of the request grows too large, and see how long the rest may take."""
+        """Read on, unless the head of the request grows too large, and set how long the rest may take."""
         if not self._reading_head:
             self._end_patience()
         self.places.head_begins(self)
@@ -125,7 +125,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         if self._reading_head and not self._head_bytes:
-            self._end_patience()  # all that came was whole
+            self._end_patience()  # everything that arrived was complete
         elif self._patience is None and not self.transport.is_closing():
             self._be_patient()
         if not self._reading_head:
@@ -135,7 +135,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Problem("header_too_large", detail))
 
     def _feed(self, data: bytes) -> None:
-        """What uvicorn does, and on past what it stops at."""
+        """Feed the parser as uvicorn does, and go on after a head that asks for an upgrade."""
         self._unset_keepalive_if_required()
         while not self._refused:
             try:
@@ -160,26 +160,26 @@ class Protocol(HttpToolsProtocol):
         """The parser's callback: the next request may follow."""
         # guard: bodies-behind-upgrades
         if self.parser.should_upgrade() and framing_of(self.headers):
-            return  # its body comes by the next parser
+            return  # the next parser reads its body
         self._reading_head = True
         self._head_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is out: unless the next one is due, this connection is free."""
+        """An answer was sent: unless the next is due, this connection waits for a request."""
         self._answers.flush()
         super().on_response_complete()
         if self._answering is None or self._answering.response_complete:
             self.places.await_head(self)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write. It must read most of the buffer within a while."""
+        """The client reads more slowly than the host writes. It must read most of the buffer in time."""
         # guard: reader-that-takes-nothing
         self._unread = self.loop.call_later(SILENT_S, self.cut_off)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has read enough to go on."""
+        """The client has read enough, so writing goes on."""
         self._read_at_last()
         super().resume_writing()
 
@@ -189,13 +189,16 @@ class Protocol(HttpToolsProtocol):
             self._unread = None
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more. Behind whole requests it may wait for the answers, else it is gone."""
+        """The client sends no more.
+
+        After complete requests it may wait for answers, otherwise it has left.
+        """
         cycle = self.cycle
         whole = self._reading_head and cycle is not None and not cycle.response_complete
         if not whole or self._refused or self.transport.is_closing():
             self._gone()
             return False
-        self._refused = True  # half a head may have come
+        self._refused = True  # half a head may have arrived
         self._end_patience()
         cycle.keep_alive = False
         self._half_closed = HalfClosed(self._answers, self.loop, self._left)  # type: ignore[arg-type]
@@ -207,14 +210,14 @@ class Protocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _gone(self) -> None:
-        """Whoever answers the client learns so now, not after a write on a closed connection."""
+        """Tell the code that answers the client now, not after a write to a closed connection."""
         for cycle in (self._answering, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
-        """Uvicorn calls this for what is no valid request."""
+        """Uvicorn calls this for an invalid request."""
         self._refuse(Problem("invalid_http", "the request breaks the rules of HTTP/1.1"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -231,14 +234,14 @@ class Protocol(HttpToolsProtocol):
             self._patience = None
 
     def _silent(self) -> None:
-        """The rest of the request didn't come in time. That doesn't count while reading is paused."""
+        """The rest of the request didn't arrive in time. That doesn't count while reading is paused."""
         self._patience = None
         if self.transport.is_closing():
             return
         if not self._reading_head and self.flow.read_paused:
             self._be_patient()
         elif self._reading_head and not self._head_bytes:
-            self.transport.close()  # it never began
+            self.transport.close()  # no request was begun
         else:
             head = f"its head was not whole within {HEAD_S:g} s"
             late = head if self._reading_head else f"its body came no further for {SILENT_S:g} s"
@@ -246,23 +249,23 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Problem("request_timeout", detail))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what can't be read on, in its turn, and close.
+        """Answer a request that can't be read on, in its turn, and close.
 
-        Answers go out in the order of requests: behind one that isn't answered yet nothing else can be said,
-        and the connection ends with that answer.
+        Answers are sent in the order of requests. If an earlier request isn't answered yet, this one gets no
+        answer, and the connection ends after the earlier answer.
         """
         self._refused = True
         self._end_patience()
         answering = self._answering
         if answering is not None and not self._reading_head and answering is self.cycle:
             begun = answering.response_started
-            answering.disconnected = True  # its body can't be read: whoever answers it may stop
+            answering.disconnected = True  # its body can't be read, so the code that answers it may stop
             if begun:
                 self.transport.close()
                 return
         elif answering is not None and not answering.response_complete:
             if not self._reading_head:
-                self.pipeline.popleft()  # the last one that came is the one that can't be read
+                self.pipeline.popleft()  # the request that arrived last is the unreadable one
             last = self.pipeline[0][0] if self.pipeline else answering
             last.keep_alive = False
             return
@@ -280,16 +283,16 @@ class Protocol(HttpToolsProtocol):
 
 
 def protocol_of(places: Connections, told: TellRefused) -> type[Protocol]:
-    """The protocol class of one instance: `places` counts its connections, `told` logs what is refused."""
+    """The protocol class of one instance: `places` counts its connections, `told` logs refused requests."""
     return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told), "places": places})
 
 
 class HalfClosed:
-    """A connection whose client has closed its sending side. Calls `gone` once when it has left altogether.
+    """A connection whose client has closed its sending side. Calls `gone` once when the client has left.
 
-    In TCP both look alike at first (RFC 9293, section 3.6). A client that has left answers what is written
-    with a reset; while nothing is written, TCP's own probes are answered so once its system has forgotten
-    the connection, which takes Linux a minute.
+    In TCP a client that waits and one that has left look alike at first (RFC 9293, section 3.6). A client
+    that has left answers data with a reset. While nothing is written, TCP sends probes. The client's system
+    answers them with a reset, too, once it has forgotten the connection, which takes Linux a minute.
     """
 
     def __init__(
@@ -300,7 +303,7 @@ class HalfClosed:
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._poll = select.poll()
         self._poll.register(self._socket.fileno(), 0)
-        with suppress(OSError, AttributeError):  # not every system can be told when to ask
+        with suppress(OSError, AttributeError):  # not every system can set when to probe
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
@@ -319,7 +322,7 @@ class HalfClosed:
 
 
 def probes_alone(app: ASGIApp, refused: TellRefused) -> ASGIApp:
-    """`app` for a connection beyond the limit: it answers health checks, and 503 to all else."""
+    """Return `app` for a connection beyond the limit: it answers health checks, and 503 to all else."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         # guard: reserve-for-everything = True

@@ -1,4 +1,4 @@
-"""`OUTLAST_REPLAY_CHECK`: open workflows are replayed against the code, in a process of its own."""
+"""`OUTLAST_REPLAY_CHECK`: replays open workflows against the code, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from outlast.host.settings import Settings
 from outlast.observe.redaction import redactor
 
 OPEN_MAX = 10_000
-"""So many open workflows are replayed, the oldest first."""
+"""At most this many open workflows are replayed, the oldest first."""
 LIMIT_S = 60.0
-"""So long that may take. What isn't replayed by then is held, if it doesn't fit, when it is due."""
+"""The longest time for that. A workflow not replayed by then is held when it is due, if it doesn't fit."""
 LOOK_S = 1.0
 _EMPTY = 2
 
@@ -29,26 +29,26 @@ _logger = logging.getLogger("outlast")
 
 
 class ReplayDiverges(OutlastError):
-    """Open workflows would do something else with this code than is recorded: it isn't served."""
+    """Open workflows would do something else with this code than is recorded, so it isn't served."""
 
     code = "replay_diverges"
 
 
 class Checked(NamedTuple):
-    """How many were replayed, and by function those that don't fit: each its id and what differs."""
+    """How many were replayed, and by function those that don't fit: each one's id and the difference."""
 
     total: int
     diverging: Mapping[str, list[tuple[str, str]]]
 
 
 class ReplayCheck:
-    """Tells of open workflows that the served code doesn't fit: at the start, and when it is reloaded."""
+    """Reports open workflows that don't fit the served code, at the start and after each reload."""
 
     def __init__(self, settings: Settings, url: str, catalog: Catalog, observe: Observer) -> None:
         self._settings = settings
         self._url = url
         self._catalog = catalog
-        # What blocks was checked before anything was served.
+        # With `block` the check was made before anything was served.
         self._seen: Mapping[str, str] | None = (
             catalog.versions() if settings.replay_check == "block" else None
         )
@@ -63,7 +63,7 @@ class ReplayCheck:
 
 
 def refuse_diverging(settings: Settings, url: str) -> None:
-    """Raise ReplayDiverges where open workflows don't fit the code of the folder."""
+    """Raise ReplayDiverges if open workflows don't fit the code of the folder."""
     checked = replayed(settings, url)
     # guard: diverging-code-served
     if checked is not None and checked.diverging:
@@ -79,7 +79,7 @@ def refuse_diverging(settings: Settings, url: str) -> None:
 
 
 def tell(checked: Checked | None) -> None:
-    """Log each function that doesn't fit, with the first workflow of it."""
+    """Log each function that doesn't fit, with its first workflow."""
     if checked is None:
         return
     for function, found in sorted(checked.diverging.items()):
@@ -91,7 +91,7 @@ def tell(checked: Checked | None) -> None:
 
 
 def replayed(settings: Settings, url: str) -> Checked | None:
-    """What a replay of open workflows came to; None where it couldn't be made, which is told."""
+    """Replay open workflows; None if that failed, which is logged."""
     command = [sys.executable, "-m", "outlast", "check", "--replay", "--json", "--sample", "0"]
     command += ["--open", str(OPEN_MAX), "--functions", str(settings.functions)]
     environment = {**os.environ, "SUPABASE_DB_URL": url}
@@ -120,7 +120,7 @@ def _read(document: Mapping[str, Any]) -> Checked:
     found: dict[str, list[tuple[str, str]]] = {}
     of_others = 0
     for each in document["diverging"]:
-        # Another folder's functions are served elsewhere.
+        # Another instance serves the functions of another folder.
         if not each["served"]:
             of_others += 1
             continue

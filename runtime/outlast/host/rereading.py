@@ -1,4 +1,4 @@
-"""With `--reload`: what changes beside the functions is applied, or said to need another start."""
+"""With `--reload`: applies changes of files other than functions, or says that they need a restart."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Rereading:
-    """A background loop that looks at the project's migrations and seed, and at the file of settings."""
+    """A background loop that watches the project's migrations and seed, and the file of settings."""
 
     def __init__(self, settings: Settings, database: Database, project: Path, observe: Observer) -> None:
-        """What lies there now counts as applied."""
+        """The files as they are now count as applied."""
         self.loop = Loop("reread", self._look, observe)
         self._settings = settings
         self._database = database
@@ -40,7 +40,7 @@ class Rereading:
         return LOOK_S
 
     async def _look_at_project(self) -> None:
-        """Apply new files where the database is this project's own. What is still being written waits."""
+        """Apply new files if the database is the embedded one. A file that is still being written waits."""
         stamp = await asyncio.to_thread(_stamp, self._project)
         still, self._seen = stamp == self._seen, stamp
         if not still or stamp == self._done:
@@ -62,7 +62,7 @@ class Rereading:
         try:
             now = read_env_file(self._settings.env_file or ENV_FILE.absolute())
         except EnvFileError:
-            return  # the look at the functions' variables reads the same file, and says it
+            return  # reading the functions' variables reports the same fault of the same file
         changed = self._settings.changed_in(now)
         if changed and changed != self._told:
             self._observe(SettingsChanged(", ".join(changed)))

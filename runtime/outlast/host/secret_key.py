@@ -1,6 +1,6 @@
-"""Secrets of a project without its own: made at the first start on the embedded database, and kept.
+"""Secrets for a project that sets none: made at the first start on the embedded database, and kept.
 
-The secret key opens everything; the JWT secret signs tokens of users, for trying `auth="user"`.
+The secret key gives access to everything; the JWT secret signs tokens of users, to try `auth="user"`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class SecretKeyError(OutlastError):
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """The key, and whether this very call made it, which is when it is to be shown."""
+    """The key, and whether this call made it: only then it is shown."""
 
     value: str
     made: bool
 
 
 def obtain_secret_key(home: Path) -> SecretKey:
-    """The key kept in `home`, made where there is none. `home` must exist. Raises SecretKeyError.
+    """The key kept in `home`, made if there is none. `home` must exist. Raises SecretKeyError.
 
     Processes that start at once agree on one key, and exactly one of them made it.
     """
@@ -44,17 +44,17 @@ def obtain_secret_key(home: Path) -> SecretKey:
 
 
 def obtain_jwt_secret(home: Path) -> str:
-    """The secret that signs tokens on the embedded database, kept likewise. Raises SecretKeyError."""
+    """The secret that signs tokens on the embedded database, kept in the same way. Raises SecretKeyError."""
     return _obtain(home, JWT_FILE_NAME, secrets.token_urlsafe(48)).value
 
 
 def read_secret_key(home: Path) -> str | None:
-    """The key kept in `home`; None where there is none. Raises SecretKeyError."""
+    """The key kept in `home`; None if there is none. Raises SecretKeyError."""
     return _read_kept(home / FILE_NAME)
 
 
 def _obtain(home: Path, file: str, fresh: str) -> SecretKey:
-    """What is kept in `file`; `fresh` where there is nothing yet."""
+    """The secret kept in `file`; if there is none, `fresh` is kept."""
     kept = _read_kept(home / file)
     if kept is not None:
         return SecretKey(kept, made=False)
@@ -100,7 +100,7 @@ def _read(fd: int, path: Path) -> str:
 
 
 def _write_kept(home: Path, file: str, key: str) -> bool:
-    """Write `key` for its owner's eyes; False if another process was first. Appears whole or not at all."""
+    """Write `key`, readable for its owner only; False if another process was first. The write is atomic."""
     path = home / file
     draft = home / f".{file}.{secrets.token_hex(8)}"
     try:
@@ -125,7 +125,7 @@ def _write_kept(home: Path, file: str, key: str) -> bool:
 
 
 def _give_to_owner_of(home: Path, fd: int) -> None:
-    """What root makes in a user's project is the user's."""
+    """Give a file that root makes in a user's project to that user."""
     if os.geteuid() == 0:
         owner = home.stat()
         if owner.st_uid != 0:

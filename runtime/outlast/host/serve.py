@@ -1,4 +1,4 @@
-"""`outlast serve`: the database, the port, the instance or instances, in this order."""
+"""`outlast serve`: opens the database, the port and the instances, in this order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StartRefused(OutlastError):
 
 
 def serve(settings: Settings) -> int:
-    """Serve until told to stop; the exit status, with which to `leave`.
+    """Serve until told to stop; return the exit status for `leave`.
 
     Raises OutlastError before it serves.
     """
@@ -55,7 +55,7 @@ def serve(settings: Settings) -> int:
         if settings.workers:
             work = partial(_work, settings, run)
             return Workers(settings.workers, work, settings.worker_silent_max_s).run()
-        # No process beside this one: what a function ends is the service.
+        # There is no other process: a function that ends this process ends the service.
         return run(None)
 
 
@@ -79,7 +79,7 @@ def _run(
 
 @contextlib.contextmanager
 def _shared(settings: Settings) -> Iterator[Shared]:
-    """What the workers share: made before they are forked. Raises StartRefused for a taken port."""
+    """What the workers share, made before they are forked. Raises StartRefused for a taken port."""
     from outlast.host.sharing import Shared
 
     with contextlib.ExitStack() as stack:
@@ -103,7 +103,7 @@ def _work(settings: Settings, run: Callable[[Supervisor], int], supervisor: Supe
 
 
 def _listen(host: str, port: int, instead: str = "another --port") -> socket.socket:
-    """Bind before anything is started: a taken port is the commonest mistake. Raises StartRefused."""
+    """Bind before anything is started: a taken port is the most common mistake. Raises StartRefused."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -122,9 +122,9 @@ def _listen(host: str, port: int, instead: str = "another --port") -> socket.soc
 
 @contextlib.contextmanager
 def _database(settings: Settings) -> Iterator[str]:
-    """The database's URL; without one given, that of the embedded server, for as long as it is used.
+    """The database's URL; if none is given, that of the embedded server, for as long as it is used.
 
-    Raises StartRefused for a URL that can't be read.
+    Raises StartRefused for an invalid URL.
     """
     if settings.db_url is not None:
         from outlast.store.address import Address
@@ -144,7 +144,7 @@ def _database(settings: Settings) -> Iterator[str]:
 
 
 def _secret_keys(settings: Settings) -> Mapping[str, str]:
-    """The keys that open everything, by name; on the embedded database one is made where none is set."""
+    """The secret keys, by name; on the embedded database one is made if none is set."""
     if settings.secret_keys:
         return settings.secret_keys
     if settings.db_url is not None:
@@ -158,7 +158,7 @@ def _secret_keys(settings: Settings) -> Mapping[str, str]:
 
 
 def with_jwt_secret(settings: Settings) -> Settings:
-    """On the embedded database tokens of users are signed by a kept secret, where nothing else signs them.
+    """On the embedded database, let a kept secret sign tokens of users if no other key is set.
 
     Raises SecretKeyError.
     """
@@ -170,7 +170,7 @@ def with_jwt_secret(settings: Settings) -> Settings:
 
 
 def log_form(settings: Settings) -> Literal["text", "json"]:
-    """Text for a terminal, JSON for what collects logs."""
+    """Text for a terminal, JSON for a log collector."""
     if settings.log_format != "auto":
         return settings.log_format
     return "text" if sys.stderr.isatty() or settings.db_url is None else "json"
@@ -181,7 +181,7 @@ def _show(host: str) -> str:
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
-    """Where the functions are: a terminal's first lines."""
+    """Print where the functions are served, as a terminal's first lines."""
     host, port = listener.getsockname()[:2]
     _logger.info(
         "serving functions of %s at http://%s:%d/functions/v1/", settings.functions, _show(host), port

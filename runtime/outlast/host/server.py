@@ -1,4 +1,4 @@
-"""The HTTP servers of one instance, its own and that of metrics: how they end when the process is told to."""
+"""The HTTP servers of one instance, for calls and for metrics, and how they end at a signal."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from outlast.web.management.metrics import METRICS, Scrape, scraped
 
 PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
-"""Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
+"""Longer than the idle timeout of usual load balancers, so that they, not this host, end idle connections."""
 
 SCRAPERS_MAX = 16
-"""Connections to the port of metrics, on which nobody is asked for a key."""
+"""Connections to the port of metrics, which asks for no key."""
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to its owner: they end the engine first."""
+    """A server that leaves signals to its owner, which ends the engine first."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """No signals here."""
+        """Install no signal handlers."""
         yield
 
     def stop_listening(self) -> None:
-        """Take no more connections. Closing the socket alone would wait for the loop to let go of it."""
+        """Accept no more connections. Closing only the socket would take effect when the loop releases it."""
         for each in getattr(self, "servers", ()):  # uvicorn makes them when it starts
             each.close()
 
@@ -60,10 +60,10 @@ def run_instance(
     part: Part,
     supervisor: Supervisor | None,
 ) -> int:
-    """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`.
+    """Serve on `listener` until SIGTERM or SIGINT; return the exit status, for `leave`.
 
-    `supervisor` is called a few times a second, in a thread, as long as the event loop turns. `part` is
-    what it shares with other workers.
+    `supervisor` is called a few times a second, in a thread, as long as the event loop runs. `part` is what
+    this process shares with other workers.
     """
     for point in settings.crash_at:
         faults.arm(point)
@@ -77,20 +77,21 @@ def run_instance(
     asyncio.set_event_loop(loop)
     let_children_of_loop_inherit(loop)
     serving = _serve(settings, database_url, secret_keys, listener, observe, part, supervisor)
-    # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
+    # The loop isn't closed: that would wait for threads and tasks of functions, which may never end.
     return _run_to_the_end(loop, serving, observe)
 
 
 def _run_to_the_end(
     loop: asyncio.AbstractEventLoop, serving: Coroutine[None, None, int], observe: Observer
 ) -> int:
-    """Run the loop until `serving` has ended, whatever tasks of functions do to end it sooner."""
+    """Run the loop until `serving` has ended, even if tasks of functions try to end it earlier."""
     task = loop.create_task(serving, name="outlast-serve")
     while True:
         try:
             return loop.run_until_complete(task)
         except BaseException as error:
-            # asyncio lets a task's SystemExit and KeyboardInterrupt out; `loop.stop()` makes a RuntimeError.
+            # asyncio re-raises a task's SystemExit and KeyboardInterrupt; `loop.stop()` causes a
+            # RuntimeError.
             if task.done() or loop.is_closed():
                 raise
             observe(LoopInterrupted(repr(error)))
@@ -121,7 +122,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     ending = _Ending(instance, server, leaves=supervisor is None)
     for number in (signal.SIGTERM, signal.SIGINT) if supervisor is None else (signal.SIGTERM,):
-        # Not the event loop's own signal handlers: they wait for the loop, which a function may block.
+        # The event loop's own signal handlers would wait for the loop, which a function may block.
         signal.signal(number, ending.told)
     if supervisor is not None:
         _follow_parent(loop, server, listener, ending, supervisor)
@@ -141,7 +142,7 @@ class _Ending:
     """From the first signal to the last answer: the engine hands over while calls still get answers."""
 
     def __init__(self, instance: Instance, server: uvicorn.Server, *, leaves: bool) -> None:
-        """`leaves`: whether a second signal ends it at once. A worker stays: two may send it one each."""
+        """`leaves`: whether a second signal ends it at once. A worker stays, as it may get a signal twice."""
         self._instance = instance
         self._leaves = leaves
         self._server = server
@@ -150,9 +151,10 @@ class _Ending:
         self._told = False
 
     def told(self, number: int, _frame: object = None) -> None:
-        """A signal came: hand over, then stop serving. At the second leave at once; others recover the work.
+        """At the first signal hand over, then stop serving. At the second leave; others recover the
+        workflows.
 
-        Runs between any two lines of the main thread, also while one of a function blocks the loop.
+        This may run between any two lines of the main thread, also while a function blocks the loop.
         """
         if self._told:
             # guard: second-signal-waits
@@ -168,7 +170,7 @@ class _Ending:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-ending")
 
     async def finish(self) -> None:
-        """Wait until everything is let go."""
+        """Wait until everything is handed over and closed."""
         self.begin()
         assert self._task is not None
         await self._task
@@ -187,7 +189,7 @@ def _follow_parent(
     ending: _Ending,
     parent: Supervisor,
 ) -> None:
-    """A worker ends when its parent is gone, and frees the port at once for the next start."""
+    """End a worker when its parent has ended, and free the port at once for the next start."""
 
     def gone() -> None:
         loop.remove_reader(parent.gone.fileno())
@@ -199,7 +201,7 @@ def _follow_parent(
 
 
 def _server_of(app: ASGIApp, **options: Any) -> _Server:
-    """A server that says nothing of its own, and leaves the loop alone."""
+    """A server that logs nothing itself, and uses the running loop."""
     config = uvicorn.Config(
         app,
         loop="none",
@@ -215,7 +217,7 @@ def _server_of(app: ASGIApp, **options: Any) -> _Server:
 
 @contextlib.asynccontextmanager
 async def _scraped_at(listener: socket.socket | None, scrape: Scrape | None) -> AsyncIterator[None]:
-    """Answer scrapes on a port of their own meanwhile."""
+    """Meanwhile answer scrapes on a separate port."""
     if listener is None or scrape is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""The kinds of values that settings take: how each is read from text, and refused with a remedy."""
+"""The kinds of values that settings take: how each is read from text, or refused with a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic_settings import NoDecode
 
 
 def refuse(remedy: str) -> PydanticCustomError:
-    """What a validator raises: `remedy` follows the variable and its value."""
+    """The error for a validator to raise: `remedy` follows the variable and its value."""
     return PydanticCustomError("refused", "{remedy}", {"remedy": remedy})
 
 
@@ -34,7 +34,7 @@ def _comma_list(value: Any) -> Any:
 
 
 def _named_keys(value: Any) -> Any:
-    """Supabase's `{"default": "sb_…", …}`. Never shows the value: it holds secrets."""
+    """Read Supabase's `{"default": "sb_…", …}`. Errors never show the value, which holds secrets."""
     try:
         keys = json.loads(value) if isinstance(value, str) else value
     except ValueError:
@@ -70,7 +70,7 @@ def _http_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        str(parts.hostname).encode("idna").decode("idna")  # no label may be empty, longer than 63, or broken
+        str(parts.hostname).encode("idna").decode("idna")  # no label may be empty, longer than 63, or invalid
     except ValueError:
         usable = False
     if not usable or re.search(r"[\s\x00-\x1f\x7f<>\"\\]", value):
@@ -79,7 +79,7 @@ def _http_url(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    """Paths are put behind it, and others see it."""
+    """Check a URL that paths are appended to, and that others see."""
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise refuse(
             "set an http or https URL without query, fragment and password, such as https://HOST/PATH"
@@ -118,14 +118,14 @@ def _viewer_key(value: str) -> str:
 
 
 def shorten(value: Any) -> str:
-    """A value in a message: readable, and not long."""
+    """A value for a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
     text = re.sub(r"(?<=//)[^/@\s]*@", "…@", text)  # a password
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def functions_folder() -> Path:
-    """`functions`, or `supabase/functions` where only that one holds Python functions."""
+    """Return `functions`, or `supabase/functions` if only that one holds Python functions."""
     usual, theirs = Path("functions"), Path("supabase/functions")
     if not _holds_functions(usual) and _holds_functions(theirs):
         return theirs.absolute()

@@ -1,6 +1,7 @@
 """Settings: environment, then `.env`, then `supabase/config.toml`; checked once, frozen, handed down.
 
-Imported only by the composition root and the commands that need it: pydantic-settings takes a while to load.
+Imported only by the composition root and the commands that need settings, because pydantic-settings loads
+slowly.
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ class SettingsError(OutlastError):
 
 
 _NOT_SET = {"memory_bytes_max", "watch_bodies", "retention_look_s"}
-"""Options of the engine that follow from others, or that only tests give."""
+"""Options of the engine that follow from others, or that only tests set."""
 
 
 class Settings(BaseSettings):
-    """All that can be set. Made by `Settings.load` alone; only the composition root reads it."""
+    """All settings. Made by `Settings.load` alone; only the composition root reads them."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -183,7 +184,7 @@ class Settings(BaseSettings):
     realtime: bool = False
 
     crash_at: CommaList = ()
-    """Points of `core.faults` at which the tests kill this process."""
+    """Points of `core.faults` at which tests kill this process."""
 
     # Not from the environment
     functions_config: dict[str, FunctionSettings] = Field({}, validation_alias=str(CONFIG_TOML))
@@ -191,13 +192,13 @@ class Settings(BaseSettings):
     warnings: tuple[str, ...] = Field((), validation_alias="warnings")
     _from_file: dict[str, str] = PrivateAttr(default_factory=dict)
     _from_environment: frozenset[str] = PrivateAttr(default=frozenset())
-    """Names that the environment had at the start: what files say is added to it later, for functions."""
+    """Variables that were set at the start. Later the variables of files are added to the environment."""
 
     @classmethod
     def load(cls, **cli_overrides: Any) -> Settings:
-        """Read everything; options that are None were not given. Raises SettingsError.
+        """Read all settings; an option that is None was not given. Raises SettingsError.
 
-        `env_file` is read instead of `.env`. `warnings` of the result are lines to be shown at the start.
+        `env_file` is read instead of `.env`. `warnings` of the result are lines to show at the start.
         """
         given = {name: value for name, value in cli_overrides.items() if value is not None}
         env_file = _env_file(given.pop("env_file", None))
@@ -231,7 +232,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """pydantic-settings' hook: which sources, the strongest first."""
+        """pydantic-settings' hook: the sources, strongest first."""
         assert isinstance(dotenv_settings, DotEnvSettingsSource)
         path = dotenv_settings.env_file
         env_file = path if isinstance(path, Path) else None
@@ -254,7 +255,7 @@ class Settings(BaseSettings):
         return self
 
     def conceal(self) -> None:
-        """Keep what is secret here out of all that this process shows from now on."""
+        """Keep the secrets of these settings out of everything that this process shows from now on."""
         redactor.conceal(passwords_of(self.db_url))
         keys = (*self.secret_keys.values(), *self.publishable_keys.values())
         redactor.conceal(
@@ -262,9 +263,9 @@ class Settings(BaseSettings):
         )
 
     def changed_in(self, variables: Mapping[str, str]) -> list[str]:
-        """Which settings another reading of the file of settings would change: names alone.
+        """The names of the settings that would change if the file of settings were read again.
 
-        `variables` is what the file says now. What the environment or an option says goes before it.
+        `variables` is what the file says now. The environment and options override it.
         """
         before = self._from_file
         return sorted(
@@ -275,22 +276,22 @@ class Settings(BaseSettings):
 
     @property
     def secret_keys(self) -> dict[str, str]:
-        """Every key that counts as secret, by name; `default` first, where there is one."""
+        """All secret keys by name, `default` first if there is one."""
         return _keys(self.given_secret_key, self.given_secret_keys, "service_role", self.service_role_key)
 
     @property
     def secret_key(self) -> str | None:
-        """The key to call with."""
+        """The secret key to call with."""
         return next(iter(self.secret_keys.values()), None)
 
     @property
     def publishable_keys(self) -> dict[str, str]:
-        """Every key that counts as publishable, by name."""
+        """All publishable keys by name."""
         return _keys(self.given_publishable_key, self.given_publishable_keys, "anon", self.anon_key)
 
     @property
     def key_set_url(self) -> str | None:
-        """Where the keys that sign tokens are published; None where they are given, or nothing is known."""
+        """Where the keys that sign tokens are published; None if they are given here, or no URL is known."""
         if self.jwks_url is not None:
             return self.jwks_url
         if self.jwks is not None or self.supabase_url is None:
@@ -299,34 +300,35 @@ class Settings(BaseSettings):
 
     @property
     def token_issuers(self) -> tuple[str, ...]:
-        """Which `iss` tokens may have; any where nothing is known."""
+        """The allowed `iss` of tokens; any if empty."""
         if self.jwt_issuers or self.supabase_url is None:
             return self.jwt_issuers
         return (f"{self.supabase_url}/auth/v1",)
 
     @property
     def known_hosts(self) -> tuple[str, ...]:
-        """The names under which a host is called that asks nobody who they are, beside loopback's."""
+        """Host names besides loopback's that are accepted while callers need no credentials."""
         named = urlsplit(self.url).hostname if self.url else None
         return (*self.allowed_hosts, self.host, *([named] if named else []))
 
     @property
     def reached_at(self) -> str | None:
-        """Where others reach this host; None if that isn't known. Who tries it out reaches it on its port."""
+        """The URL at which others reach this host; None if unknown. On loopback it is the own port."""
         if self.public_url is not None or self.port == 0 or self.host not in LOOPBACK:
             return self.public_url
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
     def serves_dashboard(self) -> bool:
-        """Whether `/dashboard` is there: by default where this machine alone reaches it."""
+        """Whether `/dashboard` is served: by default only if this machine alone can reach it."""
         return self.host in LOOPBACK if self.dashboard is None else self.dashboard
 
     @property
     def worker_silent_max_s(self) -> float:
-        """How long a worker's event loop may be blocked; 0: as long as it likes.
+        """How long a worker's event loop may be blocked; 0: without limit.
 
-        Of several by default until long after its lease ran out. Nobody would take the work of one alone.
+        With several workers the default is long after its lease expired. A single worker is never killed by
+        default, since no other could take over its workflows.
         """
         if self.blocked_max_s is not None:
             return self.blocked_max_s
@@ -334,22 +336,25 @@ class Settings(BaseSettings):
 
     @property
     def processes(self) -> int:
-        """How many serve."""
+        """How many processes serve."""
         return max(1, self.workers)
 
     @property
     def _memory_bytes(self) -> int:
-        """What all workers together may take."""
+        """The memory that all workers together may take."""
         return memory_limit_bytes() if self.memory_max_mb is None else self.memory_max_mb * MIB
 
     def body_limits(self) -> BodyLimits:
-        """What the web floor gets for one body."""
+        """The web floor's limits for one body."""
         from outlast.web.http.bodies import BodyLimits
 
         return BodyLimits(self.body_bytes_max, self.function_body_bytes_max, self.webhook_body_bytes_max)
 
     def byte_budget(self) -> ByteBudget:
-        """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
+        """The web floor's limit for all bodies together, and again for answers.
+
+        One caller may use a quarter.
+        """
         from outlast.web.http.large_answers import ByteBudget
 
         of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.processes)
@@ -357,7 +362,7 @@ class Settings(BaseSettings):
 
     @property
     def _suspect_after(self) -> int:
-        """A workflow is run alone before it is given up: it may have been lost through another's fault."""
+        """After how many lost attempts a workflow runs alone: another workflow may have caused the losses."""
         return min(self.suspect_after, self.recovery_attempts_max)
 
     @property
@@ -366,7 +371,7 @@ class Settings(BaseSettings):
         return self.retention_days * 86_400
 
     def engine_options(self) -> EngineOptions:
-        """What the engine gets. A default tick is shortened to suit a short lease."""
+        """The engine's options. A short lease shortens the default tick."""
         from outlast.engine.options import EngineOptions
 
         names = {field.name for field in fields(EngineOptions)} - _NOT_SET
@@ -382,13 +387,13 @@ class Settings(BaseSettings):
         return connections_max(self.connections_max, self.db_connections)
 
     def stored_limits(self) -> StoredLimits:
-        """How much of one caller's the database may hold."""
+        """How much the database may hold of one caller."""
         from outlast.web.callers.stored import StoredLimits
 
         return StoredLimits(self.caller_sleeping_max, self.caller_stored_max)
 
     def caller_limits(self) -> CallerLimits:
-        """What one caller may take: by default half of the places for calls and for workflows."""
+        """What one caller may use: by default half of the places for calls and for workflows."""
         from outlast.web.callers.shares import CallerLimits
 
         calls = self.calls_per_caller_max or max(1, min(self.workflows_max, self.connections()) // 2)
@@ -396,7 +401,7 @@ class Settings(BaseSettings):
         return CallerLimits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 
     def recovery_limits(self) -> RecoveryLimits:
-        """What the store gets for recovery."""
+        """The store's limits for recovery."""
         from outlast.store.instances import RecoveryLimits
 
         return RecoveryLimits(
@@ -430,12 +435,12 @@ def _keys(
 
 
 def _variables(cls: type[Settings]) -> dict[str, str]:
-    """Variable to field name."""
+    """Map variables to field names."""
     return {str(field.validation_alias): name for name, field in cls.model_fields.items()}
 
 
 def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list[str]:
-    """A line for each variable that looks like ours and isn't."""
+    """Return a line for each variable that looks like a setting of Outlast and isn't."""
     known = [name for name in _variables(cls) if name.startswith(_PREFIX)]
     unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     if not unknown:
@@ -452,7 +457,7 @@ def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list
 
 
 def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
-    """What is wrong, in one line: variable or option, value unless it is secret, remedy."""
+    """Say in one line what is wrong: variable or option, value unless it is secret, remedy."""
     location, value = detail["loc"], detail.get("input")
     refused = str(detail["ctx"]["remedy"]) if detail["type"] == "refused" else None
     if not location:
@@ -470,7 +475,7 @@ def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
 
 
 def _expected(field: FieldInfo) -> str:
-    """The values that `field` takes, in words."""
+    """Describe the values that `field` takes."""
     kinds = {field.annotation, *get_args(field.annotation)}
     least = next((each.ge for each in field.metadata if hasattr(each, "ge")), None)
     most = next((each.le for each in field.metadata if hasattr(each, "le")), None)

@@ -1,4 +1,4 @@
-"""What the workers of a host share: memory in which they count and keep lines, and the port of metrics."""
+"""What the workers of a host share: memory for counts and log lines, and the port of metrics."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Made before workers are forked. Each has its slot; who replaces one goes on there."""
+    """Made before workers are forked.
+
+    Each worker has a slot; its replacement continues with the same slot.
+    """
 
     numbers: tuple[Numbers, ...]
-    """Where each counts; empty where nothing is counted."""
+    """Where each worker counts; empty if nothing is counted."""
     lines: tuple[KeptLines, ...]
     listener: socket.socket | None = None
 
     @classmethod
     def by(cls, workers: int, listener: socket.socket | None = None, *, counts: bool = True) -> Shared:
-        """By so many; 0 is one process without a parent."""
+        """Share between `workers` processes; 0 means one process without a parent."""
         slots = range(max(1, workers))
         return cls(tuple(Numbers() for _ in slots if counts), tuple(KeptLines() for _ in slots), listener)
 
     def part(self, slot: int) -> Part:
-        """What one process has of it."""
+        """The part of the process in this slot."""
         tallies = Tallies(self.numbers[slot]) if self.numbers else None
         siblings = tuple(each for place, each in enumerate(self.numbers) if place != slot)
         return Part(tallies, siblings, self.lines[slot], self.lines, self.listener, slot == 0)
@@ -41,7 +44,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process's. `lines` is where it keeps its own."""
+    """The part of one process. It keeps its own lines in `lines`."""
 
     tallies: Tallies | None
     siblings: tuple[Numbers, ...]
@@ -49,10 +52,10 @@ class Part:
     all_lines: tuple[KeptLines, ...]
     listener: socket.socket | None
     is_first: bool = True
-    """Whether it does what one of the workers is to do for all."""
+    """Whether it does what only one of the workers does for all."""
 
     def listeners(self) -> list[Observer]:
-        """Who counts."""
+        """The observers that count."""
         if self.tallies is None:
             return []
         from outlast.observe.metrics.counting import Counting
@@ -60,7 +63,7 @@ class Part:
         return [Counting(self.tallies)]
 
     def scrape(self, read: Read, version: str) -> Scrape | None:
-        """Tells of all that is counted; None where nothing is. `read` asks the database."""
+        """Return a function that reports all counts; None if nothing is counted. `read` asks the database."""
         if self.tallies is None:
             return None
         return Exposition(self.tallies, read, version, self.siblings).text

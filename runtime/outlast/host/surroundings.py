@@ -1,8 +1,8 @@
-"""What functions see beside their files: the environment, and what `supabase/config.toml` says of each.
+"""What functions get besides their files: the environment, and the settings in `supabase/config.toml`.
 
-The strongest first: `[functions.NAME.env]`, the process's environment, `functions/NAME/.env`,
-`functions/.env`, `.env`. The last two are added to the process's environment; those with a NAME are seen by
-that function alone.
+From the strongest to the weakest: `[functions.NAME.env]`, the process's environment, `functions/NAME/.env`,
+`functions/.env`, `.env`. The last two are added to the process's environment. Those with a NAME are seen by
+that function only.
 """
 
 from __future__ import annotations
@@ -33,23 +33,26 @@ from outlast.observe.redaction import passwords_of, redactor, secrets_among
 from outlast.sdk.environment import environment, install
 
 WITHHELD = frozenset({"SUPABASE_JWT_SECRET"})
-"""For the host alone: whoever has one can sign tokens for anybody. `[functions.NAME.env]` may hand it on."""
+"""For the host only: with it anybody can sign tokens for any user. `[functions.NAME.env]` may pass it on."""
 _SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
-"""The private members of a JSON Web Key (RFC 7518, section 6): they sign, the others only verify."""
+"""The private members of a JSON Web Key (RFC 7518, section 6): they sign, while the others only verify."""
 _logger = logging.getLogger("outlast")
 
 
 class Surroundings:
-    """Reads and rereads them. One a process, made before anything is added to its environment."""
+    """Reads these sources, again at each reload.
+
+    A process has one, made before its environment is extended.
+    """
 
     def __init__(self, settings: Settings, warn: Callable[[str], None] = _logger.warning) -> None:
-        """`warn` is told, once, of each thing that is skipped."""
+        """`warn` is called once for each thing that is skipped."""
         install()
         let_children_inherit()
         self._folder = settings.functions
         self._env_file = settings.env_file
         self._own = dict(os.environ)
-        """The process's environment as it was given: it wins over files."""
+        """The environment that the process was started with: it wins over files."""
         self._added: dict[str, str] = {}
         self._warn = warn
         self._told: set[str] = set()
@@ -62,7 +65,7 @@ class Surroundings:
     def add_supabase(
         self, settings: Settings, database_url: str, keys: Mapping[str, str], instance_id: str
     ) -> None:
-        """Let functions find what Supabase gives to each, as far as it is known here."""
+        """Set the variables that Supabase gives to each function, as far as they are known here."""
         secret_keys = settings.given_secret_keys or _name_default(
             settings.given_secret_key or _find_made_key(keys, settings)
         )
@@ -86,9 +89,9 @@ class Surroundings:
                 os.environ[name] = value
 
     def declare(self) -> Declarations:
-        """Read it all anew, and bring the process's environment in line. Raises OutlastError.
+        """Read all sources again, and update the process's environment. Raises OutlastError.
 
-        Warns of what is skipped, once.
+        Warns once of each thing that is skipped.
         """
         with self._lock, environment(None):
             common = self._common()
@@ -103,13 +106,13 @@ class Surroundings:
             return Declarations(declared, common, CONFIG_TOML.parent.absolute(), str(CONFIG_TOML))
 
     def _common(self) -> dict[str, str]:
-        """What the files that all share say, but for what the process's environment says."""
+        """The variables of the files that all functions share, except those that the environment sets."""
         common = read_common(self._env_file, self._folder, self._tell)
         redactor.conceal(secrets_among(common))
         return {name: value for name, value in common.items() if name not in self._own}
 
     def _export(self, common: Mapping[str, str]) -> None:
-        hidden = WITHHELD | {"SUPABASE_JWKS"}  # the public part of the latter comes by `add_supabase`
+        hidden = WITHHELD | {"SUPABASE_JWKS"}  # `add_supabase` sets the public part of SUPABASE_JWKS
         common = {name: value for name, value in common.items() if name not in hidden}
         for name in self._added.keys() - common.keys():
             os.environ.pop(name, None)
@@ -131,7 +134,7 @@ class Surroundings:
         return Declared(table.enabled, entrypoint, own, table.verify_jwt, fault)
 
     def _read_table(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> dict[str, str]:
-        """`[functions.NAME.env]`, with the values that it refers to."""
+        """Read `[functions.NAME.env]`, with the values that it refers to."""
         where = f"{CONFIG_TOML}: functions.{name}.env"
         mapped: dict[str, str] = {}
         for each, written in table.env.items():
@@ -164,18 +167,21 @@ def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_files(settings: Settings) -> None:
-    """Raises UsageError and EnvFileError where no instance could start: once, before there are several."""
+    """Check once, before there are several instances.
+
+    Raises UsageError and EnvFileError if none could start.
+    """
     scan(settings.functions)
     read_env_file(settings.functions / ENV_NAME)
 
 
 def _with_env_file(folder: Path) -> set[str]:
-    """Functions that have a file of variables in a folder of their name."""
+    """The functions that have a file of variables in a folder of their name."""
     return {path.parent.name for path in folder.glob(f"*/{ENV_NAME}") if is_function_name(path.parent.name)}
 
 
 def _find_made_key(keys: Mapping[str, str], settings: Settings) -> str | None:
-    """The key that was made for the embedded database; no legacy one."""
+    """The key that was made for the embedded database; never a legacy one."""
     return next(iter(keys.values()), None) if not settings.secret_keys else None
 
 

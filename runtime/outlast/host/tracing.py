@@ -1,4 +1,4 @@
-"""Whether and where spans go, as OpenTelemetry's own variables say. The SDK is imported only if they do."""
+"""Whether and where spans are exported, by OpenTelemetry's own variables. Only then is the SDK imported."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KNOWN = ("otlp", "console", "none")
 
 
 class TracesRefused(OutlastError):
-    """Spans are asked for in a way that can't be done; the message is one line with the remedy."""
+    """Traces are asked for in a way that isn't possible; the message is one line with the remedy."""
 
     code = "start_refused"
 
 
 def exporters_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Which exporters are asked for: none unless a variable says so. Raises TracesRefused."""
+    """The exporters that the variables ask for; none by default. Raises TracesRefused."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return ()
     asked = environ.get("OTEL_TRACES_EXPORTER", "").strip()
@@ -38,7 +38,7 @@ def exporters_of(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def open_traces(clock: Clock) -> Spans | None:
-    """Who makes spans; None where nobody asks for them. Raises TracesRefused."""
+    """Return the maker of spans; None if no variable asks for spans. Raises TracesRefused."""
     names = exporters_of(os.environ)
     if not names:
         return None
@@ -56,7 +56,7 @@ def open_traces(clock: Clock) -> Spans | None:
         ) from error
     provider = provider_of(*map(BatchSpanProcessor, exporters))
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        trace.set_tracer_provider(provider)  # spans that functions make go the same way
+        trace.set_tracer_provider(provider)  # functions' own spans go the same way
     return Spans(provider, clock)
 
 

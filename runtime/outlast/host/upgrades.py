@@ -1,7 +1,7 @@
-"""Reading on past a request that would rather speak another protocol, as Java's HTTP client does each time.
+"""Parses on after a request that asks for another protocol, as Java's HTTP client does each time.
 
-A server may ignore `Upgrade` (RFC 9110, section 7.8), and then answers the request as it is. httptools stops
-at such a head instead: it takes the body for none, and reads nothing more of the connection.
+A server may ignore `Upgrade` (RFC 9110, section 7.8), and then answers the request as it is. But httptools
+stops at such a head: it takes the body for empty, and reads nothing more from the connection.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 def parser_behind(
     protocol: Any, framing: list[tuple[bytes, bytes]]
 ) -> tuple[httptools.HttpRequestParser, bytes]:
-    """A parser for what follows the head that another one has read: its body, and later requests.
+    """Return a parser for what follows a head that was already parsed: its body, and later requests.
 
-    And the bytes that it is to read first.
+    Also returns the bytes that this parser must read first.
     """
     parser = httptools.HttpRequestParser(_BehindHead(protocol) if framing else protocol)
-    # As uvicorn has it.
+    # As uvicorn does.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     lines = [b"POST / HTTP/1.1", *(b"%s: %s" % pair for pair in framing), b"", b""]
     return parser, b"\r\n".join(lines) if framing else b""
 
 
 class _BehindHead:
-    """Passes the parser's callbacks on, but for those of the first head: that is known."""
+    """Passes the parser's callbacks on, except those for the first head, which was already parsed."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol

@@ -1,7 +1,7 @@
-"""Says when one call keeps the event loop to itself: which workflow it is, and at which line.
+"""Reports a call that blocks the event loop: its workflow, and the line.
 
-A thread asks the loop for a sign of life a few times a second. It costs calls nothing: who runs is read off
-the stack only once the loop has been silent for long.
+A thread asks the loop for a sign of life a few times a second. That costs calls nothing: the stack is read
+only once the loop has been silent for long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from outlast.core.observations import LoopBlocked, LoopFreed, LoopLooked, Observ
 
 LOOK_S = 0.25
 BLOCKED_S = 1.0
-"""A loop that has been silent for so long is blocked."""
+"""A loop that is silent for this long is blocked."""
 
 _PACKAGE = Path(__file__).parents[1]
 _UNSEEN = ("code that ended before anybody could look", None)
@@ -37,7 +37,7 @@ class Watchdog:
         self._watched = threading.get_ident()
         self._sign = threading.Event()
         self._never = threading.Event()
-        """To sleep by: `time.sleep` fails where somebody has bent the process's clock."""
+        """Used to sleep: `time.sleep` fails if something has changed the process's clock."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch."""
@@ -57,19 +57,23 @@ class Watchdog:
                 self._observe(LoopLooked(silent_s))
                 self._rest()
             except Exception:
-                # If this thread ended, the signs of life would end with it, and a healthy worker be killed.
+                # If this thread ended, the signs of life would end, too, and a healthy worker would be
+                # killed.
                 _logger.exception("the watchdog met what it didn't expect; it goes on")
                 self._never.wait(LOOK_S)
 
     def _rest(self) -> None:
-        """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
+        """Sleep.
+
+        If waking took long, C code held the interpreter, and nothing could be reported meanwhile.
+        """
         passed = _start_stopwatch()
         self._never.wait(LOOK_S)
         if (held_s := passed() - LOOK_S) >= BLOCKED_S:
             self._observe(LoopFreed(held_s, *self._culprit()))
 
     def _until_sign(self) -> float:
-        """Wait for the loop; once it is blocked say so, and how long it was. For how long it was silent."""
+        """Wait for the loop, report if it is blocked and for how long, and return how long it was silent."""
         silent_s = 0.0
         told: tuple[str, str | None] | None = None
         while not self._sign.is_set():
@@ -80,13 +84,13 @@ class Watchdog:
                 told = self._culprit()
                 self._observe(LoopBlocked(silent_s, *told))
         if told is None and silent_s >= BLOCKED_S:
-            told = _UNSEEN  # what runs now may be another
+            told = _UNSEEN  # another call may run by now
         if told is not None:
             self._observe(LoopFreed(silent_s, *told))
         return silent_s
 
     def _culprit(self) -> tuple[str, str | None]:
-        """The innermost line of the functions folder (or of us) that runs on the loop, and its workflow."""
+        """The innermost line of the functions (or of Outlast) that runs on the loop, and its workflow."""
         frames = list(_frames(sys._current_frames().get(self._watched)))
         workflow_ids = (_workflow_id(frame) for frame in frames)
         workflow_id = next((each for each in workflow_ids if each is not None), None)
@@ -100,10 +104,10 @@ class Watchdog:
 
 
 def _start_stopwatch() -> Callable[[], float]:
-    """A stopwatch, started now, of the time that counts.
+    """Start a stopwatch of the time that counts as blocked.
 
-    A frozen process, or one that gets no processor, blocks nothing: of a long while counts a moment, or the
-    time that the process worked (C code that holds the interpreter).
+    A process that is frozen, or gets no processor time, blocks nothing. So a long span counts as a moment, or
+    as the processor time that the process used (C code that holds the interpreter).
     """
     began, worked = time.monotonic(), time.process_time()
     return lambda: min(time.monotonic() - began, max(2 * LOOK_S, time.process_time() - worked))
@@ -116,7 +120,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _workflow_id(frame: FrameType) -> str | None:
-    """Which workflow a frame of the engine runs: its `self` or `execution` knows."""
+    """The workflow that a frame of the engine runs, taken from its `self` or `execution`."""
     if not Path(frame.f_code.co_filename).is_relative_to(_PACKAGE / "engine"):
         return None
     for name in ("execution", "self"):

@@ -1,4 +1,4 @@
-"""The web floor of one instance, joined: what HTTP reaches of an engine, of workflows and of functions."""
+"""Joins the web floor of one instance: what HTTP reaches of the engine, the workflows and the functions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from outlast.web.management.metrics import Scrape
 
 
 class WebFloor(NamedTuple):
-    """`app` serves HTTP; `requests` tells the log of it; `keys` and `lifespans` are to be closed."""
+    """`app` serves HTTP; `requests` logs requests; `keys` and `lifespans` must be closed."""
 
     app: ASGIApp
     requests: RequestLog
@@ -64,7 +64,7 @@ def web_floor(
     read_lines: ReadLines = no_lines,
     sessions: PostgresSessions | None = None,
 ) -> WebFloor:
-    """Must be called on the event loop that it is to serve on.
+    """Must be called on the event loop that it will serve on.
 
     `schema_current` says whether the database's schema is up to date, and raises Unreachable. Without
     `sessions` there is no dashboard.

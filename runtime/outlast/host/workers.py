@@ -1,4 +1,4 @@
-"""Instances behind one port: worker processes that share a socket, started anew when one dies."""
+"""Instances behind one port: worker processes that share a socket, each replaced when it dies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _logger = logging.getLogger("outlast")
 
 
 class WorkerRefused(OutlastError):
-    """A worker could not start, and none ever has: what it said, under its code."""
+    """A worker could not start, and none ever has. It holds that worker's error text and code."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -37,9 +37,10 @@ class WorkerRefused(OutlastError):
 
 
 class Supervisor:
-    """A worker's parent, as the worker sees it: called at each sign of life, to count it.
+    """A worker's parent, as the worker sees it. The worker calls it to give and count a sign of life.
 
-    `gone` is readable once the parent has ended. A worker that replaces another has its `slot`, from 0.
+    `gone` is readable once the parent has ended. `slot` counts from 0; a replacement gets the slot of the
+    worker it replaces.
     """
 
     def __init__(self, gone: Connection, slot: int) -> None:
@@ -67,9 +68,9 @@ class _Worker:
     silent_s: float = 0.0
 
     def look(self, elapsed_s: float) -> float:
-        """How long it has been silent. One that has never spoken is still starting."""
+        """How long it has been silent; 0 for a worker that is still starting."""
         count = self.signs.count
-        # If this process was frozen, so were the workers: of a long while only a moment counts.
+        # If this process was frozen, so were the workers. So a long span counts as a moment only.
         self.silent_s = self.silent_s + min(elapsed_s, 2 * LOOK_S) if count == self.seen else 0.0
         self.seen = count
         return self.silent_s if count else 0.0
@@ -78,10 +79,10 @@ class _Worker:
 class Workers:
     """Keeps `count` processes running `work(supervisor)` until it is told to stop.
 
-    They are forks: the first starts at once, and what was loaded is shared. One that ends is replaced, with
-    growing pauses where it ended soon. Each calls `supervisor` a few times a second. One that stays silent
-    for `silent_max_s` seconds is killed: its event loop is blocked, its lease has run out, and its
-    connections wait for nothing. 0: never.
+    They are forks, so the first starts at once, and what was loaded is shared. A worker that ends is
+    replaced, with growing pauses if it ended soon. Each worker calls `supervisor` a few times a second. A
+    worker that stays silent for `silent_max_s` seconds is killed: its event loop is blocked, its lease has
+    expired, and its clients wait in vain. With 0 none is killed.
     """
 
     def __init__(self, count: int, work: Callable[[Supervisor], None], silent_max_s: float) -> None:
@@ -90,22 +91,22 @@ class Workers:
         self._silent_max_s = silent_max_s
         self._context: ForkContext = multiprocessing.get_context("fork")
         self._refusals, self._refuse = self._context.Pipe(duplex=False)
-        # Its other end is held by this process alone, so that all workers see at once that it is gone.
+        # Only this process holds the other end, so that all workers see at once when this process is gone.
         self._gone, self._here = self._context.Pipe(duplex=False)
         self._lived = False
         self._workers: dict[int, _Worker] = {}
         self._quick_deaths = 0
         self._signals: list[int] = []
         self._ending = False
-        # Python writes the number of each signal into this pair, which wakes the waits below. A handler would
-        # run between any two lines, its own too, and miss one of two that come at once.
+        # Python writes the number of each signal into this pair, which wakes the waits below. A handler could
+        # run between any two lines, even its own, and miss one of two signals that arrive at once.
         self._signalled, self._signaller = socket.socketpair()
         self._signaller.setblocking(False)
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, then until all workers have ended; the exit status.
+        """Serve until SIGTERM or SIGINT, then until all workers have ended. Return the exit status.
 
-        Raises WorkerRefused where the start is refused.
+        Raises WorkerRefused if no worker can start.
         """
         signal.set_wakeup_fd(self._signaller.fileno(), warn_on_full_buffer=False)
         for number in _TOLD:
@@ -113,12 +114,12 @@ class Workers:
         try:
             self._keep()
         finally:
-            # Later ones come to nothing: the socket's number may be that of another file soon.
+            # Later signals are ignored: another file may soon get the socket's number.
             signal.set_wakeup_fd(-1)
         return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
     def _keep(self) -> None:
-        gc.freeze()  # a collection would write to what the workers share with this process
+        gc.freeze()  # otherwise a collection would write to memory shared with the workers
         for slot in range(self._count):
             self._start(slot)
         gc.enable()
@@ -135,7 +136,7 @@ class Workers:
     def _start(self, slot: int) -> None:
         signs = Supervisor(self._gone, slot)
         process = self._context.Process(target=self._run_worker, args=(signs,))
-        # One that comes before the child has handlers of its own waits: it would go to those of this process.
+        # A signal waits until the child has its own handlers. Otherwise this process's handlers would get it.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
         try:
             process.start()
@@ -144,7 +145,7 @@ class Workers:
         self._workers[process.sentinel] = _Worker(process, signs, monotonic())
 
     def _tend(self) -> None:
-        """Take note of workers that ended; unless stopping, start others in their place."""
+        """Notice workers that ended, and start others in their place unless stopping."""
         for sentinel, worker in list(self._workers.items()):
             process = worker.process
             if process.is_alive():
@@ -164,7 +165,7 @@ class Workers:
                 self._start(worker.signs.slot)
 
     def _take_refusal(self, worker: _Worker) -> None:
-        """What a worker that could not start said: the first one's ends the service, as nothing was served.
+        """Read why a worker could not start. If nothing was served yet, that ends the service.
 
         Raises WorkerRefused.
         """
@@ -189,9 +190,10 @@ class Workers:
                 worker.process.kill()
 
     def _pass_on(self) -> None:
-        """Tell the workers by SIGTERM, the one signal that they heed: a terminal's SIGINT reaches them too.
+        """Send the workers SIGTERM, the one signal that they obey, since a terminal's SIGINT reaches them,
+        too.
 
-        The second time they are ended: one whose loop is blocked, by C code perhaps, can't be told.
+        At the second signal they are killed: a worker whose loop is blocked, perhaps by C code, can't react.
         """
         again = len(self._signals) > 1
         if again and not self._ending:
@@ -205,10 +207,10 @@ class Workers:
                 worker.process.kill() if again else worker.process.terminate()
 
     def _run_worker(self, supervisor: Supervisor) -> None:
-        """In the new process: until it has handlers of its own, a signal must not go to those of its parent.
+        """Run a worker in its new process. Until it has its own handlers, its parent's must not get a signal.
 
-        A terminal's SIGINT reaches it too, but its parent tells it to end. It isn't ignored: programs that
-        functions start would ignore it too.
+        A terminal's SIGINT reaches it, too, but only its parent tells it to end. The signal isn't ignored,
+        because programs that functions start would then ignore it, too.
         """
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -220,15 +222,15 @@ class Workers:
         except Exception as error:
             _logger.debug("the worker could not start", exc_info=True)
             self._refuse.send(_in_words(error))
-            leave(1)  # else multiprocessing calls os._exit, which the log would lay to a function
+            leave(1)  # otherwise multiprocessing calls os._exit, and the log would blame a function
 
 
 def _be_told(_number: int, _frame: object) -> None:
-    """Without a handler Python wouldn't write a signal's number; there is nothing else to do."""
+    """Do nothing. Without a handler Python wouldn't write a signal's number."""
 
 
 def _in_words(error: Exception) -> tuple[str, str]:
-    """A code and one line."""
+    """Return a code and one line of text."""
     if isinstance(error, OutlastError):
         return error.code, str(error)
     if (refused := refusal(error)) is not None:

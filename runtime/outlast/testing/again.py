@@ -1,4 +1,4 @@
-"""`python -m outlast.testing.again`: a history replayed in another process, which hashes otherwise.
+"""`python -m outlast.testing.again`: replays a history in another process, with other hashes.
 
 It reads a document from its input and writes one; `replay_elsewhere` calls it.
 """
@@ -25,13 +25,13 @@ PATIENCE_S = 60.0
 
 
 class NotFoundAgain(Exception):
-    """A workflow can't be found in another process: its function isn't at the top of a module."""
+    """A workflow can't be found in another process, because its function isn't at the top of a module."""
 
 
 def replay_elsewhere(
     history: History, definitions: dict[str, WorkflowDefinition], hash_seed: int
 ) -> Divergence | None:
-    """What differs in a replay by a process with that seed of hashes. Raises NotFoundAgain."""
+    """Return what differs in a replay by a process with that hash seed. Raises NotFoundAgain."""
     homes = {}
     for name, definition in definitions.items():
         if "<locals>" in definition.fn.__qualname__:
@@ -86,7 +86,7 @@ def _read_call(document: list[Any]) -> CallSeen:
 
 
 def _find_workflow(module: str, file: str, name: str) -> WorkflowDefinition:
-    """The workflow of that name. Its module is imported, or read from its file."""
+    """Return the workflow of that name. Its module is imported, or read from its file."""
     try:
         found: Any = importlib.import_module(module)
         if Path(getattr(found, "__file__", "")).resolve() != Path(file).resolve():
@@ -106,7 +106,7 @@ def _find_workflow(module: str, file: str, name: str) -> WorkflowDefinition:
 
 
 def main() -> None:
-    """Replay what the input says; write what differs, as the last line."""
+    """Replay the history from the input; write the difference as the last line."""
     document = json.loads(sys.stdin.read())
     sys.path[:] = document["path"]
     definitions = {name: _find_workflow(*home) for name, home in document["homes"].items()}
@@ -114,7 +114,7 @@ def main() -> None:
     answer = None if found is None else {"text": found.text, "place": found.place}
     sys.stdout.write("\n" + json.dumps(answer))
     sys.stdout.flush()
-    os._exit(0)  # nothing of it needs an orderly end
+    os._exit(0)  # nothing needs an orderly end
 
 
 if __name__ == "__main__":

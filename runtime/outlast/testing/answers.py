@@ -1,4 +1,4 @@
-"""What a call over HTTP was answered."""
+"""The answer to a call over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ServerEvent(NamedTuple):
-    """An event of a stream (`text/event-stream`). `data` is what its JSON says."""
+    """An event of a stream (`text/event-stream`). `data` is its decoded JSON."""
 
     event: str
     data: Any
@@ -25,7 +25,7 @@ class ServerEvent(NamedTuple):
 
 
 class Answer(Asked):
-    """An HTTP answer, whole. In an `async def` test it is known once it was awaited."""
+    """A complete HTTP answer. In an `async def` test it is available once it was awaited."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -58,17 +58,17 @@ class Answer(Asked):
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """What the body says. Raises ValueError if it is no JSON."""
+        """The decoded body. Raises ValueError if it is no JSON."""
         return from_json(self.body)
 
     @property
     def events(self) -> list[ServerEvent]:
-        """Of an answer to `accept: text/event-stream`: its events up to its end, or until the client left."""
+        """The events of an answer to `accept: text/event-stream`, up to its end, or until the client left."""
         return [_event(block) for block in self.text.split("\n\n") if block and not block.startswith(":")]
 
     @property
     def run(self) -> Run:
-        """The workflow that the call started or attached to. Raises UsageError where there is none."""
+        """The workflow that the call started or attached to. Raises UsageError if there is none."""
         workflow_id = self.headers.get("workflow-id")
         if workflow_id is None:
             raise UsageError(f"this answer is not of a workflow: {self!r}")

@@ -1,7 +1,7 @@
-"""Asking for something in `def` tests and in `async def` ones alike.
+"""Lets `def` and `async def` tests make the same calls.
 
-In a `def` test it is done when the call returns. In an `async def` test the call gives something to be
-awaited, and a thread beside the test's own event loop does the work: that loop goes on meanwhile.
+In a `def` test the work is done when the call returns. In an `async def` test the call returns an awaitable,
+and a thread does the work, so that the test's own event loop goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from outlast.sdk.loops import on_a_loop
 
 
 class Asked:
-    """What a call of the kit gives, awaited in `async def` tests. Its subclasses hold what was found."""
+    """What a call of the kit returns; `async def` tests await it. Subclasses hold the result."""
 
     _asked = False
     _work: Callable[[], None] | None = None
@@ -52,14 +52,14 @@ class Asked:
 
 
 class Done(Asked):
-    """What a call gives that has no result."""
+    """What a call without a result returns."""
 
     def __await__(self) -> Generator[Any, Any, None]:  # type: ignore[override]
         _ = yield from super().__await__()
 
 
 class Proof(Asked):
-    """What was proved of a workflow: `print` tells how it ended, and how often it was tried."""
+    """What was proved of a workflow: `print` shows how it ended, and how often it was tried."""
 
     text = ""
 
@@ -71,7 +71,7 @@ A = TypeVar("A", bound=Asked)
 
 
 class Asker:
-    """Does what is asked: at once, or in a thread for those who await it."""
+    """Does the work of a call: at once, or in a thread if the caller awaits it."""
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
         self._interrupt = interrupt
@@ -103,7 +103,7 @@ class Asker:
             raise
 
     def close(self) -> None:
-        """Let the thread go."""
+        """End the thread."""
         if self._pool is not None:
             self._pool.shutdown(wait=True)
 

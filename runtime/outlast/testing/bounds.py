@@ -1,4 +1,4 @@
-"""How much one workflow may do for one call of a test: an endless one must not run for ever."""
+"""Limits what one workflow may do in one call of a test, so that an endless one ends."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Bounds:
 
 
 class Counts:
-    """What each workflow has called for the test's last call."""
+    """Counts what each workflow has called during the test's last call."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._calls: Counter[str] = Counter()
         self._waits: Counter[str] = Counter()
         self.bounds_waits = True
-        """False where the test itself bounds the time that passes."""
+        """False if the test itself limits the time that passes."""
 
     @contextmanager
     def of_one_call(self) -> Iterator[None]:
-        """Count anew after this: what was started just before belongs to it."""
+        """Reset the counts afterwards: what was started before this belongs to it."""
         try:
             yield
         finally:
@@ -44,7 +44,7 @@ class Counts:
     def add(
         self, workflow_id: str, kind: str, name: str, now_s: float, place: Place | None
     ) -> Endless | None:
-        """Count a call; what the test fails with if it is one too many."""
+        """Count a call; return the error if it is one too many."""
         self._calls[workflow_id] += 1
         waits = self.bounds_waits and kind in kinds.WAITS
         if waits:

@@ -1,4 +1,4 @@
-"""HTTP without a socket: a request is handed to the web floor, as a host has it, in a test's process."""
+"""HTTP without a socket: passes a request to the web floor of a host, in a test's process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
 
 Presented = str | Mapping[str, Any] | None
-"""What a caller shows: a key, named as in `auth=`; the claims of a token; nothing."""
+"""What a caller presents: a key, named as in `auth=`; the claims of a token; nothing."""
 
 TOKEN_S = 3600
 _JWT_SECRET = "the secret of a test's project, which signs its tokens"
@@ -53,7 +53,7 @@ class Http:
             self.add_key(kind)
 
     def add_key(self, mode: str) -> None:
-        """Let the project have such a key. Raises UsageError."""
+        """Add a key of this kind to the project. Raises UsageError."""
         (each,) = auth_modes(mode, "outlast.as_key") or ()
         if each.kind not in self._keys:
             raise UsageError(
@@ -67,7 +67,7 @@ class Http:
     def sign(
         self, request: httpx.Request, path: str, presented: Presented, key: str | None, now_s: float
     ) -> None:
-        """Give a request what its caller shows, unless it has that already."""
+        """Add what the caller presents to a request that lacks it."""
         webhook = None if presented is None else self._webhook_at(path)
         if isinstance(webhook, StandardWebhook):
             self._deliveries += 1
@@ -88,7 +88,7 @@ class Http:
             request.headers["authorization"] = f"Bearer {token(presented, now_s)}"
 
     async def exchange(self, process: Process, request: httpx.Request, patience_s: float) -> Kept:
-        """Answer a request. After `patience_s` the client goes away."""
+        """Answer a request. The client leaves after `patience_s`."""
         found, asked = Kept(), False
         body = request.read()
 
@@ -143,12 +143,12 @@ class Http:
 
 
 def _variables() -> Mapping[str, str]:
-    """What `env(NAME)` in `supabase/config.toml` is looked up in, as a host does."""
+    """The variables for `env(NAME)` in `supabase/config.toml`, as on a host."""
     return known_variables(ENV_FILE.absolute(), functions_folder())
 
 
 def token(claims: Mapping[str, Any], now_s: float) -> str:
-    """A JWT of the test's project with these claims; by default it is in force for an hour from now."""
+    """A JWT of the test's project with these claims, by default valid for an hour from now."""
     usual = {"role": "authenticated", "aud": "authenticated", "iat": int(now_s), "exp": int(now_s) + TOKEN_S}
     return jwt.encode({**usual, **claims}, _JWT_SECRET, algorithm="HS256")
 
@@ -158,7 +158,7 @@ async def _current() -> bool:
 
 
 def _no_lines(_: str) -> Sequence[Line]:
-    """An empty answer would say that nothing was logged. Raises ProblemError (501)."""
+    """Raise ProblemError (501): an empty answer would say that nothing was logged."""
     detail = "the test kit keeps no lines of a workflow: pytest's `caplog` and `capsys` have them in a test"
     raise ProblemError(Problem("not_in_tests", detail))
 
@@ -182,7 +182,7 @@ def _scope(request: httpx.Request) -> dict[str, Any]:
 
 
 def _sign_standard(request: httpx.Request, webhook: StandardWebhook, message_id: str, now_s: float) -> None:
-    """As Standard Webhooks has it."""
+    """Sign as Standard Webhooks specifies."""
     secret = _secret_in(webhook.secret, standard_secrets)
     headers = request.headers
     sent_id = headers.setdefault(ID, message_id)
@@ -192,7 +192,7 @@ def _sign_standard(request: httpx.Request, webhook: StandardWebhook, message_id:
 
 
 def _sign_database(request: httpx.Request, webhook: DatabaseWebhook, key: str | None) -> None:
-    """As a trigger of Supabase's Database webhooks has it."""
+    """Sign as a trigger of Supabase's Database webhooks does."""
     secret = _secret_in(webhook.secret, plain_secrets).decode()
     request.headers.setdefault(
         webhook.header, f"Bearer {secret}" if webhook.header == "authorization" else secret
@@ -202,7 +202,7 @@ def _sign_database(request: httpx.Request, webhook: DatabaseWebhook, key: str | 
 
 
 def _secret_in(variable: str, read: Callable[[str], list[bytes]]) -> bytes:
-    """The newest secret. Without one whatever is signed with is as good: the host can't verify it."""
+    """The newest secret. If there is none any secret will do: the host can't verify it."""
     try:
         return read(os.environ.get(variable, ""))[0]
     except BadSecret:

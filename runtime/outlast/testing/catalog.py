@@ -1,4 +1,4 @@
-"""Which functions there are: whatever a test, or what it runs, starts or calls."""
+"""The functions of a test: those that the test, or the code it runs, starts or calls."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ VERSION = "test"
 class GivenCatalog(Catalog):
     """See functions.catalog.Catalog. A function is known from its first start or call on.
 
-    What is defined in the project's folder of functions has the names that a host serves it under, and
-    it is the very object that the test imported. All else is served under its own name.
+    A function in the project's folder of functions has the name that a host serves it under, and is the same
+    object that the test imported. Others are served under their own names.
     """
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class GivenCatalog(Catalog):
         self._files: dict[str, FunctionFile] = {}
         self._routes = Routes(())
         self.declared: Mapping[str, FunctionSettings] = {}
-        """What `supabase/config.toml` says of functions."""
+        """The settings of functions in `supabase/config.toml`."""
 
     def add(self, name: str, definition: WorkflowDefinition) -> None:
-        """Serve it under a name that it has already, beside its other versions, and under former names."""
+        """Serve it under a name that it already has, beside its other versions, and under former names."""
         self._names[id(definition)] = name
         for each in (name, *definition.aliases):
             versions = self._numbered.setdefault(each, {})
@@ -67,7 +67,7 @@ class GivenCatalog(Catalog):
         return VERSION
 
     def name_of(self, definition: WorkflowDefinition) -> str:
-        """See Catalog. Two workflows of one name are told apart by a number."""
+        """See Catalog. A number is added to the second workflow of a name."""
         if id(definition) not in self._names:
             self._serve_home_of(definition)
         name = self._names.get(id(definition))
@@ -82,7 +82,7 @@ class GivenCatalog(Catalog):
         return {name: self.version(name) for name in self._workflows}
 
     def message_queues(self) -> dict[str, list[str]]:
-        """See Catalog. None: no test sends messages to Supabase Queues."""
+        """See Catalog. None, since no test sends messages to Supabase Queues."""
         return {}
 
     def queues(self) -> list[DeclaredQueue]:
@@ -90,7 +90,7 @@ class GivenCatalog(Catalog):
         return list(declared_queues(named).values())
 
     def schedules(self) -> list[Declared]:
-        """See Catalog: those that the test lets tick."""
+        """See Catalog: those whose ticks the test has turned on."""
         return schedules_of(self._ticking, dict.fromkeys(self._ticking, VERSION))
 
     def let_tick(self, definition: WorkflowDefinition) -> None:
@@ -106,7 +106,7 @@ class GivenCatalog(Catalog):
     # --- over HTTP ----------------------------------------------------------------------------------------
 
     def path_of(self, definition: WorkflowDefinition | HandlerDefinition) -> str:
-        """Under which path a function is called, after `/functions/v1/`; it is served from now on."""
+        """Serve a function from now on, and return its path after `/functions/v1/`."""
         self._serve_home_of(definition)
         for file in self._files.values():
             for path, served in file.served.items():
@@ -117,7 +117,7 @@ class GivenCatalog(Catalog):
         return name
 
     def resolve(self, path: str) -> Target:
-        """See Catalog. A file of the folder is imported when it is called for."""
+        """See Catalog. A file of the folder is imported when it is called."""
         self.serve_file(path.partition("/")[0])
         return self._routes.resolve(path)
 
@@ -135,13 +135,13 @@ class GivenCatalog(Catalog):
     def _serve_home_of(self, definition: WorkflowDefinition | HandlerDefinition) -> None:
         package, _, rest = definition.fn.__module__.partition(".")
         module = sys.modules.get(definition.fn.__module__)
-        # Loaded anew since the test imported it, the file offers other objects.
+        # If the file was reloaded since the test imported it, it has other objects.
         same = module is not None and vars(module) is globals_of(definition.fn)
         if package == ROOT and rest and same:
             self.serve_file(rest.partition(".")[0])
 
     def serve_file(self, name: str) -> None:
-        """Serve what that file of the folder offers, if there is one. Raises whatever its import does."""
+        """Serve the functions of that file of the folder, if it exists. Raises what its import raises."""
         if name in self._files or name.startswith("_") or (module := _import(name)) is None:
             return
         try:
@@ -166,14 +166,14 @@ class GivenCatalog(Catalog):
         return next(each for each in names if self._has_room(each, definition))
 
     def _has_room(self, name: str, definition: WorkflowDefinition) -> bool:
-        """Whether nothing is served under this name but other versions."""
+        """Whether only other versions of it are served under this name."""
         versions = self._numbered.get(name, {})
         declared = definition.version is not None and all(each.version for each in versions.values())
         return not versions or (declared and definition.number not in versions)
 
 
 def _import(name: str) -> ModuleType | None:
-    """The module of a file of functions, or of a folder's `index.py`; None where there is none."""
+    """Import a file of functions, or a folder's `index.py`; None if there is none."""
     for module in (f"{ROOT}.{name}", f"{ROOT}.{name}.index"):
         try:
             spec = find_spec(module)

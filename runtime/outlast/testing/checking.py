@@ -1,4 +1,4 @@
-"""Production's histories against the code of a folder, without a test: what `outlast check --replay` does."""
+"""Checks production's histories against the code of a folder: the work of `outlast check --replay`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NOT_SERVED = (
 
 
 class Findings(NamedTuple):
-    """How many histories were replayed, by id what diverges, and whose ended ones were passed by."""
+    """How many histories were replayed, what diverges, by id, and the ended ones that were skipped."""
 
     checked: int
     diverging: list[tuple[str, str]]
     gone: Counter[str]
-    """How many by function: the folder doesn't serve it any more, and nothing of them is to go on."""
+    """How many by function: the folder no longer serves it, and none of them will go on."""
 
 
 def check_histories(
@@ -31,7 +31,7 @@ def check_histories(
 ) -> Findings:
     """Replay histories against these workflows, of every version. No step is run.
 
-    Raises UsageError for what is no history.
+    Raises UsageError for what isn't a history.
     """
     catalog = GivenCatalog()
     for name, definition in workflows:

@@ -1,4 +1,4 @@
-"""Time that is given: the engine reads one clock, and another one while a test drives it."""
+"""Replaces the clock that the engine reads while a test drives it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _CLOCKS = "monotonic", "worked"
 
 @contextmanager
 def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
-    """Let `monotonic` be the clock of all modules of this package, and `seed` what `random` begins with.
+    """Let `monotonic` be the clock of all modules of this package, and seed `random` with `seed`.
 
-    Who asks how much a thread has worked is told the same: to the test it works all the time.
+    The clock of a thread's work reads the same: to the test a thread works all the time.
 
-    Within another one the inner clock counts.
+    If it is nested, the inner clock counts.
     """
     _given.append(monotonic)
     try:
@@ -39,13 +39,13 @@ def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
 
 @contextmanager
 def campaign_time() -> Iterator[None]:
-    """For many worlds, one after the other: the modules are changed once."""
+    """For many worlds one after the other: the modules are changed only once."""
     with given_time(clock.monotonic, 0):
         yield
 
 
 def _monotonic() -> float:
-    """What was imported meanwhile may keep it, as a default of an argument: then it is the machine's."""
+    """A module imported meanwhile may keep this as a default argument: then it reads the real clock."""
     return _given[-1]() if _given else _real()
 
 
@@ -60,7 +60,7 @@ def _patch(seed: float) -> Iterator[None]:
         yield
     finally:
         for name, each in real.items():
-            _replace(name, _monotonic, each)  # also in what was imported meanwhile
+            _replace(name, _monotonic, each)  # also in modules imported meanwhile
         random.setstate(state)
 
 
@@ -71,7 +71,7 @@ def _replace(clock_name: str, former: Callable[[], float], by: Callable[[], floa
 
 
 def seconds_to_pass(duration: float | timedelta | None, units: dict[str, float]) -> float:
-    """Of `outlast.advance`: a duration, or what `timedelta` takes. Raises UsageError."""
+    """The seconds of `outlast.advance`: a duration, or what `timedelta` takes. Raises UsageError."""
     if (duration is None) == (not units):
         raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
     if duration is None:
@@ -90,6 +90,6 @@ NEAR = timedelta(seconds=1)
 
 
 def around(duration: Duration) -> list[timedelta]:
-    """Just before the end of a timeout, and just after it: to advance by before a message is sent."""
+    """Times to advance by before a message is sent: just before and just after the end of a timeout."""
     length = timedelta(seconds=seconds_of(duration, "around"))
     return [length - NEAR, length + NEAR]

@@ -1,4 +1,4 @@
-"""The in-memory store of a test: each commit is a point to be killed at, before it and after it."""
+"""The in-memory store of a test: before and after each commit is a point to be killed at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mishap = Literal["refused", "answer lost"]
 
 
 class Way:
-    """The way from all processes of a world to its database, and which commits go wrong on it, by number."""
+    """The connection of all processes of a world to its database, and which commits fail on it, by number."""
 
     def __init__(self, mishaps: dict[int, Mishap]) -> None:
         self._mishaps = mishaps
@@ -35,7 +35,7 @@ class Way:
 
 
 class _Link(DirectLink):
-    """A link without delay: a statement waits for nothing but locks."""
+    """A link without delay: a statement waits only for locks."""
 
     async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
         """See Link."""

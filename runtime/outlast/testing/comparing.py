@@ -1,4 +1,4 @@
-"""What a run with crashes must have in common with one without, and what is told where it has not."""
+"""Compares a run with crashes to one without, and words what differs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from outlast.testing.worlds import CANCEL
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. `ours`: it is Outlast's own fault. `place`: where to look."""
+    """One thing that is wrong. `ours`: the fault is Outlast's own. `place`: where to look."""
 
     title: str
     place: Place | None
@@ -47,7 +47,7 @@ UNWOUND = (
 
 
 def compare_calm_runs(calm: Trial, again: Trial) -> Finding | None:
-    """Where two runs without a crash differ: no crash is needed to break such a workflow."""
+    """What differs between two runs without a crash: such a workflow breaks without one."""
     for workflow_id, calls in _first_calls(calm).items():
         others = {each.step_id: each for each in _first_calls(again).get(workflow_id, ())}
         for call in calls:
@@ -64,17 +64,17 @@ def compare_calm_runs(calm: Trial, again: Trial) -> Finding | None:
                 )  # fmt: skip
             key = (workflow_id, call.step_id)
             if calm.records.get(key) != again.records.get(key):
-                break  # what comes after it may follow from that
+                break  # later differences may follow from this one
     return None
 
 
 def is_stable(calm: Trial, again: Trial) -> bool:
-    """Whether steps give the same each time, so that values can be compared."""
+    """Whether steps return the same each time, so that values can be compared."""
     return calm.ends == again.ends and calm.records == again.records
 
 
 def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
-    """All that is wrong with `trial`. `values`: also what steps returned must be as in `calm`."""
+    """Find all that is wrong with `trial`. With `values`, steps must also return the same as in `calm`."""
     return (replace(each, where=trial.where) for each in _compare(calm, trial, values=values))
 
 
@@ -92,7 +92,7 @@ def _compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
 
 
 def _compare_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
-    """What Outlast promises, whatever the code is like."""
+    """Check what Outlast promises for any code."""
     for fault in trial.faults:
         yield Finding("a loop of the engine failed", None, fault, "", ours=True)
     for key, number in trial.seen.commits.items():
@@ -117,13 +117,13 @@ def _compare_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
 
 
 def _compare_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
-    """A cancelled workflow ends at once, or had ended."""
+    """A cancelled workflow must end at once, or have ended."""
     if trial.deadlock is not None:
         yield Finding("it never ends", trial.place, trial.deadlock, "")
         return
     for workflow_id, end in trial.ends.items():
         if end[0] in LIVE:
-            continue  # one that it had started and detached: it goes on
+            continue  # one that it had started and detached goes on
         if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
             title = f"{workflow_id} was cancelled and ends as {describe_end(end)}"
             yield Finding(title, trial.place, "", "")
@@ -140,7 +140,7 @@ def _compare_unwinding(trial: Trial) -> Iterator[Finding]:
 
 
 def _compare_replay(trial: Trial) -> Iterator[Finding]:
-    """What a later life called in place of what is recorded."""
+    """Find what a later life called instead of what is recorded."""
     for name, place in trial.other_arguments[:1]:
         if not any(each.calls for each in trial.seen.lives):
             yield Finding(f"after the crash the body calls {name} with other arguments", place, "", SAME)
@@ -222,7 +222,7 @@ def _comparable_end(end: tuple[Status, str | None, str | None], values: bool) ->
 
 
 def _last_place(trial: Trial, workflow_id: str) -> Place | None:
-    """The last thing that its body did before it ended so."""
+    """The last call that its body made before it ended."""
     for life in reversed(trial.seen.lives):
         if calls := life.calls.get(workflow_id):
             return calls[-1].place
@@ -263,7 +263,7 @@ def place_of(fn: Any) -> Place:
 
 
 def misused(calm: Trial) -> list[Finding]:
-    """Clocks, chance, files, the network, and pauses, in bodies."""
+    """Uses of clocks, random numbers, files, the network and blocking sleeps in bodies."""
     return [
         Finding(f"the workflow's body {what}", place, "", SAME if "replay" in what else "")
         for place, what in calm.seen.reads.items()
@@ -271,7 +271,7 @@ def misused(calm: Trial) -> list[Finding]:
 
 
 def mutated(calm: Trial) -> list[Finding]:
-    """Steps that give something to the body by changing what they were given."""
+    """Steps that pass values to the body by changing their arguments."""
     return [
         Finding(
             f"step {each.name} changes an argument of its own",

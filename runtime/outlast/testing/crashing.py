@@ -1,4 +1,4 @@
-"""`crash_everywhere`, `cancel_everywhere`: a workflow is killed, or cancelled, at each point of its run."""
+"""`crash_everywhere`, `cancel_everywhere`: kill or cancel a workflow at each point of its run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 from outlast.testing.worlds import CANCEL, HAND_OVER, Act
 
 RUNS_MAX = 128
-"""How many runs there are at most, with one crash or two. All with one crash are run in any case."""
+"""The most runs, with one crash or two. All with one crash are run in any case."""
 
 LATER_S = 86_399.5
 PAIRS_MIN = 24
@@ -29,14 +29,14 @@ class Campaign:
     calm: Trial
     again: Trial
     values: bool
-    """Whether steps and workflow give the same each time, also at another time: then that is compared."""
+    """Whether steps and workflow return the same each time, also later. If so, values are compared."""
     trials: list[Trial] = field(default_factory=list)
     singles: int = 0
     pairs: int = 0
     handed_over: int = 0
     findings: list[Finding] = field(default_factory=list)
     remarks: list[Finding] = field(default_factory=list)
-    """What is true only under conditions that Outlast sees to."""
+    """Things that hold only under conditions that Outlast ensures."""
 
 
 def crash_campaign(subject: Subject, seed: int) -> Campaign:
@@ -91,7 +91,7 @@ def _run_trials(
 
 
 def sites(calm: Trial) -> list[int]:
-    """The first point within each step: there it is seen what the body does when it is unwound."""
+    """The first point after each step: a suspend there shows what the body does while it is unwound."""
     found: dict[object, int] = {}
     for number, point in enumerate(calm.lives[0]):
         if point.place is not None and point.text.startswith("after "):
@@ -102,7 +102,7 @@ def sites(calm: Trial) -> list[int]:
 def compare_closely(
     campaign: Campaign, subject: Subject, graves: list[Process], trial: Trial
 ) -> list[Finding]:
-    """What a trial did otherwise than the calm run; then it is run once more, and looked at closely."""
+    """Compare a trial to the calm run; if it differs, run it again and watch it closely."""
     found = list(compare(campaign.calm, trial, values=campaign.values))
     if not found:
         return []
@@ -112,7 +112,7 @@ def compare_closely(
 
 
 def add_findings(campaign: Campaign, found: list[Finding]) -> None:
-    """Add what is new. One of a kind is enough: the first has the fewest crashes."""
+    """Add new findings. One of a kind is enough: the first has the fewest crashes."""
     known = {(each.place, each.title) for each in campaign.findings}
     places = {each.place for each in campaign.findings if each.place is not None}
     for each in found:
@@ -121,9 +121,9 @@ def add_findings(campaign: Campaign, found: list[Finding]) -> None:
 
 
 def cancel_everywhere(subject: Subject) -> str:
-    """Cancel a workflow at each point of its run; what is to be said of it.
+    """Cancel a workflow at each point of its run; return the text to print.
 
-    Raises Unproved with the first thing that is wrong, and what `check_calm` raises.
+    Raises Unproved with the first fault, and what `check_calm` raises.
     """
     with many_trials() as graves:
         campaign = run_calmly(subject, graves)

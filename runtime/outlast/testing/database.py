@@ -1,8 +1,8 @@
-"""What Postgres holds, in memory: tables, sessions, open transactions and their locks.
+"""An in-memory Postgres: tables, sessions, open transactions and their locks.
 
-What the store's statements do with it is in `statements/`, a file for each of `store/*.sql`. Each runs at one
-moment, as a statement in autocommit does. A transaction of several statements holds its locks until it ends:
-what meets one either waits (`Blocked`) or skips it, as in the SQL.
+The store's statements on it are in `statements/`, a file for each of `store/*.sql`. Each runs at one moment,
+as a statement in autocommit does. A transaction of several statements holds its locks until it ends. A
+statement that meets a lock either waits (`Blocked`) or skips the row, as in the SQL.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from outlast.testing.rows import (
 
 
 class Database:
-    """The tables, and the locks on them. `now` gives its time in Unix seconds."""
+    """The tables, and the locks on them. `now` returns its time in Unix seconds."""
 
     def __init__(self, now: Callable[[], float], chance: random.Random, limits: Limits) -> None:
         self.workflows: dict[str, Workflow] = {}
@@ -50,19 +50,19 @@ class Database:
         self.instances: dict[str, Instance] = {}
         self.letters: list[Letter] = []
         self.waits: set[tuple[str, str]] = set()
-        """Who left the memory for whose end: the workflow that is waited for, and the one that waits."""
+        """Workflows that left the memory to wait for an end: the target, and the waiter."""
         self.event_waits: set[tuple[str, str, str]] = set()
-        """Who left the memory for which event: its workflow, its name, and the workflow that waits."""
+        """Workflows that left the memory to wait for an event: its workflow, its name, and the waiter."""
         self.due: set[str] = set()
-        """Whose wait is over, and whose row refused to be woken."""
+        """Waiters whose wait is over, and whose row refused to be woken."""
         self.refusing: dict[str, type[Exception]] = {}
-        """Workflows whose rows refuse to be written, and what is raised of that."""
+        """Workflows whose rows refuse writes, and the error that a write raises."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
         self.message_queues: dict[str, SupabaseQueue] = {}
         self.step_limits: dict[str, LimitRow] = {}
         self.attached: dict[str, tuple[str, NewWorkflow]] = {}
-        """By id, the workflow that stands for a call, and the call."""
+        """By a call's id, the workflow that it was attached to, and the call."""
         self.schedules: dict[str, ScheduleRow] = {}
         self.ticks: list[TickRow] = []
         self.bulks: dict[str, BulkRow] = {}
@@ -71,7 +71,7 @@ class Database:
         self.schedules_of: str | None = None
         """The edition whose schedules are in effect."""
         self.retentions: dict[str, float | None] = {}
-        """For how long functions that say so keep what has ended; None: for ever."""
+        """How long functions with a retention keep ended workflows; None: for ever."""
         self.sessions: dict[int, float] = {}
         self.started_at = now()
         self.now = now
@@ -94,21 +94,21 @@ class Database:
     # --- queues -------------------------------------------------------------------------------------------
 
     def queue(self, name: str) -> QueueRow:
-        """The row of a queue. One that nobody declares has no limits."""
+        """The row of a queue. A queue that nobody declares has no limits."""
         return self.queues.setdefault(name, QueueRow())
 
     def waiting(self, queue: str) -> Iterator[tuple[str, Workflow]]:
-        """What waits in a queue to be claimed, now or later."""
+        """The workflows that wait in a queue to be claimed, now or later."""
         for workflow_id, row in self.workflows.items():
             if row.new.queue == queue and row.owner is None and row.claimable_at is not None:
                 yield workflow_id, row
 
     def date(self) -> datetime:
-        """Its time, in UTC."""
+        """The database's time, in UTC."""
         return datetime.fromtimestamp(self.now(), UTC)
 
     def insert_waiting(self, new: NewWorkflow, nonce: int) -> None:
-        """A row that waits to be claimed."""
+        """Insert a row that waits to be claimed."""
         now = self.now()
         row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
         row.detached = new.detached
@@ -157,19 +157,19 @@ class Database:
     # --- ends ---------------------------------------------------------------------------------------------
 
     def may_start(self, new: NewWorkflow) -> bool:
-        """Whether whoever starts it lives: see `start.sql`."""
+        """Whether the workflow that starts it is live: see `start.sql`."""
         parent = None if new.parent is None else self.workflows.get(new.parent)
         return new.parent is None or (parent is not None and parent.status == Status.PENDING)
 
     def begin_waits(self, waiter: str, targets: Iterable[str]) -> bool:
-        """`outlast.begin_waits` for one; whether it is claimable at once."""
+        """`outlast.begin_waits` for one waiter; whether it is claimable at once."""
         ready = False
         for target in (self.attached.get(each, (each, None))[0] for each in targets):
             row = self.workflows.get(target)
             if row is None or row.status not in LIVE:
                 ready = True
             elif target in self.refusing and row.new.parent is None and not row.awaited:
-                ready = True  # it can't be noted that somebody waits
+                ready = True  # the wait can't be recorded
             else:
                 row.awaited = True
                 self.waits.add((target, waiter))
@@ -178,7 +178,7 @@ class Database:
         return ready
 
     def begin_event_waits(self, waiter: str, waits: Iterable[Wait]) -> bool:
-        """`outlast.begin_event_waits` for one; whether it is claimable at once."""
+        """`outlast.begin_event_waits` for one waiter; whether it is claimable at once."""
         ready, noted = False, set()
         for wait in waits:
             target = self.attached.get(wait.target, (wait.target, None))[0]
@@ -201,7 +201,7 @@ class Database:
                 yield step.completion_order
 
     def tell_events(self, workflow_id: str, event: str) -> bool:
-        """`outlast.tell_events` for one; whether anybody was woken."""
+        """`outlast.tell_events` for one event; whether a workflow was woken."""
         over = {wait for wait in self.event_waits if wait[:2] == (workflow_id, event)}
         self.event_waits -= over
         # guard: events-told-to-nobody-in-memory = []
@@ -221,7 +221,7 @@ class Database:
         return True
 
     def tell_ends(self) -> int:
-        """`outlast.tell_untold`: all that have ended, or are to undo. How many were woken."""
+        """`outlast.tell_untold`, for all that have ended, or must undo. Return how many were woken."""
         woken, refused = 0, set[str]()
         while untold := [
             each
@@ -246,7 +246,7 @@ class Database:
         return woken
 
     def _has_held_map(self, row: Workflow) -> bool:
-        """`outlast.hold_map`, of an item: not. Nor can it be told of to one whose row refuses it."""
+        """Whether `outlast.hold_map` fails for this item. A map whose row refuses can't be told either."""
         parent = row.new.parent
         if parent is None or row.new.queue != parent:
             return False
@@ -256,12 +256,12 @@ class Database:
         return target not in self.workflows or self.workflows[target].status not in LIVE
 
     def _cancel_children(self, parent: str) -> bool:
-        """Whether none of their rows refused that."""
+        """Cancel its children. Whether none of their rows refused."""
         refused = False
         killed = is_killed(self.workflows[parent])
         for workflow_id in self.alive_below(parent, through=killed):
             row = self.workflows[workflow_id]
-            # What undoes is cancelled already.
+            # A child that undoes is cancelled already.
             if workflow_id not in self.refusing:
                 self.cancel(row, WITH_PARENT, kill=killed)
             elif killed or row.saga in (None, "open"):
@@ -269,7 +269,7 @@ class Database:
         return not refused
 
     def alive_below(self, workflow_id: str, *, through: bool = True) -> list[str]:
-        """`outlast.alive_below`; without `through` what it has started itself."""
+        """`outlast.alive_below`; without `through` only its own children."""
         found = []
         for each, row in self.workflows.items():
             if row.new.parent != workflow_id or row.detached:
@@ -282,7 +282,7 @@ class Database:
         return found
 
     def kill_below(self, workflow_id: str) -> bool:
-        """`outlast.kill_below`, but for its note."""
+        """`outlast.kill_below`, without recording the act."""
         if not self.alive_below(workflow_id):
             return False
         row = self.workflows[workflow_id]
@@ -297,7 +297,7 @@ class Database:
         self.acts.append(ActRow(self.now(), verb, noun, name, by, why, before))
 
     def cancel(self, row: Workflow, message: str, *, kill: bool = False) -> None:
-        """`outlast.cancel_workflows`, of a live one."""
+        """`outlast.cancel_workflows`, for a live one."""
         error = json.dumps({"code": "workflow_cancelled", "message": message})
         row.updated_at, row.untold = self.now(), True
         if row.saga is None or kill:
@@ -309,7 +309,7 @@ class Database:
             row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
             row.epoch += 1
             return
-        # Whoever cancels what is paused lets it undo.
+        # Cancelling a paused workflow lets it undo.
         row.held = over_of_pause(row.held)
         if row.saga == "open":
             row.saga, row.stop = "stopping", error
@@ -344,7 +344,7 @@ class Database:
         return {step_id: each for (of, step_id), each in self.records.items() if of == workflow_id}
 
     def steps_of(self, workflow_id: str) -> dict[str, StepRecord]:
-        """The same as the engine knows them."""
+        """The same records as the engine knows them."""
         return {step_id: each.step for step_id, each in self.records_of(workflow_id).items()}
 
     def remove(self, workflow_id: str) -> None:
@@ -353,7 +353,7 @@ class Database:
             self.queues.pop(workflow_id, None)
         for step_id in self.records_of(workflow_id):
             del self.records[workflow_id, step_id]
-        # Places in this list are the messages' ids.
+        # The ids of messages are their places in this list.
         for letter in self.letters:
             if letter.workflow_id == workflow_id:
                 letter.workflow_id, letter.visible = "", False
@@ -365,7 +365,7 @@ class Database:
     # --- sessions and locks -------------------------------------------------------------------------------
 
     def connect(self) -> int:
-        """A new session; its number."""
+        """Open a session; return its number."""
         number = len(self.sessions) + 1 + self.chance.getrandbits(40)
         self.sessions[number] = self.now()
         return number
@@ -376,14 +376,14 @@ class Database:
             self.sessions.pop(session, None)
 
     def restart(self) -> None:
-        """Every session and every open transaction is gone; what was committed stays."""
+        """End every session and every open transaction; what was committed stays."""
         self.sessions.clear()
         self.started_at = self.now()
         for transaction in list(self._open):
             self.rollback(transaction)
 
     def end_lease(self, instance_id: str) -> None:
-        """End an instance's lease: it leaves, or was killed."""
+        """End an instance's lease, when it leaves or was killed."""
         if instance_id in self.instances:
             self.instances[instance_id].lease_until = float("-inf")
 
@@ -408,17 +408,17 @@ class Database:
             raise Blocked(workflow_id)
 
     def refuses(self, workflow_id: str) -> bool:
-        """Whether this workflow's row refuses to be written."""
+        """Whether this workflow's row refuses writes."""
         return workflow_id in self.refusing
 
     def wait_for_writable(self, *ids: str) -> None:
-        """Raises HeldUp where one of these rows refuses to be written."""
+        """Raises HeldUp if one of these rows refuses writes."""
         for each in ids:
             if each in self.refusing:
                 raise HeldUp(f"{each} stays as it is")
 
     def check_writable(self, workflow_id: str) -> None:
-        """Raises what this workflow's row refuses to be written with."""
+        """Raises the error with which this workflow's row refuses writes."""
         if (error := self.refusing.get(workflow_id)) is not None:
             raise error(f"{workflow_id} stays as it is")
 
@@ -445,6 +445,6 @@ class Database:
         self._release(transaction)
 
     def rollback(self, transaction: Transaction) -> None:
-        """`rollback`, also that of a session which ends."""
+        """`rollback`, also that of a session that ends."""
         if transaction.open:
             self._release(transaction)

@@ -1,4 +1,4 @@
-"""`deterministic`: a workflow run once, then replayed with other hashes, times and chance."""
+"""`deterministic`: runs a workflow once, then replays it with other hashes, times and random numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outlast.testing.replaying import History, replay_history
 from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 
 ELSEWHERE = (1, 2)
-"""Seeds of hashes that are tried in processes of their own."""
+"""Hash seeds that are tried in separate processes."""
 
 BY_HASH = (
     "It follows from how this process hashes. Processes of one project hash alike (`outlast serve` sees to "
@@ -23,9 +23,9 @@ BY_HASH = (
 
 
 def check_determinism(subject: Subject, replays: int) -> str:
-    """Run it calmly, then replay it; what is to be said of it. Raises what `check_calm` raises.
+    """Run it calmly, then replay it; return the text to print. Raises what `check_calm` raises.
 
-    Raises Unproved with the first thing that each kind of replay does otherwise.
+    Raises Unproved with the first difference of each kind of replay.
     """
     with many_trials() as graves:
         calm = run_trial(subject, graves, watch=True, closely=True)
@@ -50,7 +50,7 @@ def check_determinism(subject: Subject, replays: int) -> str:
 
 
 def by_hash(subject: Subject, calm: Trial) -> list[Finding]:
-    """What differs in processes that hash otherwise. They are started only for what goes over sets."""
+    """Differences in processes with other hashes. They are started only for code that iterates over sets."""
     definitions = _definitions(subject, calm.history)
     if not any(goes_over_sets(each) for each in definitions.values()):
         return []

@@ -1,4 +1,4 @@
-"""Stand-ins of steps and transactions: what they return, raise or do in a test."""
+"""Stand-ins for steps and transactions: what they return, raise or do in a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Definition = StepDefinition | TransactionDefinition
 
 @dataclass(slots=True)
 class Stub:
-    """What stands in for one step. `calls` are the arguments of each call, by name."""
+    """The stand-in for one step. `calls` are the arguments of each call, by name."""
 
     name: str
     returns: Any = UNSET
@@ -25,17 +25,17 @@ class Stub:
     by: Callable[..., Any] | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     _numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    """What each attempt came to: one that runs again after a crash gets the same."""
+    """The number of each attempt: an attempt that runs again after a crash gets the same."""
 
     def reset(self) -> None:
-        """Begin anew, with the first of `raises`."""
+        """Begin again, with the first of `raises`."""
         self._numbers.clear()
         self.calls.clear()
 
     async def call(
         self, definition: Definition, here: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Do what it stands for, in the attempt that runs `here`; of a transaction without the connection."""
+        """Run the stand-in for the attempt `here`; for a transaction without the connection."""
         self.calls.append(bind_call(definition, args, kwargs))
         attempt = here.workflow_id, here.step_id or "", here.attempt
         number = self._numbers.setdefault(attempt, len(self._numbers))
@@ -68,7 +68,7 @@ class Doubles:
         raises: Any,
         by: Callable[..., Any] | None,
     ) -> Stub:
-        """Let something stand in for `step` from now on. Raises UsageError."""
+        """Let a stub stand in for `step` from now on. Raises UsageError."""
         definition = definition_of(step, "outlast.stub")
         if by is not None and (returns is not UNSET or raises):
             raise UsageError("outlast.stub: give `by`, or `returns` and `raises`, not both")
@@ -89,7 +89,7 @@ class Doubles:
         return None if found is None else found[1]
 
     def reset(self) -> None:
-        """Let all stubs begin anew."""
+        """Let all stubs begin again."""
         for _, stub in self._stubs.values():
             stub.reset()
 
@@ -105,7 +105,7 @@ def definition_of(step: Any, what: str) -> Definition:
 
 
 def say_given(value: Any) -> str:
-    """A decorated function by its name, and anything else by its repr."""
+    """A decorated function's name, or the repr of anything else."""
     definition = getattr(value, "definition", None)
     if definition is None:
         return repr(value)
@@ -114,7 +114,7 @@ def say_given(value: Any) -> str:
 
 
 def bind_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the names of its parameters; without a transaction's connection."""
+    """The arguments of a call by parameter name; for a transaction without its connection."""
     signature = inspect.signature(definition.fn)
     given = (None, *args) if isinstance(definition, TransactionDefinition) else args
     try:

@@ -1,4 +1,4 @@
-"""How a workflow ends without a crash: a test passes only with the end that it asks for."""
+"""How a workflow ends without a crash: a test passes only if it ends as the test says."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ End = tuple[Status, str | None, str | None]
 """Status, output and error."""
 
 NEVER_MEANT = (UsageError, NotSerializable, AssertionError)
-"""No workflow is meant to end so: the test fails with these though it asks for them."""
+"""A workflow never ends so on purpose: the test fails with these even if it asks for them."""
 
 
 def error_of(state: WorkflowState, scope: Mapping[str, Any]) -> Exception | None:
-    """What an ended workflow raised, or how else it ended without a result."""
+    """The error that an ended workflow raised, or that stands for its end without a result."""
     try:
         result_of(state, scope)
     except Exception as error:  # noqa: BLE001 - whatever the workflow raised
@@ -31,9 +31,9 @@ def error_of(state: WorkflowState, scope: Mapping[str, Any]) -> Exception | None
 
 
 def check_calm(subject: Subject, calm: Trial) -> None:
-    """A run without a crash must end as the test asks. Raises what the workflow raises, as `run` does.
+    """A run without a crash must end as the test says. Raises what the workflow raises, as `run` does.
 
-    Raises UsageError for what has no stand-in, Deadlock, and Unproved for a success where the test asks for
+    Raises UsageError for a step without a stand-in, Deadlock, and Unproved for a success if the test asks for
     an error.
     """
     if calm.refusals:
@@ -71,7 +71,7 @@ def describe_end(end: End) -> str:
 
 
 def take_raises(value: Any, what: str) -> Any:
-    """The option `raises` of what proves. Raises UsageError."""
+    """Check the option `raises` of a proof. Raises UsageError."""
     listed = value if isinstance(value, tuple) else (value,)
     if value is not None and not all(
         isinstance(each, type) and issubclass(each, Exception) for each in listed

@@ -1,4 +1,4 @@
-"""What a test is told when it can't go on, or when a workflow was found at fault."""
+"""The errors of a test that can't go on, or that found a fault in a workflow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from outlast.core.errors import OutlastError
 
 
 class Deadlock(OutlastError, AssertionError):
-    """Nothing is left that could happen, and the workflow waits for what nobody will send."""
+    """Nothing more can happen, and the workflow waits for something that nobody will send."""
 
     code = "deadlock"
 
@@ -18,10 +18,10 @@ class Endless(Deadlock):
 
 
 class Unproved(OutlastError, AssertionError):
-    """A workflow didn't stand a test: the text says what was found, where, and what to do about it."""
+    """A workflow failed a test. The text says what was found, where, and what to do about it."""
 
     code = "unproved"
 
 
 class Misuse(UserWarning):
-    """A workflow's body does what it can't do again on replay; the warning names the line."""
+    """A workflow's body does what it can't repeat on replay; the warning names the line."""

@@ -1,4 +1,4 @@
-"""`explore`: schedules drawn by a seed; one that fails is made as small as it goes."""
+"""`explore`: runs schedules drawn by a seed, and shrinks one that fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Schedule:
         return len(self.targets) + (self.act is not None) + len(self.mishaps)
 
     def smaller(self) -> Iterator[Schedule]:
-        """Each schedule that has one thing less."""
+        """Yield each schedule with one thing less."""
         for place in range(len(self.targets)):
             left = self.targets[:place] + self.targets[place + 1 :]
             yield Schedule(self.seed, left, self.act, self.mishaps)
@@ -47,7 +47,7 @@ class Schedule:
 
 
 def draw(seed: int, points: int, commits: int, faults: frozenset[str]) -> Schedule:
-    """The schedule of that seed, for a run of so many points and commits."""
+    """The schedule of that seed, for a run with this many points and commits."""
     chance = random.Random(seed)
     count = chance.choice([1, 1, 2, 2, 3])
     targets = [chance.randrange(points) for _ in range(count)] if KILLS in faults else []
@@ -62,7 +62,7 @@ def draw(seed: int, points: int, commits: int, faults: frozenset[str]) -> Schedu
 
 
 def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]) -> str:
-    """Run schedules of the seeds from `first` on; what is to be said of it.
+    """Run schedules of the seeds from `first` on; return the text to print.
 
     Raises Unproved at the first one that fails, and what `check_calm` raises.
     """
@@ -90,7 +90,7 @@ def _find_faults(
 
 
 def _shrink(campaign: Campaign, subject: Subject, graves: list[Process], schedule: Schedule) -> Schedule:
-    """The smallest of it that fails, taking away one thing after another."""
+    """The smallest schedule that still fails, found by taking away one thing after another."""
     while True:
         for smaller in schedule.smaller():
             if smaller.size and _find_faults(campaign, subject, graves, smaller):

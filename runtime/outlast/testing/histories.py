@@ -1,4 +1,4 @@
-"""Histories of production, replayed against the code of today: rows as Postgres gives them as JSON."""
+"""Replays histories of production against today's code: rows as Postgres returns them as JSON."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Bundle = str | Path | Iterable[Mapping[str, Any]]
 """A file with a JSON document in each line, or those documents."""
 
 TOLD_MAX = 20
-"""So many findings of a bundle are told."""
+"""At most this many findings of a bundle are reported."""
 
 _PARTS = ("workflow_status", "operation_outputs")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One workflow as it is recorded: its rows, with JSON columns as what they say."""
+    """One workflow as it is recorded: its rows, with JSON columns decoded."""
 
     row: Mapping[str, Any]
     records: list[Mapping[str, Any]]
     items: list[Mapping[str, Any]] | None = None
-    """How the items of its maps have ended, in their order; None if that isn't told."""
+    """How the items of its maps have ended, in order; None if the history doesn't say."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Recorded:
 
 
 class _RecordsAlone(WatchedOperations):
-    """What isn't recorded is begun by nobody: there the history is over."""
+    """Begins nothing that isn't recorded: there the history is over."""
 
     def begin(self, execution: Execution, call: PendingCall) -> None:
         """See Operations."""
@@ -61,7 +61,7 @@ class _RecordsAlone(WatchedOperations):
 
 
 def recorded(bundle: Bundle) -> list[Recorded]:
-    """What a bundle holds. Raises UsageError, and OSError where the file can't be read."""
+    """The histories of a bundle. Raises UsageError, and OSError if the file can't be read."""
     found = []
     for where, document in _documents(bundle):
         if not isinstance(document, Mapping) or any(part not in document for part in _PARTS):
@@ -77,7 +77,7 @@ def recorded(bundle: Bundle) -> list[Recorded]:
 
 
 def check_all(histories: Sequence[Recorded], catalog: GivenCatalog) -> None:
-    """Replay them. Raises Unproved with each one that would go another way than is recorded."""
+    """Replay them. Raises Unproved with each one that would do something else than is recorded."""
     told = [f"  {name}: {what}" for name, what in divergences(histories, catalog) if what is not None]
     if told:
         more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
@@ -86,11 +86,11 @@ def check_all(histories: Sequence[Recorded], catalog: GivenCatalog) -> None:
 
 
 BATCH = 100
-"""So many histories share a world: to make one takes longer than to replay a history."""
+"""This many histories share a world, because making one takes longer than replaying a history."""
 
 
 def divergences(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[tuple[str, str | None]]:
-    """Of each its id, and what today's code does otherwise than is recorded."""
+    """For each the id, and what today's code does differently; None if nothing."""
     found: dict[int, str | None] = {}
     for places in _batches(histories):
         batch = [histories[place] for place in places]
@@ -103,9 +103,9 @@ def divergences(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[tu
 
 
 def _batches(histories: Sequence[Recorded]) -> Iterator[list[int]]:
-    """Places of those that share a world.
+    """Yield the places of histories that share a world.
 
-    In none is an item of a map as a history of its own beside the map, which gives it as it has ended.
+    An item of a map, as a history of its own, never shares one with its map, which adds the item as it ended.
     """
     by_depth: dict[int, list[int]] = {}
     for place, each in enumerate(histories):
@@ -115,7 +115,7 @@ def _batches(histories: Sequence[Recorded]) -> Iterator[list[int]]:
 
 
 def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
-    """What today's code does otherwise than is recorded; None if nothing."""
+    """What today's code does differently from what is recorded; None if nothing."""
     world, stuck = _replay([history], catalog)
     later = [
         f"{name} is called with other arguments ({file}:{line})"
@@ -125,7 +125,7 @@ def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
 
 
 def _together(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[str | None] | None:
-    """The same of several in one world; None where it can't be told whose it is."""
+    """The same for several in one world; None if a difference can't be assigned to one of them."""
     world, stuck = _replay(histories, catalog)
     if world.other_arguments:
         return None
@@ -133,7 +133,7 @@ def _together(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[str 
 
 
 def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World, bool]:
-    """A world in which they were replayed, and whether it came to rest before all had ended."""
+    """A world in which they were replayed, and whether it stopped before all had ended."""
     world = World(Setting(catalog), watch=False, operations=_RecordsAlone)
     for history in histories:
         if not _is_served(history, catalog):
@@ -157,20 +157,20 @@ def _replay(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World
     stuck = False
     try:
         world.drive(world.over)
-    except Deadlock:  # somebody wants what isn't recorded
+    except Deadlock:  # something waits for what isn't recorded
         stuck = True
     world.end()
     return world, stuck
 
 
 def _born(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What times and draws of its body follow from, where that isn't the row itself."""
+    """Where its body's times and random numbers come from, if that isn't the row itself."""
     root = {} if row.get("root_id") is None else {"root": row["root_id"]}
     return {**(row.get("born") or {}), **root} or None
 
 
 def _give_item(item: Mapping[str, Any], world: World) -> None:
-    """An item of a map, as it has ended."""
+    """Add an item of a map, as it has ended."""
     workflow_id, map_id = item["workflow_id"], item["map_id"]
     status, now = Status(item["status"]), world.now_s()
     world.database.workflows[workflow_id] = Workflow(
@@ -206,7 +206,7 @@ def _verdict(
     if not _is_served(history, catalog):
         return missing_version(function, history.row.get("version"), newest.number)
     if history.items is None and any(record.get("kind") == MAP for record in history.records):
-        return None  # what its body read of a map is not there: where it goes from there can't be told
+        return None  # the history lacks what its body read of a map, so it can't be followed further
     row = world.database.workflows[history.name]
     if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
         return side_by_side({**held, "version": None})
@@ -226,14 +226,14 @@ def _verdict(
 
 
 def _as_recorded_now(codec: Codec, output: Any) -> Any:
-    """An output as it would be recorded now: a member that has come since has its default."""
-    with suppress(Exception):  # a validator of the user's may raise anything; then it is another one
+    """The output as it would be recorded now: a member added since has its default."""
+    with suppress(Exception):  # a user's validator may raise anything; then it is another output
         return from_json(encode_answer(codec, codec.decode(to_json(output).decode()))[0])
     return output
 
 
 def _other_end(once: Mapping[str, Any], now: Workflow, stuck: str | None, codec: Codec) -> str | None:
-    """How the end differs. What came from outside, as a cancellation does, can't be replayed."""
+    """How the end differs. What came from outside, such as a cancellation, can't be replayed."""
     if once["status"] == Status.SUCCESS:
         if stuck:
             return stuck
@@ -272,7 +272,7 @@ def _documents(bundle: Bundle) -> Iterator[tuple[str, Any]]:
 
 
 def _new(row: Mapping[str, Any]) -> NewWorkflow:
-    """Its deadline is left out: it was kept, or not, by the clock of then."""
+    """The deadline is left out, because it depended on the clock of that time."""
     return NewWorkflow(
         workflow_id=row["workflow_id"],
         function=row["function"],

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class Outlast:
-    """What a test has of Outlast. In an `async def` test its calls are awaited, in a `def` one only made."""
+    """The face of Outlast for a test. `async def` tests await its calls, `def` tests only make them."""
 
     def __init__(self, *, seed: int = 0, databases: Any = None) -> None:
-        """`seed` of the engine's own random pauses.
+        """`seed` is for the engine's own random pauses.
 
-        `databases` (outlast.testing.postgres.Databases): where transactions run that nothing stands in for.
+        `databases` (outlast.testing.postgres.Databases): where transactions without a stand-in run.
         """
         self._databases = databases
         connect: Connect | None = None
@@ -76,17 +76,17 @@ class Outlast:
         raises: Any = (),
         by: Callable[..., Any] | None = None,
     ) -> Stub:
-        """Let something stand in for a step or a transaction, from now on.
+        """Let a stub stand in for a step or a transaction, from now on.
 
-        It raises what `raises` lists, one a call (None: that call succeeds), then returns `returns`. Or
-        `by(…)` is called with the step's arguments (of a transaction: those after the connection); it may be
-        `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
+        It raises what `raises` lists, one per call (None: that call succeeds), then returns `returns`. Or
+        `by(…)` is called with the step's arguments (for a transaction those after the connection); it may be
+        `async def`. `calls` of the returned stub holds the arguments of each call. Raises UsageError.
         """
         return self._setting.doubles.add(step, returns, raises, by)
 
     @property
     def only_stubs(self) -> bool:
-        """Whether a step that nothing stands in for fails the test."""
+        """Whether a step without a stub fails the test."""
         return self._setting.doubles.only_stubs
 
     @only_stubs.setter
@@ -104,7 +104,7 @@ class Outlast:
 
     @property
     def calls_max(self) -> int:
-        """How much a workflow may call, of any kind, in one call of the test."""
+        """How many calls of any kind a workflow may make in one call of the test."""
         return self._setting.bounds.calls_max
 
     @calls_max.setter
@@ -114,9 +114,9 @@ class Outlast:
     # --- running ------------------------------------------------------------------------------------------
 
     def run(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
-        """Run a workflow to its end. Time passes as it needs it.
+        """Run a workflow to its end. Time passes as needed.
 
-        Arguments are those of a call; of a workflow that takes one model its fields may be given as keywords.
+        The arguments are those of a call; if a workflow takes one model, its fields may be given as keywords.
         Raises what the workflow raises, Deadlock if it can't end, and UsageError.
         """
         new = self._new("run", workflow, args, kwargs)
@@ -140,7 +140,7 @@ class Outlast:
         return self._ask("start", run, work)
 
     def call_twice(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
-        """Two callers at once with one key: the one run that comes of it. Raises what that raises."""
+        """Two callers at once with one key; returns the one run. Raises what that raises."""
         caller = self if self._key is not None else self.with_key(f"twice-{next(self._numbers)}")
         new = caller._new("call_twice", workflow, args, kwargs)
         run = Run(self._world)
@@ -200,15 +200,15 @@ class Outlast:
     ) -> Answer:
         """Call a function over HTTP, without a socket: the host's own routes, callers and answers.
 
-        `function` is a workflow or a handler, and `path` what follows its name; or it is a text, the whole
-        path: `/functions/v1/NAME`, `/workflows/v1/ID`. Methods are POST for functions and GET for other
-        paths, unless `method` says it. `json`, `content`, `data` (a form), `files` and `params` (the query)
-        are as httpx takes them.
+        `function` is a workflow or a handler, and `path` is the rest of the path after its name. Or
+        `function` is a text with the whole path: `/functions/v1/NAME`, `/workflows/v1/ID`. The method is POST
+        for functions and GET for other paths, unless `method` is given. `json`, `content`, `data` (a form),
+        `files` and `params` (the query) are as in httpx.
 
         The caller holds a secret key, as `outlast invoke` does; see `as_user`, `as_key`, `as_nobody`. A
         webhook's delivery is signed with the secret in its variable, unless `as_nobody` sends it. Time passes
-        as the call waits; after `patience` the client goes away. Raises UsageError, Deadlock, and no failure
-        of the function: that is an answer.
+        while the call waits; after `patience` the client leaves. Raises UsageError and Deadlock. A failure of
+        the function isn't raised, since it is an answer.
         """
         import httpx
 
@@ -235,14 +235,14 @@ class Outlast:
 
         def work() -> None:
             self._world.drive(lambda: False, seconds)
-            self._world.settle()  # what is due just now
+            self._world.settle()  # what is due right now
 
         return self._ask("advance", Done(), work)
 
     def schedule(self, workflow: Any, /) -> None:
         """Let the schedules of a workflow tick from now on, as time passes: `outlast.advance(days=1)`.
 
-        Else none does. Raises UsageError for a workflow without any.
+        Without this no schedule ticks. Raises UsageError for a workflow without schedules.
         """
         definition = getattr(workflow, "definition", None)
         if not isinstance(definition, WorkflowDefinition) or not definition.schedules:
@@ -252,7 +252,10 @@ class Outlast:
     # --- Postgres -----------------------------------------------------------------------------------------
 
     def execute(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
-        """Run SQL on the test's Postgres and commit it; its rows. Raises UsageError where there is none."""
+        """Run SQL on the test's Postgres, commit, and return its rows.
+
+        Raises UsageError if there is no Postgres.
+        """
         if self._databases is None:
             raise UsageError(
                 "outlast.execute needs Postgres: run the tests with `--outlast-pg`, or mark this one "
@@ -266,9 +269,9 @@ class Outlast:
     def crash_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Report:
         """Run a workflow, then once more for each point of that run: killed there, recovered, to the end.
 
-        Each time its result and its records must be those of the calm run. Steps are run, or what stands in
-        for them; `answer` sends the messages it waits for, `before_each` puts the outside world back. Raises
-        Unproved with what was found, and where; Deadlock and UsageError as `run` does.
+        Each time its result and its records must be those of the calm run. Steps are run, or their stand-ins;
+        `answer` sends the messages it waits for, `before_each` resets the outside world. Raises Unproved with
+        what was found, and where; Deadlock and UsageError as `run` does.
         """
         definition = definition_of(workflow, "crash_everywhere")
         report = Report(definition.name)
@@ -284,11 +287,11 @@ class Outlast:
         return self._prover.prove("crash_everywhere", report, work)
 
     def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
-        """Run a workflow, then replay it again and again from its records: what it calls must be the same.
+        """Run a workflow, then replay it several times from its records: it must make the same calls.
 
-        Replays come at other times, by another chance and, where its code goes over sets, in processes that
-        hash otherwise. `n=20` says how many; a workflow that has a parameter `n` gets it itself. Raises
-        Unproved with the first line that differs.
+        Replays run at other times, with other random numbers and, if its code iterates over sets, in
+        processes with other hashes. `n=20` sets how many; a workflow with a parameter `n` gets it itself.
+        Raises Unproved with the first line that differs.
         """
         definition = definition_of(workflow, "deterministic")
         replays = take_option(definition, kwargs, "n", 20)
@@ -298,9 +301,9 @@ class Outlast:
     def replay(self, bundle: Bundle) -> Done:
         """Replay histories of production against today's code, without running a step.
 
-        `bundle` is a file with one history in each line, as the query of docs/testing.md gives them, or the
-        documents themselves. Raises Unproved with each workflow that would go another way than is recorded,
-        and UsageError for a bundle that holds none.
+        `bundle` is a file with one history in each line, as the query of docs/testing.md returns them, or the
+        documents themselves. Raises Unproved with each workflow that would do something else than is
+        recorded, and UsageError for a bundle without histories.
         """
         histories = recorded(bundle)
 
@@ -310,8 +313,8 @@ class Outlast:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
 
         `schedules=1000` of them, from `seed=` on; `faults="all"` or some of `kills`, `hand-overs` and
-        `mishaps`. A workflow that has a parameter of such a name gets it itself. Raises Unproved with the
-        first one that fails, made as small as it goes, and its seed.
+        `mishaps`. A workflow with a parameter of such a name gets it itself. Raises Unproved with the first
+        one that fails, shrunk, and its seed.
         """
         definition = definition_of(workflow, "explore")
         count = take_option(definition, kwargs, "schedules", 1000)
@@ -330,16 +333,16 @@ class Outlast:
         return self._prover.prove_and_tell("cancel_everywhere", partial(cancel_everywhere, subject))
 
     def answer(self, topic: str, value: Any) -> None:
-        """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
+        """Send `value` to each workflow that waits for a message of `topic`, each time it does."""
         self._setting.answers[topic] = value
 
     def before_each(self, reset: Callable[[], None]) -> None:
-        """Call `reset` before each run of `crash_everywhere`: nothing of the last one is left."""
+        """Call `reset` before each run of `crash_everywhere`, so that nothing of the last one is left."""
         self._prover.before_each = reset
 
     @property
     def now(self) -> datetime:
-        """The test's time: it begins with 2026, and passes with `run`, `finish` and `advance` alone."""
+        """The test's time: it starts with 2026, and passes only with `run`, `finish` and `advance`."""
         return datetime.fromtimestamp(self._world.now_s(), UTC)
 
     # --- for whom, under which key ------------------------------------------------------------------------
@@ -359,11 +362,11 @@ class Outlast:
         return self._copy_with(_caller=Caller(mode, {}, key_name or "default"), _presented=name)
 
     def as_nobody(self) -> Outlast:
-        """The same for a stranger: `call` shows neither token nor key, and signs nothing."""
+        """The same for a stranger: `call` sends neither token nor key, and signs nothing."""
         return self._copy_with(_caller=NOBODY, _presented=None)
 
     def with_key(self, key: str) -> Outlast:
-        """The same under an idempotency key: one key of one caller is one workflow."""
+        """The same with an idempotency key: one key of one caller is one workflow."""
         return self._copy_with(_key=key)
 
     def _copy_with(self, **other: Any) -> Outlast:
@@ -375,7 +378,7 @@ class Outlast:
     # --- its inside ---------------------------------------------------------------------------------------
 
     def _http(self) -> Http:
-        """Made when it is asked for: most tests load no web floor."""
+        """Made on demand: most tests load no web floor."""
         from outlast.testing.calling import Http
 
         if not self._web:
@@ -408,7 +411,7 @@ class Outlast:
         return self._asker.ask(name, found, partial(self._telling.after, work))
 
     def close(self) -> None:
-        """Let go of all of it: the fixture does."""
+        """Release everything; the fixture calls it."""
         self._asker.close()
         self._world.end()
         if self._databases is not None:

@@ -1,4 +1,4 @@
-"""What the management pages read, from the in-memory database: see `store/workflows.sql`."""
+"""The in-memory database as management pages read it: see `store/workflows.sql`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from outlast.testing.statements.reasons import waiting_on
 from outlast.web.http.problems import Problem, ProblemError
 
 ROLLOUT_S = 3600.0
-"""So long a deploy may take, in which old code still begins workflows."""
+"""How long a deploy may take, in which old code still begins workflows."""
 _MOMENT = timedelta(microseconds=1)
 _BRIEF_BYTES = 4096
 _OTHERWISE = {"subject", "held", "ascending", "newest", "brief"}
@@ -68,12 +68,12 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
 
 
 def _fields(row: Any, *names: str) -> dict[str, Any]:
-    """Those columns that are fields of a row."""
+    """The columns that are fields of a row."""
     return {name: getattr(row, name) for name in names}
 
 
 def _columns(resource: Resource, row: Any) -> dict[str, Any]:
-    """Those of a resource: fields of a row, and null where it has none of that name."""
+    """The columns of a resource: fields of a row, or null if the row has none of that name."""
     return {each.name: getattr(row, each.name, None) for each in resource.columns}
 
 
@@ -121,7 +121,7 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
 
 
 def _passes(resource: Resource, given: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a row passes the filters, and has the key that is asked for."""
+    """Whether a row passes the filters, and has the requested key."""
     filters = {each.name for each in resource.filters} - _OTHERWISE
     return all(
         value is None or (_fits(name, value, row) if name in filters else row.get(name, value) == value)
@@ -140,7 +140,7 @@ def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[st
 
 
 def _is_held(row: Workflow, reason: str | None) -> bool:
-    """Whether it is held for this reason, `any` for whatever one; True where none is asked for."""
+    """Whether it is held for this reason, or for `any`; True if no reason is asked for."""
     return reason is None or (row.held is not None and reason in ("any", from_json(row.held)["reason"]))
 
 
@@ -172,7 +172,7 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
 
 
 def _time(row: Mapping[str, Any], name: str) -> datetime | None:
-    """That which a filter bounds: of an act when it was done, of a workflow when it was created or ended."""
+    """The time that a filter limits: when an act was done, or when a workflow was created or ended."""
     at: datetime | None = (
         row["completed_at"] if name.startswith("completed") else row.get("created_at", row.get("at"))
     )
@@ -180,12 +180,12 @@ def _time(row: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def attribute_text(value: Any) -> str:
-    """A value of an attribute as Postgres writes it."""
+    """An attribute's value as Postgres writes it."""
     return value if isinstance(value, str) else to_json(value).decode()
 
 
 def _read_error(error: str | None, subject: str | None) -> tuple[str | None, str | None]:
-    """An error's code and the beginning of its message; to users no text of an exception."""
+    """An error's code and the beginning of its message; users don't see the text of an exception."""
     if error is None:
         return None, None
     document = from_json(error)
@@ -394,7 +394,7 @@ _ROWS = {
 
 
 def _moment(database: Database, record: Record, reading: float | None) -> datetime | None:
-    """The date of a reading of the clock; without one, when it was recorded."""
+    """The date of a clock reading; without a reading, when it was recorded."""
     return _date(record.completed_at if reading is None else database.now() - (monotonic() - reading))
 
 

@@ -1,4 +1,4 @@
-"""Maps in memory: what the functions of the database do about them."""
+"""Maps in memory: what the database's functions do with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outlast.testing.rows import QueueRow, Record, Workflow
 
 
 class Maps:
-    """Those of one database, of whose tables it is made."""
+    """The maps of one database, kept in its tables."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Maps:
         self._tell_events = tell_events
         self._cancel = cancel
         self.sources: dict[str, list[str]] = {}
-        """Of maps over generators their items (JSON)."""
+        """The items (JSON) of maps over generators."""
         self.keys: dict[str, list[str]] = {}
-        """And their keys, as far as they have been started."""
+        """Their keys, as far as they have been started."""
 
     def counts(self, map_id: str) -> MapCounts:
         """`outlast.map_counts`."""
@@ -129,7 +129,7 @@ class Maps:
             self.look(map_id)
 
     def stopped(self) -> list[str]:
-        """`outlast.maps_stopped`: which."""
+        """The maps for which `outlast.maps_stopped` is true."""
         return [each for each in sorted(self._queues) if self._is_stopped(self._workflows.get(each))]
 
     def _is_stopped(self, row: Workflow | None) -> bool:
@@ -167,7 +167,7 @@ class Maps:
         elif item.status == Status.ENQUEUED:
             self._cancel_open(item, "its map failed before it could go on")
             if item.status == Status.ENQUEUED:
-                item.status = Status.PENDING  # what it has to undo waits for no rate
+                item.status = Status.PENDING  # its undoing waits for no rate
         elif item.status == Status.PENDING and cancels:
             self._cancel_open(item, "its map failed and cancels what runs")
 

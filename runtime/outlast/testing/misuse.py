@@ -1,4 +1,4 @@
-"""What a body reaches for and mustn't: the machine's clock, chance, files, the network, pauses."""
+"""Uses in a body that break replay: the machine's clock, random numbers, files, network, blocking sleeps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INNER = (
     "/tokenize.py",
     "/inspect.py",
 )
-"""What opens files for Python itself, whoever calls it."""
+"""Code in these opens files for Python itself, no matter who calls it."""
 
 _STEP = "a body runs again after a crash: put it into a @step"
 _AUDITED = {
@@ -46,7 +46,7 @@ _AUDITED = {
 }
 
 PAUSES = "time.sleep"
-# Python tells of it by itself since 3.13. Before, the profiler that looks for clocks sees it.
+# Python reports it itself since 3.13. Before, the profiler that looks for clocks sees it.
 watching._READS.setdefault(("time", "sleep"), "outlast.sleep()")
 
 _found: list[Found] = []
@@ -54,7 +54,7 @@ _installed = False
 
 
 def said_of(what: str, instead: str) -> str:
-    """What is said of a body that calls `what`."""
+    """The text about a body that calls `what`."""
     if what == PAUSES:
         return _AUDITED[PAUSES]
     return f"reads {what}, which gives something else on replay: write {instead}"
@@ -62,7 +62,7 @@ def said_of(what: str, instead: str) -> str:
 
 @contextmanager
 def audited(found: Found) -> Iterator[None]:
-    """Tell `found` of what bodies do, in whichever thread, within this."""
+    """Report to `found` what bodies do, in any thread, within this."""
     global _installed
     if not _installed:
         _installed = True

@@ -1,4 +1,4 @@
-"""The engine's operations, watched: stubs, counts of runs, and points to be killed at."""
+"""The engine's operations, watched: stubs, counted runs, and points to be killed at."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEEDS_POSTGRES = (
 
 
 class WatchedOperations:
-    """How operations are begun. One for all processes of a world."""
+    """Begins operations. All processes of a world share one."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class WatchedOperations:
         hear: Callable[[BaseException], None],
         count: Callable[[str, str, Operation], None],
     ) -> None:
-        """`closely`: what is called with which arguments is looked at, too.
+        """`closely`: also record what is called, and with which arguments.
 
-        `hear` gets what is raised, `count` each call that isn't recorded.
+        `hear` gets raised exceptions, `count` each call that isn't recorded.
         """
         self._hear, self._count = hear, count
         self._doubles = doubles
@@ -107,7 +107,7 @@ class WatchedOperations:
         points, seen, name = self._points, self._seen, definition.name
         place = definition.fn.__code__.co_filename, definition.fn.__code__.co_firstlineno
 
-        @wraps(definition.fn)  # where it is defined its exceptions are looked for
+        @wraps(definition.fn)  # exceptions are looked up where it is defined
         async def watched(*args: Any, **kwargs: Any) -> Any:
             here = context()
             step_id = here.step_id or ""
@@ -157,7 +157,7 @@ class WatchedOperations:
         return watched
 
     def _count_runs(self, definition: TransactionDefinition) -> Callable[..., Any]:
-        """A `def` transaction runs in a thread, where nothing can be killed but by its COMMIT."""
+        """A `def` transaction runs in a thread, where it can be killed only at its COMMIT."""
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             here = context()
@@ -180,7 +180,7 @@ class WatchedOperations:
         return counted
 
     def _refuse_unstubbed(self, definition: Definition, here: Context) -> UsageError:
-        """Remember that something has no stand-in: the test fails with that, whatever the body does."""
+        """Remember a step without a stand-in: the test fails with that, no matter what the body does."""
         place = self._seen.place_of(here.workflow_id, here.step_id or "")
         where = "" if place is None else f"{shown_place(*place)}: "
         if self._doubles.only_stubs:

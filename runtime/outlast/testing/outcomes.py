@@ -1,4 +1,4 @@
-"""Exceptions that end a test at once: they are the test's own, whatever a workflow would make of them."""
+"""Exceptions that end a test at once: they belong to the test, even if a workflow catches them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = ("SIGINT", "SIGALRM")
-"""Ctrl-C, and what pytest-timeout uses."""
+"""Ctrl-C, and the signal that pytest-timeout uses."""
 
 
 def outcome_in(error: BaseException | None) -> BaseException | None:
-    """The outcome of the test that `error` is or holds: `pytest.fail`, `skip`, `xfail`, `exit`, or Ctrl-C."""
+    """The outcome that `error` is or holds: `pytest.fail`, `skip`, `xfail`, `exit`, or Ctrl-C."""
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(outcome_in, error.exceptions)), None)
     return error if isinstance(error, (KeyboardInterrupt, *_of_pytest())) else None
 
 
 def _of_pytest() -> tuple[type[BaseException], ...]:
-    pytest: Any = sys.modules.get("pytest")  # where nobody has loaded it, nobody raises its outcomes
+    pytest: Any = sys.modules.get("pytest")  # if pytest isn't loaded, nobody raises its outcomes
     if pytest is None:
         return ()
     return pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception
@@ -30,7 +30,7 @@ def _of_pytest() -> tuple[type[BaseException], ...]:
 
 @contextmanager
 def signals_heard(hear: Callable[[BaseException], None]) -> Iterator[None]:
-    """Tell `hear` what handlers of signals raise within this: a step or a task may catch it on its way."""
+    """Report to `hear` what signal handlers raise within this; a step or a task may catch it on its way."""
     replaced: list[tuple[int, Any, Any]] = []
     if threading.current_thread() is threading.main_thread():
         for name in _SIGNALS:

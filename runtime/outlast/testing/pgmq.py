@@ -18,7 +18,7 @@ class QueuedMessage:
 
 
 class SupabaseQueue:
-    """One queue. `locked`: somebody holds a lock on its table for longer than a look waits."""
+    """One queue. `locked`: another session holds a lock on its table for longer than a look waits."""
 
     def __init__(self) -> None:
         self.messages: dict[int, QueuedMessage] = {}
@@ -26,7 +26,7 @@ class SupabaseQueue:
         self._last_id = 0
 
     def send(self, body: str, at: datetime, delay_s: float = 0.0) -> QueuedMessage:
-        """`pgmq.send`, again where its number is that of a message which was brought back."""
+        """`pgmq.send`; the number goes again to a message that was brought back."""
         self._last_id += 1
         while self._last_id in self.messages:
             self._last_id += 1
@@ -35,12 +35,12 @@ class SupabaseQueue:
         return message
 
     def front(self, now: float, most: int) -> list[QueuedMessage]:
-        """What would be read."""
+        """The messages that a read would return."""
         visible = [each for _, each in sorted(self.messages.items()) if each.visible_at <= now]
         return visible[: max(0, most)]
 
     def read(self, now: float, hidden_s: float, most: int) -> list[QueuedMessage]:
-        """`pgmq.read`: what is visible, which others don't see for a while then."""
+        """`pgmq.read`: visible messages, which are then hidden from others for a while."""
         found = self.front(now, most)
         for each in found:
             each.visible_at = now + hidden_s
@@ -53,6 +53,6 @@ class SupabaseQueue:
             self.messages.pop(each, None)
 
     def drop(self) -> None:
-        """`pgmq.drop_queue`, and `pgmq.create`: it counts from 1 again."""
+        """`pgmq.drop_queue` and `pgmq.create`: it counts from 1 again."""
         self.messages.clear()
         self._last_id = 0

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker that asks for the same; and function files are imported as on the host, `functions.NAME`."""
+    """Add the marker for the same, and import function files as the host does, as `functions.NAME`."""
     config.addinivalue_line("markers", "outlast_pg: transactions of this test run on an embedded Postgres")
     project = _project(config)
     homes = (each for each in (project, project / "supabase") if (each / "functions").is_dir())
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _project(config: pytest.Config) -> Path:
-    """The folder that holds `functions` and `supabase`, also where pytest runs in one of them."""
+    """The folder that holds `functions` and `supabase`, even if pytest runs in one of them."""
     root = config.rootpath
     root = root.parent if root.name == "functions" else root
     return root.parent if root.name == "supabase" and not (root / "supabase").is_dir() else root
@@ -67,7 +67,7 @@ def _make_outlast(request: pytest.FixtureRequest) -> Iterator[Outlast]:
         yield kit
     finally:
         kit.close()
-        for report in kit.reports:  # shown where the test failed, and by -rA
+        for report in kit.reports:  # shown if the test failed, and by -rA
             request.node.add_report_section("call", "outlast", str(report))
 
 
@@ -97,7 +97,7 @@ def outlast_of_session(request: pytest.FixtureRequest) -> Iterator[Outlast]:
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test that asks for `outlast`, where no other plugin does. pytest comes last."""
+    """Run an `async def` test that uses `outlast`, if no other plugin does. pytest comes last."""
     test: Any = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test) or not NAMES.intersection(pyfuncitem.fixturenames):
         return None

@@ -1,4 +1,4 @@
-"""The places at which a process may be killed, and where it is."""
+"""The points at which a process may be killed, and which of them a run has reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Place = tuple[str, int]
 
 
 class Point(NamedTuple):
-    """A moment of a run. `state` counts effects and commits before it: the same state is the same crash."""
+    """A moment of a run. `state` counts effects and commits before it; points of equal state crash alike."""
 
     say: Callable[[], str]
     place: Place | None
@@ -19,12 +19,15 @@ class Point(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What happens there."""
+        """Say what happens there."""
         return self.say()
 
 
 class Points:
-    """All that one run passes. At the targeted ones, by their numbers in each life, the process is killed."""
+    """All points that one run passes.
+
+    At its targets, by their numbers in each life, the process is killed.
+    """
 
     def __init__(
         self,
@@ -48,21 +51,21 @@ class Points:
         return [each for life in self.lives for each in life]
 
     def changed(self) -> None:
-        """An effect was begun, or something was committed."""
+        """Note that an effect was begun, or something was committed."""
         self._state += 1
 
     def next_life(self) -> None:
-        """Another process starts: its points are counted anew."""
+        """Count the points anew: another process starts."""
         self.lives.append([])
 
     def reach(self, say: Callable[[], str], place: Place | None = None) -> bool:
-        """Say that a point is reached; whether the caller must await `here` at once."""
+        """Note that a point is reached. Return whether the caller must await `here` at once."""
         life = self.lives[-1]
         life.append(Point(say, place, self._state))
         return self._next == len(life) - 1
 
     async def here(self) -> None:
-        """What is to happen at the point that was reached: where the process is killed it doesn't return."""
+        """Do what is planned for the reached point. If the process is killed, this doesn't return."""
         point = self.lives[-1][-1]
         if len(self.kills) < len(self._targets):
             self.kills.append(point)
@@ -77,7 +80,7 @@ class Points:
 
 
 def crashes(points: list[Point]) -> list[int]:
-    """The numbers of those points before which different things had happened."""
+    """The numbers of the points before which something new had happened."""
     found: list[int] = []
     state = None
     for number, point in enumerate(points):

@@ -1,7 +1,7 @@
-"""Transactions of a test on a real Postgres; all else stays in memory.
+"""Runs a test's transactions on a real Postgres; everything else stays in memory.
 
-The two commit as one: a process is killed at points alone, and there is none between the COMMIT's answer and
-the record. Each world has a database of its own, made from one template with the project's migrations.
+Both commit as one: a process is killed only at points, and there is none between the COMMIT's answer and the
+record. Each world has its own database, made from one template with the project's migrations.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Databases:
         self._made: list[str] = []
 
     def make(self) -> None:
-        """Make another database: the current one from now on."""
+        """Make another database, which is the current one from now on."""
         name = f"outlast_test_{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(self._server, autocommit=True) as connection:
             made = sql.SQL("create database {} template {}")
@@ -85,7 +85,7 @@ class Databases:
         return make_conninfo(self._server, dbname=self._made[-1])
 
     def execute(self, statement: str, parameters: Any) -> list[dict[str, Any]]:
-        """Run a statement on the current one, and commit; its rows, if it has any."""
+        """Run a statement on the current database, commit, and return its rows, if any."""
         with psycopg.connect(self.current, row_factory=dict_row) as connection:
             cursor = connection.execute(statement.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
@@ -103,7 +103,7 @@ class Databases:
 
 
 class _OpenPool(Pool):
-    """A pool that knows its connections, so that a killed process loses them."""
+    """A pool that knows its connections, so that they can be closed when the process is killed."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, CONNECTIONS)
@@ -166,6 +166,6 @@ class SharedTransactions(PostgresTransactions):
             await points.here()
 
     def lose(self) -> None:
-        """The process is gone, and its connections with it."""
+        """Close the connections of a process that is gone."""
         for connection in self._connections.made:
             connection.pgconn.finish()

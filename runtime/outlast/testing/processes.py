@@ -1,4 +1,4 @@
-"""One process of a simulated world: a loop, an engine, and what is watched of both."""
+"""One process of a simulated world: a loop, an engine, and watchers of both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from outlast.testing.virtual import Time, VirtualLoop
 
 
 class DaemonThreads(Executor):
-    """A body of a killed process may wait for ever: nothing can end its thread."""
+    """Runs daemon threads. A body of a killed process may wait for ever, and nothing can end its thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -45,7 +45,7 @@ class DaemonThreads(Executor):
                 return
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it is told to whoever waits for it
+            except BaseException as error:  # noqa: BLE001 - passed to the caller that waits for it
                 future.set_exception(error)
 
         threading.Thread(target=run, name="outlast-workflow", daemon=True).start()
@@ -55,7 +55,7 @@ class DaemonThreads(Executor):
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 
 FOREVER_S = 1e9
-"""The interval of what an instance does now and then: it is alone, so there is nothing to look for."""
+"""The interval of an instance's regular looks: it is alone, so there is nothing to look for."""
 
 PUBLIC_URL = "http://localhost"
 SEALS = Seals(("the secret key of a test's project",), PUBLIC_URL)
@@ -71,7 +71,7 @@ OPTIONS = EngineOptions(
 
 
 class DrivenEngine(Engine):
-    """The engine, entered from whichever thread drives its loop; it counts threads that wait for it."""
+    """The engine, called from the thread that drives its loop; it counts threads that wait for it."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -97,14 +97,14 @@ def threads_at_rest(engine: DrivenEngine) -> int:
 
 
 class _Kept:
-    """Keeps all that the steps of one workflow emit."""
+    """Keeps everything that the steps of one workflow emit."""
 
     def __init__(self, emitted: list[Emission]) -> None:
         self.put = emitted.append
 
 
 class Process:
-    """One process. Tests look at the inside of its engine through it alone."""
+    """One process. Tests access its engine's internals only through this."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Process:
             self.engine = DrivenEngine(name, store, catalog, observe, options, None, SEALS)
         finally:
             asyncio.events._set_running_loop(None)
-        # There is nothing to watch or to consume, again and again for days.
+        # There is nothing to watch or to consume again and again for days.
         without = (self.engine._journal.watching, *self.engine._consumer.loops)
         self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
@@ -155,11 +155,11 @@ class Process:
 
     @property
     def live(self) -> list[Execution]:
-        """What runs here."""
+        """The executions that run here."""
         return list(self.engine._executor.live.values())
 
     def own(self) -> None:
-        """This thread drives the loop now."""
+        """Let this thread drive the loop from now on."""
         self.engine.entrance.thread = get_ident()
 
     # --- what bodies do -----------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Process:
 
         def watched(operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
             body = execution._body
-            # In its thread a `def` body goes on until it is told at a call; what it calls then is refused.
+            # A `def` body goes on in its thread until a call tells it to end; that call is refused.
             refused = execution.stopped is not None and not (
                 isinstance(body, SyncBody) and not body._refusals
             )
@@ -190,7 +190,7 @@ class Process:
             )
             place = _place_in_thread(context) or place_of_caller()
             call = CallSeen(step_id, operation.kind, operation.name, arguments, place, refused)
-            if latest.get(step_id) != call:  # each wake replays all of it
+            if latest.get(step_id) != call:  # each wake replays all calls
                 latest[step_id] = call
                 calls.append(call)
             return make(operation, step_id, answer, context)
@@ -219,7 +219,7 @@ class Process:
         self.loop.kill()
 
     def bury(self) -> None:
-        """Free what a killed process holds. Users' code that runs as a result affects nobody."""
+        """Free what a killed process holds. Users' code that this runs affects nothing."""
         for execution in self.live:
             body = execution._body
             execution.stopped = execution.stopped or Stopped("the process was killed")
@@ -232,7 +232,7 @@ class Process:
         self._shut()
 
     def end(self) -> None:
-        """End it in order: what still runs is cancelled."""
+        """Shut it down: running tasks are cancelled."""
         tasks = self.loop.tasks
         for task in tasks:
             task.cancel()
@@ -241,7 +241,7 @@ class Process:
             if isinstance(execution._body, SyncBody):
                 execution._body.unwind()
         self.loop.closing = True
-        with suppress(RuntimeError):  # nothing is left that could happen, and something caught its end
+        with suppress(RuntimeError):  # nothing more can happen, and something caught its end
             if tasks:
                 self.loop.run_until_complete(asyncio.wait(tasks, timeout=5.0))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -256,7 +256,7 @@ class Process:
 
 
 def _place_in_thread(context: Context) -> Place | None:
-    """Where the body of a `def` workflow waits in its thread, in whose context it called."""
+    """Where the body of a `def` workflow waits in its thread; it called in this context."""
     line = context.get(_line)
     if line is None or not line.threaded:
         return None
@@ -274,7 +274,7 @@ def _waits(body: SyncBody) -> bool:
 
 
 def _sleeps(task: Any, sleepers: set[int]) -> bool:
-    """Whether a task waits for a timer alone."""
+    """Whether a task waits only for a timer."""
     waits_for = task._fut_waiter
     if waits_for is None:
         return False

@@ -1,4 +1,4 @@
-"""What the proofs of one test share: whom they try, the databases they use, and how they are asked for."""
+"""What the proofs of one test share: the workflow, the databases, and how they are asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outlast.testing.worlds import Setting
 
 
 class Prover:
-    """That of one test."""
+    """The prover of one test."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Prover:
         databases: Any,
     ) -> None:
         self.before_each: Callable[[], None] | None = None
-        """Puts the outside world back before each run."""
+        """Resets the outside world before each run."""
         self._asker = asker
         self._setting = setting
         self._databases = databases
@@ -37,7 +37,7 @@ class Prover:
         kwargs: dict[str, Any],
         caller: Caller,
     ) -> Subject:
-        """The workflow that is tried; its option `raises` is taken out of `kwargs`. Raises UsageError."""
+        """The workflow to try; takes its option `raises` out of `kwargs`. Raises UsageError."""
         raises = take_raises(take_option(definition, kwargs, "raises", None), what)
         return Subject(definition, args, kwargs, caller, self._setting, self._begin_trial, raises)
 
@@ -54,7 +54,7 @@ class Prover:
         return self._asker.ask(name, found, work)
 
     def prove_and_tell(self, name: str, prove: Callable[[], str]) -> Proof:
-        """Ask for a proof of which a text is told."""
+        """Ask for a proof that returns a text to print."""
         proof = Proof()
 
         def work() -> None:

@@ -1,4 +1,4 @@
-"""Running bodies again from records alone: what they call must be what is recorded."""
+"""Runs bodies again from their records alone: they must call what is recorded."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ITEMS_FIRST_S = 60.0
 
 @dataclass(frozen=True)
 class History:
-    """Workflows that have ended, as they are recorded. `calls`: what their bodies called, if known."""
+    """Ended workflows as they are recorded. `calls`: what their bodies called, if known."""
 
     workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None, dict[str, Any] | None]]
-    """Each with the time when it began (Unix seconds), status, output, error and `born`."""
+    """For each: the row, when it began (Unix seconds), status, output, error and `born`."""
     records: list[tuple[str, StepRecord]]
     calls: dict[str, list[CallSeen]]
     keys: dict[str, list[str]]
-    """Of maps that read what they map bit by bit: in which order its items stand."""
+    """The order of the items, for maps that read their items bit by bit."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def replay_history(
     later_s: float = 0.0,
     seed: int = 0,
 ) -> Divergence | None:
-    """Run all of it again `later_s` after it was recorded, by another chance; what differs first."""
+    """Run all of it again `later_s` after it was recorded, with another seed; return the first difference."""
     catalog = GivenCatalog()
     for name, definition in definitions.items():
         catalog.add(name, definition)
@@ -61,7 +61,7 @@ def replay_history(
         if is_map(new.workflow_id):  # it has no body
             row.status, row.output, row.error = status, output, error
         else:
-            # Bodies read the results of maps: their items go first.
+            # Bodies read the results of maps, so items of maps go first.
             row.claimable_at = world.now_s() + ITEMS_FIRST_S * (deepest - _depth(new.workflow_id))
         world.database.workflows[new.workflow_id] = row
     for workflow_id, step in history.records:
@@ -77,7 +77,7 @@ def replay_history(
 
 
 def _depth(workflow_id: str) -> int:
-    """In how many maps it is."""
+    """How many maps it is nested in."""
     return workflow_id.count(f"/{MAP}")
 
 
@@ -113,7 +113,7 @@ def _other_call(once: list[CallSeen], now: list[CallSeen]) -> Divergence | None:
 
 
 def history_of(database: Any, calls: dict[str, list[CallSeen]]) -> History:
-    """What a world's database holds."""
+    """The history in a world's database."""
     return History(
         [
             (row.new, row.began_at or row.created_at, row.status, row.output, row.error, row.born)

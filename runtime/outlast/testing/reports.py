@@ -1,4 +1,4 @@
-"""What `crash_everywhere` tells: what Outlast kept, and what is the user's own to see to."""
+"""The report of `crash_everywhere`: what Outlast kept, and what the user must take care of."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _KEYS = ("key", "idempotency", "nonce")
 class Repeated(NamedTuple):
     """How often a step's function ran at most, for one call that ran once without a crash.
 
-    `at` says where the process was killed then. `keyed`: its code asks for something that is the same each
-    time, such as `context()`, or takes a key.
+    `at` says where the process was killed then. `keyed`: its code uses something that is the same each time,
+    such as `context()`, or takes a key.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Figures:
 
 
 class Report(Asked):
-    """What came of it. In an `async def` test it is known once it was awaited."""
+    """The result. In an `async def` test it is available once it was awaited."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Report(Asked):
 
     @property
     def crashes(self) -> int:
-        """How many runs were killed: at one point, or at two."""
+        """How many runs were killed, at one point or at two."""
         self._check_asked()
         return self._figures.singles + self._figures.pairs
 
@@ -70,19 +70,19 @@ class Report(Asked):
 
     @property
     def repeated(self) -> list[Repeated]:
-        """Steps and bodies of transactions that ran more often than once for one call."""
+        """Steps and bodies of transactions that ran more than once for one call."""
         self._check_asked()
         return self._repeated
 
     @property
     def findings(self) -> list[Finding]:
-        """What is wrong; nothing if the test passed."""
+        """The faults that were found; empty if the test passed."""
         self._check_asked()
         return self._findings
 
     @property
     def remarks(self) -> list[Finding]:
-        """What holds under a condition that Outlast sees to: see docs/reliability.md."""
+        """Things that hold only under a condition that Outlast ensures: see docs/reliability.md."""
         self._check_asked()
         return self._remarks
 
@@ -100,7 +100,7 @@ class Report(Asked):
         self._remarks = campaign.remarks
 
     def failure(self) -> str | None:
-        """What the test fails with; None if nothing was found."""
+        """The text that the test fails with; None if nothing was found."""
         if not self._findings:
             return None
         ours = [each for each in self._findings if each.ours]
@@ -157,7 +157,7 @@ def repeated(campaign: Campaign) -> list[Repeated]:
     usual = campaign.calm.seen.runs()
     for trial in campaign.trials:
         if len(trial.targets) > 1:
-            continue  # what one crash does is the smallest case
+            continue  # one crash is the smallest case
         definitions = {
             (each.workflow_id, each.step_id, each.name, each.attempt): each for each in trial.seen.effects
         }

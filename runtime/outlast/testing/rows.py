@@ -1,4 +1,4 @@
-"""Rows of the in-memory store, and the bounds of its recoveries."""
+"""Rows of the in-memory store, and the limits of its recoveries."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WITH_PARENT = "the workflow that started it was cancelled"
 
 
 class Blocked(Exception):
-    """A lock must be waited for. Nothing was done."""
+    """A lock must be waited for. Nothing was changed."""
 
 
 class RowRefused(Exception):
-    """A trigger of the project's own keeps a row as it is. Nothing was done."""
+    """A trigger of the project keeps a row as it is. Nothing was changed."""
 
 
 @dataclass(slots=True)
@@ -43,13 +43,13 @@ class Workflow:
     response: str | None = None
     load_bytes: int = 0
     began_at: float | None = None
-    """When it was claimed for the first time, or created so."""
+    """When it was claimed for the first time, or created already running."""
     batch: str | None = None
     batch_place: int = 0
     saga: str | None = None
     stop: str | None = None
     stopped_on: str | None = None
-    """Which instance ran it when it was cancelled."""
+    """The instance that ran it when it was cancelled."""
     map: dict[str, Any] | None = None
     detached: bool = False
     awaited: bool = False
@@ -60,12 +60,12 @@ class Workflow:
     held: str | None = None
     """Why no instance claims it (JSON)."""
     misfits: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The editions of its function that its records don't fit, each with what it was."""
+    """The editions of its function that its records don't fit, each with the difference."""
     forked_from: str | None = None
     root: str | None = None
     born: dict[str, Any] | None = None
     attributes: str | None = None
-    """JSON: those of the start, as changed since."""
+    """JSON: the attributes of the start, with later changes."""
 
     @property
     def ended_by_stop(self) -> bool:
@@ -88,7 +88,7 @@ class ActRow(NamedTuple):
 
 
 def over_of_pause(held: str | None) -> str | None:
-    """What holds a row that is paused no more: what held it before. What isn't paused stays held."""
+    """What still holds a row whose pause is over: the former hold. A row that isn't paused stays held."""
     found = json.loads(held or "null")
     if found is None or found["reason"] != "paused":
         return held
@@ -96,7 +96,7 @@ def over_of_pause(held: str | None) -> str | None:
 
 
 def is_untold(row: Workflow) -> bool:
-    """Whether those who wait for its end, or its children, are to be told of it yet."""
+    """Whether its waiters, or its children, must still be told of its end."""
     return row.untold and (row.status not in LIVE or row.saga == "stopping")
 
 
@@ -107,7 +107,7 @@ def is_killed(row: Workflow) -> bool:
 
 @dataclass(slots=True)
 class LimitRow:
-    """A limit of steps: who has begun under it, and who waits: workflow and step, since when, until when."""
+    """A limit of steps: who holds it, and who waits: workflow and step, since when, until when."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     uses: dict[LimitUse, float] = field(default_factory=dict)
@@ -145,29 +145,29 @@ class BulkRow:
 
 @dataclass(slots=True)
 class QueueRow:
-    """A row of `queues`, and when its workflows began and calls came."""
+    """A row of `queues`, and when its workflows began and calls arrived."""
 
     base: dict[str, Any] = field(default_factory=dict)
     override: dict[str, Any] = field(default_factory=dict)
     overridden: dict[str, Any] | None = None
-    """`at`, `by` and `why`, as of what follows."""
+    """`at`, `by` and `why` of the override."""
     functions: frozenset[str] = frozenset()
     declared_at: float = float("-inf")
     editions: list[str] = field(default_factory=list)
-    """What code has declared, in the order in which it came."""
+    """The declarations of code, in the order in which they came."""
     paused: dict[str, Any] | None = None
     paused_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_key: str | None = None
     decided_at: float = float("-inf")
     askers: dict[str, tuple[float, float | None]] = field(default_factory=dict)
-    """When each instance asked last, and since when it has been short of places."""
+    """When each instance last asked, and since when it is short of places."""
     left_at: float = float("-inf")
     starts: list[tuple[float, str]] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those that hold."""
+        """The options in force."""
         return {**self.base, **self.override}
 
 
@@ -214,9 +214,9 @@ class Record:
     nonce: int
     completed_at: float
     settled: dict[str, Any] | None = None
-    """Of one that was given by hand: `by`, `at`, `why`."""
+    """`by`, `at` and `why` of a result that was given by hand."""
     since_end: bool = False
-    """Whether that was since the workflow ended, as it stands now."""
+    """Whether that was after the workflow's present end."""
     instance: str | None = None
 
 
@@ -235,7 +235,7 @@ class Letter:
 
     @property
     def waits(self) -> bool:
-        """Whether it is to be delivered."""
+        """Whether it must still be delivered."""
         return self.number is None and self.visible
 
 
@@ -250,12 +250,12 @@ class Instance:
     schedule_edition: str | None = None
     queue_editions: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] | None = None
-    """Of the functions that it runs; None until it has told."""
+    """The versions of its functions; None until it has told."""
 
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """An open transaction of a user's: its effects, its record, and the row it holds."""
+    """An open transaction of a user: its effects, its record, and the row it holds."""
 
     effects: list[Any] = field(default_factory=list)
     holds: str | None = None
@@ -273,6 +273,6 @@ class Limits:
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     letters: int = 3
-    """Messages in one delivery: few, so that there is often more than one delivery."""
+    """Messages in one delivery: few, so that several deliveries are common."""
     messages_waiting: int = 100
     """See store.pgmq.WAITING_MAX."""

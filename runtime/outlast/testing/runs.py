@@ -23,7 +23,7 @@ from outlast.testing.worlds import World
 
 
 class Step(NamedTuple):
-    """What a workflow called. `input` is by the names of parameters; `error` a text where it failed."""
+    """A call of a workflow. `input` is by parameter name; `error` is a text if it failed."""
 
     step_id: str
     kind: str
@@ -51,7 +51,7 @@ class Emitted(NamedTuple):
 
 
 class Run(Asked):
-    """A workflow of the test. In an `async def` test it is known once it was awaited."""
+    """A workflow of the test. In an `async def` test it is available once it was awaited."""
 
     def __init__(self, world: World, workflow_id: str = "") -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Run(Asked):
 
     @property
     def result(self) -> Any:
-        """What it returned, as callers get it: plain JSON. Raises what it raised, or how else it ended."""
+        """Its result as callers get it: plain JSON. Raises what it raised, or how else it ended."""
         state = self._state()
         if not state.status.ended:
             raise UsageError(
@@ -88,7 +88,7 @@ class Run(Asked):
 
     @property
     def steps(self) -> list[Step]:
-        """Its steps and transactions that are over, in the order in which it learned of their ends."""
+        """Its ended steps and transactions, in the order in which it learned of their ends."""
         return [
             self._step(each)
             for each in self._records()
@@ -107,7 +107,7 @@ class Run(Asked):
 
     @property
     def emitted(self) -> list[Emitted]:
-        """What its steps emitted, in order: of every attempt, those that a crash ended too."""
+        """What its steps emitted, in order: in all attempts, also those that a crash ended."""
         self._check_asked()
         return [
             Emitted(each.step_id, each.name, each.attempt, from_json(each.value))
@@ -126,7 +126,7 @@ class Run(Asked):
 
     @property
     def slept(self) -> timedelta:
-        """How long its sleeps took together: those that are over, of `outlast.sleep` and of asyncio's."""
+        """The total time of its ended sleeps, both `outlast.sleep` and asyncio's."""
         seconds = 0.0
         for each in self._records():
             if each.completion_order is not None and each.kind == kinds.SLEEP:
@@ -136,7 +136,7 @@ class Run(Asked):
 
     @property
     def waiting_on(self) -> list[Wait]:
-        """What it waits for now; nothing once it has ended."""
+        """What it waits for now; empty once it has ended."""
         self._check_asked()
         return waits_of(self._world.process, self._world.database, self._workflow_id)
 
@@ -147,7 +147,7 @@ class Run(Asked):
         return datetime.fromtimestamp(row.created_at, UTC)
 
     def snapshot(self) -> str:
-        """All of it as JSON text that is the same in each run: for golden tests."""
+        """All of it as JSON text that is the same in each run, for golden tests."""
         document: dict[str, Any] = {"status": self.status}
         if self.status == Status.SUCCESS.value:
             document["result"] = self.result
@@ -174,7 +174,7 @@ class Run(Asked):
         return run
 
     def _begin(self, workflow_id: str) -> None:
-        """Take the id: the workflow is started."""
+        """Set the id: the workflow is started."""
         self._workflow_id, self._asked = workflow_id, True
 
     def _state(self) -> WorkflowState:

@@ -13,7 +13,7 @@ from outlast.testing.points import Place
 
 
 class CallSeen(NamedTuple):
-    """A body called something. `refused`: it had been stopped by then, or was being unwound."""
+    """A call of a body. `refused`: the body had been stopped by then, or was being unwound."""
 
     step_id: str
     kind: str
@@ -24,7 +24,7 @@ class CallSeen(NamedTuple):
 
 
 class EffectSeen(NamedTuple):
-    """A step's function was begun, or a transaction's."""
+    """The start of a step's function, or of a transaction's."""
 
     workflow_id: str
     step_id: str
@@ -44,7 +44,7 @@ class LifeSeen:
 
 @dataclass
 class Seen:
-    """All of it. `operations`: the first call of each step id, for what it was called with."""
+    """Everything seen in a world. `operations`: the first call of each step id, with its arguments."""
 
     lives: list[LifeSeen] = field(default_factory=lambda: [LifeSeen()])
     effects: list[EffectSeen] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Seen:
     operations: dict[tuple[str, str], Operation] = field(default_factory=dict)
     inputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     mutated: dict[Place, EffectSeen] = field(default_factory=dict)
-    """Steps that changed an argument of theirs, where the body sees it, by where they are written."""
+    """Steps that changed an argument that the body sees, by where they are written."""
     reads: dict[Place, str] = field(default_factory=dict)
-    """Misuse by place, and what is said of it."""
+    """Misuse by place, with its text."""
 
     def runs(self) -> Counter[tuple[str, str, str, int]]:
-        """How often each function was begun: by workflow, step, name and attempt."""
+        """How often each function was started: by workflow, step, name and attempt."""
         return Counter((each.workflow_id, each.step_id, each.name, each.attempt) for each in self.effects)
 
     def place_of(self, workflow_id: str, step_id: str) -> Place | None:
@@ -71,7 +71,7 @@ class Seen:
 
 
 def comparable_text(value: Any) -> str:
-    """`value` as it is compared: by what it says of itself, without addresses."""
+    """`value` as it is compared: by its repr, without addresses."""
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - a foreign class may raise anything

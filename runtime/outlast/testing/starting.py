@@ -1,4 +1,4 @@
-"""A workflow that a test starts: its arguments as a call of Python has them, or as the body of a request."""
+"""Starts a workflow of a test: with arguments as in a Python call, or as in the body of a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAULTS = ("kills", "hand-overs", "mishaps")
 
 
 def definition_of(workflow: Any, what: str) -> WorkflowDefinition:
-    """What a decorated function is. Raises UsageError."""
+    """The definition of a decorated function. Raises UsageError."""
     if not isinstance(workflow, Workflow):
         raise UsageError(
             f"outlast.{what} takes a function decorated with @workflow, not {say_given(workflow)}"
@@ -40,7 +40,7 @@ def workflow_of_call(
     caller: Caller,
     key: str,
 ) -> NewWorkflow:
-    """Its row. Keywords that name fields of the one model a workflow takes are its body, as over HTTP.
+    """Its row. If a workflow takes one model, keywords that name its fields are its body, as over HTTP.
 
     Raises UsageError, InvalidInput, NotSerializable.
     """
@@ -60,9 +60,9 @@ def workflow_of_call(
 
 
 def called(catalog: GivenCatalog, function: Any, path: str) -> tuple[str, str]:
-    """The path at which a function is called over HTTP, and by which method usually. Raises UsageError."""
+    """The path at which a function is called over HTTP, and its usual method. Raises UsageError."""
     if isinstance(function, str):
-        function = function.removeprefix(PUBLIC_URL)  # what `callback` gave
+        function = function.removeprefix(PUBLIC_URL)  # what `callback` returned
         if not function.startswith("/"):
             raise UsageError(
                 f"outlast.call takes a function, or a whole path: /functions/v1/{function}, not {function!r}"
@@ -87,7 +87,7 @@ def _encode(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> st
 
 
 def take_option(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:
-    """An option among the keywords of a call, unless the workflow has a parameter of that name."""
+    """Take an option out of a call's keywords, unless the workflow has a parameter of that name."""
     if name in definition.inputs.signature.parameters:
         return default
     return kwargs.pop(name, default)

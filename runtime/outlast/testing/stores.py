@@ -1,4 +1,4 @@
-"""The engine's stores over the in-memory database. How a statement gets there is the link's affair."""
+"""The engine's stores over the in-memory database. A link brings the statements there."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ T = TypeVar("T")
 
 
 class Link(Protocol):
-    """How statements get there: at once, or as a simulated network lets them."""
+    """Brings statements to the database: at once, or as a simulated network allows."""
 
     @property
     def session(self) -> int | None:
         """The session of its lease; None through a pooler."""
 
     async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
-        """Run `statement` there; what it returned or raised. Raises Unreachable: in doubt.
+        """Run `statement` there; return or raise its outcome. Raises Unreachable if the outcome is unknown.
 
-        `within`: the transaction it belongs to; one that ended with its connection is unreachable.
+        `within`: the transaction it belongs to; a transaction that ended with its connection is unreachable.
         """
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -65,11 +65,11 @@ class Link(Protocol):
         """See InstanceStore."""
 
     def abandon(self, transaction: Transaction) -> None:
-        """Roll back, now or when the database gets to know that the connection is gone."""
+        """Roll back, now or when the database learns that the connection is gone."""
 
 
 class DirectLink:
-    """Statements run at once, in the caller's own loop."""
+    """Runs statements at once, in the caller's own loop."""
 
     def __init__(self, database: Database, *, sessions: bool = True) -> None:
         self._database = database
@@ -141,14 +141,14 @@ class Linked:
 
 
 class MemoryConnection:
-    """What the body of a transaction gets."""
+    """The connection that the body of a transaction gets."""
 
     def __init__(self, link: Link, transaction: Transaction) -> None:
         self._link = link
         self._transaction = transaction
 
     async def write(self, effect: Any) -> None:
-        """Do something that stays if the transaction is committed."""
+        """Make a change that stays if the transaction is committed."""
         await self._link.call("effect", lambda: self._transaction.effects.append(effect), self._transaction)
 
 
@@ -213,7 +213,7 @@ async def _load(
 
 
 def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping[str, Callable[..., Any]]:
-    """Its claims, recovery and release, but for rows that refused it a moment ago: as the store does it."""
+    """Claims, recovery and release that skip rows which refused a moment ago, as the real store does."""
     refusals = Refusals()
 
     async def claim(*args: Any, **options: Any) -> Claims:
@@ -245,7 +245,7 @@ def instances_leaving_out(link: Link, statements: InstanceStatements) -> Mapping
 
 
 def deliver_leaving_out(link: Link, statements: MessageStatements) -> Callable[[], Any]:
-    """Its delivery, in the same way."""
+    """Delivery that skips such rows in the same way."""
     refusals = Refusals()
 
     async def deliver() -> Delivered:

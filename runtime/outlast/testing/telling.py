@@ -1,4 +1,4 @@
-"""What a call of a test fails with, or warns of, beside what it was asked for."""
+"""The faults and warnings of a test's call besides its own result."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from outlast.testing.worlds import World
 
 
 class Telling:
-    """Tells of one world, of each line once."""
+    """Reports on one world, each line once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._told: set[tuple[str, int]] = set()
 
     def after(self, work: Callable[[], None]) -> None:
-        """Do `work`, then fail with what a test must not pass with, and warn of misuse."""
+        """Do `work`; then fail if the test must not pass, and warn of misuse."""
         try:
             work()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""One run of a workflow in a world of its own, killed at given points, and what came of it."""
+"""One run of a workflow in its own world, killed at given points, and its outcome."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from outlast.testing.starting import workflow_of_call
 from outlast.testing.worlds import CANCEL, HAND_OVER, Act, ProcessKilled, Setting, World
 
 Key = tuple[str, str]
-"""A workflow's id and a step's."""
+"""The ids of a workflow and a step."""
 
 
 class RecordSeen(NamedTuple):
-    """A record at the end: what must be there again after a crash."""
+    """A record at the end: it must be the same after a crash."""
 
     kind: str
     name: str
@@ -40,7 +40,7 @@ class RecordSeen(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tried: a workflow and its arguments, in a setting."""
+    """The workflow to try with its arguments, in a setting."""
 
     definition: WorkflowDefinition
     args: tuple[Any, ...]
@@ -49,12 +49,12 @@ class Subject:
     setting: Setting
     before_each: Callable[[], None] | None
     raises: type[Exception] | tuple[type[Exception], ...] | None = None
-    """What the workflow is to raise; None: it is to succeed."""
+    """What the workflow should raise; None: it should succeed."""
 
 
 @dataclass
 class Trial:
-    """A run and what came of it."""
+    """A run and its outcome."""
 
     targets: list[int]
     act: Act | None
@@ -64,21 +64,21 @@ class Trial:
     lives: list[list[Point]]
     """The points of each process."""
     ends: dict[str, tuple[Status, str | None, str | None]]
-    """Of each workflow: status, output, error."""
+    """For each workflow: status, output, error."""
     records: dict[Key, RecordSeen]
     recorded_at: list[set[Key]]
-    """What was recorded at each kill."""
+    """The records that existed at each kill."""
     effects_at: list[int]
     """How many effects had been begun at each kill."""
     seen: Seen
     history: History
     state: WorkflowState | None
-    """Of the workflow itself, at the end; None if it couldn't be started."""
+    """The state of the workflow itself, at the end; None if it couldn't be started."""
     deadlock: str | None = None
     faults: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     other_arguments: list[tuple[str, Place]] = field(default_factory=list)
-    """What a replay called with other arguments than are recorded."""
+    """Calls of a replay with other arguments than are recorded."""
 
     @property
     def where(self) -> str:
@@ -97,7 +97,7 @@ class Trial:
 
 
 class many_trials:  # noqa: N801 - no generator: what a body raises may refuse to pass one
-    """Where trials are run one after the other, quietly. At its end the processes in the list are buried."""
+    """Runs trials one after the other, quietly. At its end the processes in the list are buried."""
 
     def __enter__(self) -> list[Process]:
         self._graves: list[Process] = []
@@ -123,10 +123,10 @@ def run_trial(
     act: Act | None = None,
     mishaps: dict[int, Mishap] | None = None,
 ) -> Trial:
-    """Run it to the end of every workflow. The processes are left in `graves`, to be buried later.
+    """Run until every workflow has ended. The processes are left in `graves`, to be buried later.
 
-    `closely`: every call of the body is looked at, with its place. That takes its time. `later_s`: after
-    so long the world begins.
+    `closely`: each call of the body is recorded with its place, which is slow. `later_s`: how much later the
+    world begins.
     """
     if subject.before_each is not None:
         subject.before_each()
@@ -136,7 +136,7 @@ def run_trial(
     deadlock = workflow_id = None
     try:
         workflow_id = _start(world, subject)
-        # Those that a cancelled one has started may wait for it for ever.
+        # Workflows that a cancelled one has started may wait for it for ever.
         cancels = act is not None and act.what == CANCEL
         world.drive(partial(world.ended, workflow_id) if cancels else world.over)
     except Deadlock as error:
@@ -170,7 +170,7 @@ def run_trial(
 
 
 def _start(world: World, subject: Subject) -> str:
-    """Start it as a client does, which calls again with the same key if no answer comes; its id."""
+    """Start it as a client does, which calls again with the same key if no answer comes; return its id."""
     new = workflow_of_call(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:
@@ -186,7 +186,7 @@ def _start(world: World, subject: Subject) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No collection within it, no warning, nothing that can't be raised."""
+    """Within this there is no garbage collection, no warning, and no unraisable exception."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     collecting = gc.isenabled()
     gc.disable()

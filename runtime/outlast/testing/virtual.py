@@ -1,4 +1,4 @@
-"""An event loop whose time jumps when nothing is left to do, and stands while real I/O is waited for."""
+"""An event loop whose time jumps when nothing is left to do, but not while real I/O is awaited."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Callable
 from typing import Any
 
 RESOLUTION_S = 1e-6
-"""More than floats lose in a hundred years: a timer whose time has come must be seen to be due."""
+"""More than floats lose in a hundred years, so that a timer at its time counts as due."""
 
 GRACE_S = 0.5
-"""Real seconds for what comes from threads that the loop doesn't know of."""
+"""Real seconds to wait for threads that the loop doesn't know of."""
 
 
 _SLEPT = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 
 
 class Time:
-    """Virtual seconds. They pass only to what comes next, never by themselves."""
+    """Virtual seconds. They pass only when time jumps to the next event."""
 
     def __init__(self, now: float) -> None:
         self.now = now
 
     def monotonic(self) -> float:
-        """What the engine and the loops read."""
+        """The time that the engine and the loops read."""
         return self.now
 
 
 class _Selector(selectors.DefaultSelector):
-    """The loop asks it for events when nothing is ready: that is when time may jump."""
+    """The loop asks it for events when nothing is ready; then time may jump."""
 
     loop: VirtualLoop | None = None
 
@@ -45,8 +45,8 @@ class _Selector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A real loop, with sockets and threads.
 
-    `on_idle` is asked before time jumps to `at` (None: no timer is set): False stops the loop there.
-    `asleep` says whether all steps that run now wait for timers alone: then sockets may be as they are.
+    `on_idle` is called before time jumps to `at` (None: no timer is set); False stops the loop there.
+    `asleep` says whether all running steps wait only for timers. Then open sockets don't hold up time.
     """
 
     _closed = True
@@ -73,7 +73,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.loop = self
         self.dead = False
         self.closing = False
-        """Whether nothing is waited for any more but the end of what was cancelled."""
+        """Whether only the end of cancelled tasks is awaited."""
         self.resting: Callable[[], int] = lambda: 0
         """How many of the threads at work wait for this loop."""
         self._tasks: list[asyncio.Task[Any]] = []
@@ -93,7 +93,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._at_work > 0 or self._reads
 
     def idle(self, select: Callable[[float | None], Any]) -> Any:
-        """Nothing is ready: wait for what is real, else let time jump."""
+        """Nothing is ready: wait for real events, otherwise let time jump."""
         if self._at_work > self.resting() or (self._reads and not self._asleep()):
             if not self.closing:
                 return select(None)
@@ -115,7 +115,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return next((float(each._when) for each in self._scheduled[:1]), None)
 
     def sleepers(self) -> set[int]:
-        """The futures (by `id`) of `asyncio.sleep`: who waits for one only sleeps."""
+        """The futures (by `id`) of `asyncio.sleep`: a task that waits for one only sleeps."""
         return {
             id(timer._args[0])
             for timer in self._scheduled
@@ -139,14 +139,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """See AbstractEventLoop. While the thread is at work, time stands."""
+        """See AbstractEventLoop. While the thread is at work, time stops."""
         future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         self._at_work += 1
         future.add_done_callback(self._note_return)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """See AbstractEventLoop. Its threads are waited for: time stands, and no timeout strikes."""
+        """See AbstractEventLoop. While its threads end, time stops, and nothing times out."""
         self._at_work += 1
         try:
             await super().shutdown_default_executor()
@@ -157,7 +157,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._at_work -= 1
 
     def close_files(self) -> None:
-        """Give back the descriptors of a killed loop: many such loops are kept."""
+        """Close the descriptors of a killed loop, since many such loops are kept."""
         if self._csock is not None:
             self._close_self_pipe()
             self._polled.close()
@@ -170,7 +170,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             super().close()
 
     def kill(self) -> None:
-        """Nothing runs here any more: as if the process had been killed at this moment."""
+        """Let nothing more run here, as if the process had been killed at this moment."""
         self.dead = True
         for handle in self._ready:
             handle.cancel()

@@ -20,7 +20,7 @@ FAR_S = 50 * 366 * 24 * 3600.0
 class Wait(NamedTuple):
     """What a workflow waits for: `kind` is `sleep`, `receive`, `timer`, `step`, `transaction` or `result`.
 
-    `until_s` (Unix seconds) is None where there is no such time; `topic` is a receive's.
+    `until_s` (Unix seconds) is None if there is no such time; `topic` is a receive's.
     """
 
     kind: str
@@ -73,7 +73,7 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
 
 
 def why_stuck(process: Process | None, database: Database, seen: Seen, *, certain: bool) -> str | None:
-    """Why no workflow goes on any more; None if one may. `certain`: no timer is left."""
+    """Why no workflow can go on; None if one can. `certain`: no timer is left."""
     live = [each for each, row in database.workflows.items() if row.status in LIVE]
     waits = {each: waits_of(process, database, each) for each in live}
     if not certain and not (live and all(_is_hopeless(each, waits, frozenset()) for each in live)):
@@ -85,7 +85,7 @@ def why_stuck(process: Process | None, database: Database, seen: Seen, *, certai
 
 
 def _is_hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset[str]) -> bool:
-    """Whether it waits only for messages without a bound, or for others that do."""
+    """Whether it waits only for messages without a timeout, or for workflows that do."""
     if workflow_id in seen:
         return True
     found = waits.get(workflow_id)

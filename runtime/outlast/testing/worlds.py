@@ -48,21 +48,21 @@ from outlast.testing.waiting import waits_of, why_stuck
 T = TypeVar("T")
 
 BEGAN_S = 1_767_225_600.0
-"""Of each world: 2026-01-01, in Unix seconds."""
+"""When each world begins: 2026-01-01, in Unix seconds."""
 
 JUMPS_MAX = 200_000
-"""After so many jumps of time for one call it counts as going round in circles."""
+"""After this many jumps of time, a call counts as going round in circles."""
 
 LOOK_EVERY = 64
 SETTLE_S = 0.015
 LOOK_LATER_S = 0.001
-"""After something is due: so it is by any rounding."""
+"""How long after a due time to look, so that it is due by any rounding."""
 
 HAND_OVER, CANCEL = "hand over", "cancel"
 
 
 class Act(NamedTuple):
-    """What is done at a point of the first life: HAND_OVER or CANCEL."""
+    """An act at a point of the first life: HAND_OVER or CANCEL."""
 
     point: int
     what: str
@@ -75,15 +75,15 @@ class Setting:
     catalog: GivenCatalog
     doubles: Doubles = field(default_factory=Doubles)
     answers: dict[str, Any] = field(default_factory=dict)
-    """By topic, what is sent to whoever waits for it."""
+    """By topic, the value that is sent to workflows waiting for it."""
     bounds: Bounds = field(default_factory=Bounds)
     seed: int = 0
     connect: Connect | None = None
-    """Makes the store of transactions, where they run on Postgres."""
+    """Makes the store of transactions if they run on Postgres."""
 
 
 class World:
-    """A world. Everything in it belongs to one thread at a time."""
+    """A world. Only one thread at a time uses it."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class World:
         operations: type[WatchedOperations] = WatchedOperations,
     ) -> None:
         """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
-        goes wrong on the way to the database, by the numbers of commits.
+        goes wrong with which commits, by number.
 
-        `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too.
+        `watch`: look for misuse in bodies, which is slow; `closely`: record calls, too.
         """
         self.time = Time(1_000.0)
         self.setting = setting
@@ -110,10 +110,10 @@ class World:
             self._kill, targets or [], None if act is None else (act.point, partial(self._act, act.what))
         )
         self.recorded_at: list[set[tuple[str, str]]] = []
-        """What was recorded at each kill."""
+        """The records that existed at each kill."""
         self.effects_at: list[int] = []
         self.refusals: list[str] = []
-        """What the test must fail with, whatever the workflow makes of it."""
+        """Texts that the test must fail with, no matter what the workflow does."""
         self.faults: list[str] = []
         self.process: Process | None = None
         self.dead: list[Process] = []
@@ -150,7 +150,7 @@ class World:
     # --- processes ----------------------------------------------------------------------------------------
 
     def start_process(self) -> Process:
-        """Let a process run, if none does."""
+        """Start a process, if none runs."""
         if self.process is not None:
             return self.process
         self._processes += 1
@@ -187,7 +187,7 @@ class World:
             transactions.lose()
 
     def _act(self, what: str) -> None:
-        """Give back what runs, as at a deploy whose steps took too long; or cancel it."""
+        """Hand over what runs, as in a deploy whose steps took too long; or cancel it."""
         process = self.process
         if process is None:
             return
@@ -196,11 +196,11 @@ class World:
                 execution.stop(HandedOver("the instance shuts down"))
             return
         for workflow_id, row in self.database.workflows.items():
-            if row.new.parent is None and row.status in LIVE:  # not those that it started
+            if row.new.parent is None and row.status in LIVE:  # not the ones that it started
                 _ = process.loop.create_task(process.engine.cancel(workflow_id, "the weather"))
 
     def abandon(self) -> list[Process]:
-        """Run nothing more; the processes, which are to be buried."""
+        """Stop everything; return the processes, which must be buried."""
         left = [*self.dead, *([self.process] if self.process is not None else [])]
         self.process = None
         self.dead.clear()
@@ -214,7 +214,7 @@ class World:
         return all(row.status not in LIVE for row in self.database.workflows.values())
 
     def end(self) -> None:
-        """End all processes and let go of them."""
+        """End and free all processes."""
         process, self.process = self.process, None
         self.interrupted = False
         with self._driving():
@@ -230,7 +230,7 @@ class World:
     # --- driving ------------------------------------------------------------------------------------------
 
     def ask(self, wish: Callable[[Process], Coroutine[Any, Any, T]]) -> T:
-        """What `wish` comes to on the process's loop, without time passing for its sake."""
+        """Run `wish` on the process's loop and return its result, without letting time pass for it."""
         with self._driving():
             process = self.start_process()
             return self._run(wish(process))
@@ -238,9 +238,9 @@ class World:
     def drive(
         self, until: Callable[[], bool], horizon_s: float | None = None, *, to_the_end: bool = True
     ) -> None:
-        """Let time pass until `until` holds, or for `horizon_s`; whoever is killed starts anew.
+        """Let time pass until `until` holds, or for `horizon_s`; a killed process is replaced.
 
-        `to_the_end`: of these seconds time passes all, though nothing is left to do in them.
+        `to_the_end`: let all of these seconds pass, even if nothing is left to do.
 
         Raises Deadlock if neither can come.
         """
@@ -265,7 +265,7 @@ class World:
                 return
 
     def settle(self) -> None:
-        """Let happen what happens at once. The engine's own pauses are part of it, for a moment."""
+        """Let happen what happens at once, including short pauses of the engine itself."""
         self.drive(lambda: False, SETTLE_S, to_the_end=False)
 
     def _run(self, coro: Coroutine[Any, Any, T]) -> T:
@@ -296,17 +296,17 @@ class World:
 
     @contextmanager
     def _outcome_raised(self) -> Iterator[None]:
-        """Whatever came of it else: an outcome of the test ends it."""
+        """If the test has an outcome, raise it, no matter what else happened."""
         try:
             yield
         finally:
             outcome, self._outcome = self._outcome, None
             if outcome is not None:
-                outcome.__suppress_context__ = True  # what it did to the workflow is of no interest
+                outcome.__suppress_context__ = True  # what it did to the workflow doesn't matter
                 raise outcome
 
     def hear(self, error: BaseException | None) -> None:
-        """Something was raised: an outcome of the test ends it, whoever catches that on its way."""
+        """Note an exception: an outcome of the test ends it, even if somebody catches it on the way."""
         if (outcome := outcome_in(error)) is not None:
             self._end_with(outcome)
 
@@ -339,7 +339,7 @@ class World:
         if (self.setting.answers and self._answer()) or self._wake_for_what_is_due(at):
             return True
         if self._horizon is not None:
-            return True  # that is its bound
+            return True  # that is its limit
         never = at is None or at - self.time.now >= FOREVER_S * 0.9
         if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
             why = why_stuck(self.process, self.database, self.seen, certain=never or self._jumps > JUMPS_MAX)
@@ -349,7 +349,7 @@ class World:
         return True
 
     def _look_for_ends(self) -> bool:
-        """An instance asks often for ends that others write, as a queue does: here when there is one."""
+        """Look for ends that others write, which an instance does often: here only when there is one."""
         waits = None if self.process is None else self.process.engine._waits
         if waits is None or waits.failing:
             return False
@@ -361,12 +361,15 @@ class World:
         return bool(ended)
 
     def _wake_for_what_is_due(self, at: float | None) -> bool:
-        """An instance looks for what is due now and then: here just when something is."""
+        """Look for what is due, which an instance does regularly: here only when something is."""
         due_at = min(self._dues(), default=FOREVER_S)
         return not (due_at >= FOREVER_S or (at is not None and due_at > at - 0.05)) and self._look_at(due_at)
 
     def _wake_before_the_horizon(self, horizon: float) -> bool:
-        """The same where nothing else happens by then. What was due at the last look waits for more."""
+        """The same if nothing else happens by then.
+
+        What was due at the last look waits for something else.
+        """
         if self.process is None:
             return False
         looked_at = self.process.engine._membership._claimed_at
@@ -374,7 +377,7 @@ class World:
         return due_at + LOOK_LATER_S <= horizon and self._look_at(due_at)
 
     def _dues(self) -> Iterator[float]:
-        """When what waits may be claimed, or comes too late for its queue, in the time of the loop."""
+        """When waiting workflows may be claimed, or are too late for their queue, in the loop's time."""
         for row in self.database.workflows.values():
             if row.claimable_at is not None and row.held is None:
                 due_at = self.time.now + row.claimable_at - self.now_s()
@@ -391,7 +394,7 @@ class World:
         return process is not None
 
     def _wake_for_a_tick(self, at: float | None) -> bool:
-        """The same for schedules, where a test lets any tick."""
+        """The same for schedules, if a test lets any tick."""
         due_s, process = self._next_tick_s(), self.process
         if due_s is None or process is None:
             return False
@@ -402,7 +405,7 @@ class World:
         return True
 
     def _next_tick_s(self) -> float | None:
-        """When the next schedule is to be looked at, if one is."""
+        """When the next schedule must be looked at, if there is one."""
         now_s, process = self.now_s(), self.process
         if process is not None and self.catalog.schedules() != process.engine._ticker.declared:
             return now_s
@@ -415,7 +418,10 @@ class World:
         return min(times, default=None)
 
     def _answer(self) -> bool:
-        """Send what is asked for; whether anything was. Time must not jump before that has come."""
+        """Send the answers that are waited for; return whether any was sent.
+
+        Time must not jump before they arrive.
+        """
         sent = False
         for workflow_id, row in self.database.workflows.items():
             if row.status not in LIVE:
@@ -437,7 +443,7 @@ class World:
         return sent
 
     def interrupt(self) -> None:
-        """Called from another thread: whoever waits wants nothing any more."""
+        """Stop, called from another thread: the caller no longer waits."""
         self.interrupted = True
         if self.process is not None:
             self.process.loop.call_soon_threadsafe(self.process.loop.stop)
@@ -445,7 +451,7 @@ class World:
     # --- what is seen -------------------------------------------------------------------------------------
 
     def state(self, workflow_id: str) -> WorkflowState | None:
-        """How a workflow stands."""
+        """The state of a workflow."""
         return WorkflowStatements(self.database).find([workflow_id]).get(workflow_id)
 
     def ended(self, workflow_id: str) -> bool:
@@ -465,7 +471,7 @@ class World:
                 f"calls {name}(…) without `await`: it does nothing; write `await {name}(…)`",
             )
         elif isinstance(observation, WorkflowHeld):
-            # No other code will come: what a deploy would mend ends here.
+            # No other code will come: what a deploy would fix ends here.
             HoldStatements(self.database, "").end(-1.0)
         elif isinstance(observation, ArgumentsChanged):
             file, _, line = observation.place.rpartition(":")
@@ -478,8 +484,8 @@ class World:
 
 
 Connect = Callable[[World, str], Any]
-"""Makes the store of transactions of a process, by its name."""
+"""Makes the store of transactions of a process, given its name."""
 
 
 class ProcessKilled(Exception):
-    """The process was killed before it had answered."""
+    """The process was killed before it answered."""

@@ -1,3 +1,3 @@
-"""`outlast doctor`: what is wrong with settings, files, database and work, each with its remedy."""
+"""`outlast doctor`: what is wrong with settings, files, database and workflows, each with its remedy."""
 
 from __future__ import annotations

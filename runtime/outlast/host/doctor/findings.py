@@ -1,4 +1,4 @@
-"""All that can be found: one table, a row for each, with what is wrong and what mends it."""
+"""The table of all kinds of findings: a row for each, with what is wrong and how to mend it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Level = Literal["wrong", "note"]
 
 
 class Kind(NamedTuple):
-    """A kind of finding. `{…}` in its texts stands for what was found.
+    """A kind of finding. `{…}` in its texts is replaced with the values found.
 
-    `sql` is a statement that mends it, `command` one of this command line; the remedy holds it in backticks.
+    `sql` is a statement that mends it, `command` a command of `outlast` that does. The remedy shows it in
+    backticks.
     """
 
     id: str
@@ -346,29 +347,29 @@ BY_ID = {each.id: each for each in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was found."""
+    """One thing that is wrong, or worth knowing."""
 
     kind: Kind
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
-        """What is wrong."""
+        """Say what is wrong."""
         return self.kind.what.format_map(self.values)
 
     @property
     def sql(self) -> str:
-        """The statement that mends it, if one does."""
+        """The statement that mends it, if there is one."""
         return self.kind.sql.format_map(self.values)
 
     @property
     def command(self) -> str:
-        """The command that mends it, if one does, without `outlast`."""
+        """The command that mends it, if there is one, without `outlast`."""
         return self.kind.command.format_map(self._words)
 
     @property
     def remedy(self) -> str:
-        """What to do. What stands in backticks may be typed, or given to the database, as it is."""
+        """What to do. The parts in backticks may be typed, or run in the database, as they are."""
         made = {"sql": self.sql, "command": self.command}
         outside, inside = self.values | made, self._words | made
         parts = enumerate(self.kind.remedy.split("`"))
@@ -376,23 +377,23 @@ class Finding:
 
     @property
     def _words(self) -> dict[str, Any]:
-        """What was found as words of a shell: an id may hold what it would run."""
+        """The values, quoted for a shell. Otherwise an id could hold a command that the shell would run."""
         return {
             name: shlex.quote(value) if isinstance(value, str) else value
             for name, value in self.values.items()
         }
 
     def row(self) -> dict[str, str]:
-        """For programs."""
+        """The finding for programs."""
         kind = self.kind
         return {"id": kind.id, "level": kind.level, "what": self.what, "remedy": self.remedy}
 
 
 def finding(kind: str, **values: Any) -> Finding:
-    """One of a row of the table."""
+    """Make a finding of the kind with this id."""
     return Finding(BY_ID[kind], values)
 
 
 def is_wrong(findings: Iterable[Finding]) -> bool:
-    """Whether any must be mended."""
+    """Whether any finding must be mended."""
     return any(each.kind.level == "wrong" for each in findings)

@@ -1,4 +1,4 @@
-"""What is wrong with the database, and with what is in it: judged by what was read of it."""
+"""Finds what is wrong with the database and its contents, from what was read of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAUSED = "paused"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """From where on something is too long, too far or too much."""
+    """The limits beyond which something is too long, too far or too much."""
 
     skew_s: float = 5.0
     transaction_s: float = 900.0
@@ -38,7 +38,7 @@ BOUNDS = Bounds()
 
 
 async def look_at_database(database: Database, settings: Settings, bounds: Bounds = BOUNDS) -> list[Finding]:
-    """Server, schema, workflows, queues and schedules, in the order in which one would mend them."""
+    """Check server, schema, workflows, queues and schedules, in the order in which one would mend them."""
     try:
         found = await examine(database)
     except Unreachable as error:
@@ -53,7 +53,7 @@ async def look_at_database(database: Database, settings: Settings, bounds: Bound
 
 
 def unreachable(error: str) -> Finding:
-    """The database can't be looked at."""
+    """The finding that the database can't be reached."""
     remedy = remedy_for(error)
     cure = OF_AWAY if remedy is None else remedy.text
     text = redactor.redact(error.strip().partition("\n")[0])
@@ -61,7 +61,7 @@ def unreachable(error: str) -> Finding:
 
 
 def check_server(found: Examined, bounds: Bounds) -> Iterator[Finding]:
-    """The server, its clock and its sessions."""
+    """Check the server, its clock and its sessions."""
     server = found.server
     if server["version_num"] < bounds.version_num:
         yield finding("database_old", version=server["version_num"] // 10_000)
@@ -83,7 +83,7 @@ def check_server(found: Examined, bounds: Bounds) -> Iterator[Finding]:
 
 
 def check_schema(found: Examined, bounds: Bounds) -> Iterator[Finding]:
-    """Migrations, tables and indexes."""
+    """Check migrations, tables and indexes."""
     if found.pending:
         yield finding("migrations_pending", count=len(found.pending), first=found.pending[0])
     if found.server["hidden"]:
@@ -125,7 +125,7 @@ def _check_table(table: dict[str, Any], user: str, bounds: Bounds) -> Iterator[F
 
 
 def check_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
-    """Instances and what they should have done."""
+    """Check instances, and the workflows that they should have taken."""
     work = found.work
     if not work:
         return
@@ -152,7 +152,7 @@ def check_work(found: Examined, bounds: Bounds) -> Iterator[Finding]:
 def _check_due(
     due: list[dict[str, Any]], instances: list[dict[str, Any]], bounds: Bounds
 ) -> Iterator[Finding]:
-    """What is due beside living instances: functions that none of them serves, and what they don't take."""
+    """Find due workflows that living instances don't take, and functions that none of them serves."""
     served: set[str] | None = set()
     for each in instances:
         served = None if served is None or each["functions"] is None else served | set(each["functions"])
@@ -162,7 +162,7 @@ def _check_due(
         if served is not None and each["function"] not in served:
             unserved.setdefault(each["function"], []).append(each["workflow_id"])
         elif each["late_s"] > bounds.late_s and each["queue"] is None:
-            overdue.append(each)  # of a queue it may have to wait for its turn
+            overdue.append(each)  # in a queue it may have to wait for its turn
     for function, ids in unserved.items():
         yield finding("function_unserved", function=function, count=len(ids), example=ids[0])
     if overdue:
@@ -183,7 +183,7 @@ def _check_troubled(work: dict[str, Any], bounds: Bounds) -> Iterator[Finding]:
 
 
 def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
-    """Queues and schedules."""
+    """Check queues and schedules."""
     if not found.plans:
         return
     for each in found.plans["paused"]:
@@ -209,14 +209,14 @@ def check_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
 
 
 def _check_aside(queues: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Messages of Supabase Queues that become no workflows. What passed, or was deleted, is noted still."""
+    """Find messages of Supabase Queues that don't become workflows. Records of mended ones may remain."""
     for each in queues:
         # guard: mended-messages-found = True
         if each["there"] or (each["recent"] and each["count"]):
             yield finding(
                 "message_refused",
                 queue=each["queue"],
-                # None is hidden where no instance has tried them for long.
+                # At least one: no message is hidden while no instance has tried them for long.
                 count=max(1, each["count"]),
                 example=each["message_id"] if each["there"] else each["any"],
                 error=redactor.redact(each["error"]),
@@ -226,7 +226,7 @@ def _check_aside(queues: list[dict[str, Any]]) -> Iterator[Finding]:
 
 
 def _check_set(queues: list[dict[str, Any]]) -> Iterator[Finding]:
-    """What operators have set, beside what a deploy since says: `set_queue` refuses it, a deploy can't."""
+    """Find limits set by operators that a later deploy made invalid: only `set_queue` can refuse them."""
     for each in queues:
         for option, value in each["set"].items():
             options = {**each["base"], option: value}
@@ -240,7 +240,7 @@ def _check_set(queues: list[dict[str, Any]]) -> Iterator[Finding]:
 
 
 def check_age(found: Examined, retention_s: float) -> Iterator[Finding]:
-    """What is kept."""
+    """Check for how long ended workflows are kept."""
     age_s = (found.work or {}).get("oldest_ended_s") or 0.0
     if not retention_s and age_s > 30 * 86_400:
         yield finding("kept_for_ever", days=age_s / 86_400)

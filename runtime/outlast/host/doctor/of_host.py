@@ -1,4 +1,4 @@
-"""What is wrong before the database is asked: settings, files, keys and functions."""
+"""Finds what is wrong before the database is asked: settings, files, keys and functions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LEASE_S_MIN = 3.0
 
 
 def look_at_host(settings: Settings) -> list[Finding]:
-    """Settings, files, keys and functions. The functions are imported."""
+    """Check settings, files, keys and functions. The functions are imported."""
     return [*check_settings(settings), *check_files(settings)]
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
-    """What the settings say."""
+    """Check the settings."""
     for warning in settings.warnings:
         yield finding("unknown_setting", warning=warning)
     if not settings.verify_jwt and settings.host not in LOOPBACK:
@@ -39,7 +39,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
 
 
 def check_files(settings: Settings) -> Iterator[Finding]:
-    """What lies on the disk: kept secrets, and the functions, which are imported."""
+    """Check the files on disk: kept secrets, and the functions, which are imported."""
     for name in (FILE_NAME, JWT_FILE_NAME):
         path = settings.home / name
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

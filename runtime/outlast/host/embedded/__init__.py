@@ -1,4 +1,4 @@
-"""A Postgres of the project's own, for development without Supabase: started on demand, shared, kept."""
+"""A Postgres server for the project, for development without Supabase: started on demand, shared, kept."""
 
 from outlast.host.embedded.errors import EmbeddedPostgresError as EmbeddedPostgresError
 from outlast.host.embedded.server import EmbeddedPostgres as EmbeddedPostgres

@@ -1,7 +1,7 @@
-"""Become a user of a folder's server: connect to its supervisor, or start one where there is none.
+"""Connects a process to the supervisor of a folder's server, and starts the supervisor if there is none.
 
-`start.lock` lets one process at a time through, so a crowd starts one supervisor. A supervisor that is just
-ending answers no more but still holds `supervisor.lock`; whoever comes then waits until that is free.
+`start.lock` lets one process at a time through, so many processes start only one supervisor. A supervisor
+that is ending answers no more, but still holds `supervisor.lock`; a new process waits until that is free.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUPERVISORS_MAX = 3
 _LOG_BYTES = 4096
 _LOG_LINES = 8
 
-# The supervisor imports its own modules only: the packages around them stand there empty, so it starts in
+# The supervisor imports only its own modules. The packages around them are empty there, so that it starts in
 # milliseconds and stays small.
 _OUTLAST = str(Path(__file__).parents[2])
 _BOOT = """
@@ -45,7 +45,7 @@ main(sys.argv[2:])
 
 @dataclass(frozen=True)
 class Use:
-    """A connection to the supervisor, and so the right to its server, whose socket is in `sockets`."""
+    """A connection to the supervisor: it gives the right to use the server, whose socket is in `sockets`."""
 
     connection: socket.socket
     sockets: str
@@ -53,7 +53,7 @@ class Use:
 
 
 def attach(folder: Folder, *, durable: bool, deadline: float) -> Use:
-    """Returns when the server takes connections. `deadline` is a time of `time.monotonic`."""
+    """Return when the server takes connections. `deadline` is a time of `time.monotonic`."""
     try:
         with _locked(folder, "start.lock", deadline):
             use = _attach(folder, durable=durable, deadline=deadline)

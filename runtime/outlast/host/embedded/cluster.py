@@ -1,13 +1,13 @@
-"""The database cluster in `HOME/postgres/data`: made by initdb, served by a Postgres, left in order.
+"""The database cluster in `HOME/postgres/data`: made by initdb, served by a Postgres, shut down cleanly.
 
-Runs in the supervisor. Whether any process of an earlier server lives is asked of one lock: the server and
-all its children inherit `server.lock`, and the kernel drops it with the last of them. No process id is
-trusted for that, since after a crash it may be another's.
+Runs in the supervisor. One lock tells whether any process of an earlier server is alive: the server and all
+its children inherit `server.lock`, and the kernel releases it when the last of them ends. Process ids aren't
+trusted for that, since after a crash an id may belong to another process.
 """
 
 from __future__ import annotations
 
-# Loading pathlib would be a tenth of the supervisor's start.
+# Loading pathlib would take a tenth of the supervisor's start.
 # ruff: noqa: PTH108, PTH123, PTH208
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from outlast.host.embedded.orders import Orders
 
 _POLL_S = 0.005
 _INITDB_LIMIT_S = 120.0
-_START_LIMIT_S = 300.0  # crash recovery of much data takes its time
+_START_LIMIT_S = 300.0  # crash recovery of much data takes long
 _STOPPING = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))  # fast, immediate, by force
 _CLEAR_LIMIT_S = 25.0
 _LOG_BYTES_MAX = 8 * 1024 * 1024
@@ -29,7 +29,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ClusterError(Exception):
-    """The server can't run; the message is for everybody who waits for it."""
+    """The server can't run; the message is for every process that waits for it."""
 
 
 class Cluster:
@@ -44,7 +44,7 @@ class Cluster:
         return "data" in os.listdir(self._folder)
 
     def make(self) -> None:
-        """initdb into a folder that takes its place when it is whole. Raises ClusterError."""
+        """Run initdb in a folder that is renamed into place when it is complete. Raises ClusterError."""
         orders = self._orders
         lock = self._claim()
         try:
@@ -96,7 +96,7 @@ class Cluster:
             os.close(data)
 
     def has_ended(self) -> bool:
-        """Whether the server is gone, for whatever reason; collects it if so."""
+        """Whether the server has ended, for any reason. If so, its process is reaped."""
         if self._server is not None:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(self._server, os.WNOHANG) == (0, 0):
@@ -105,7 +105,10 @@ class Cluster:
         return True
 
     def stop(self) -> None:
-        """End what `start` started: clients cut off, a checkpoint written; harder where that takes long."""
+        """Stop the server: clients are cut off, a checkpoint is written.
+
+        Stronger signals follow if that takes long.
+        """
         if not self._was_started:
             return
         for number, limit_s in _STOPPING:
@@ -117,7 +120,7 @@ class Cluster:
         self.clear()
 
     def clear(self) -> None:
-        """End what is left of an earlier server. Raises ClusterError if it won't end."""
+        """End any processes of an earlier server. Raises ClusterError if they don't end."""
         os.close(self._claim())
 
     def bound_log(self) -> None:
@@ -155,7 +158,7 @@ class Cluster:
             )
 
     def _check(self) -> None:
-        """Refuse data of another user or another Postgres before anything touches it."""
+        """Refuse data of another user or another Postgres version before anything touches it."""
         orders = self._orders
         owner = os.stat("data", dir_fd=self._folder, follow_symlinks=False).st_uid
         if owner != orders.uid:
@@ -176,7 +179,10 @@ class Cluster:
             )
 
     def _claim(self) -> int:
-        """The server's lock, held. Whoever still has it has lost its supervisor, and is ended first."""
+        """Acquire the server's lock.
+
+        A server that still holds it has lost its supervisor, and is ended first.
+        """
         lock = os.open("server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
         began = time.monotonic()
         pressed_at = -1.0
@@ -194,11 +200,11 @@ class Cluster:
         return lock
 
     def _press(self, lock: int, waited: float) -> None:
-        """A server is asked to shut down. Children that lost their server can't go on: they are ended."""
+        """Ask a server to shut down. Children that lost their server can't go on, so they are ended."""
         try:
             data = os.open("data", _FOLDER, dir_fd=self._folder)
         except FileNotFoundError:
-            return  # initdb's, which ends by itself
+            return  # held by initdb, which ends by itself
         try:
             left = [process for process in processes.in_folder(data) if processes.has_open(process, lock)]
             server = _pid_file(data)[0]
@@ -213,7 +219,7 @@ class Cluster:
             processes.send(process, number)
 
     def _remove_misleading(self, data: int, sockets: str) -> None:
-        """With the lock in hand no server of ours lives, so the ids in its files may be another process's."""
+        """Remove files with stale process ids: as this process holds the lock, no server of ours is alive."""
         strangers = [each for each in processes.in_folder(data) if processes.name_of(each) == "postgres"]
         if strangers:
             raise ClusterError(
@@ -262,7 +268,7 @@ def _read(name: str, folder: int) -> str:
 
 
 def _remove(name: str, folder: int) -> None:
-    """Remove a folder with all in it, following no links. One that isn't there is fine."""
+    """Remove a folder with its contents, without following links. A missing folder is no error."""
     with contextlib.suppress(FileNotFoundError):
         for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=folder):
             for file in files:
@@ -273,7 +279,7 @@ def _remove(name: str, folder: int) -> None:
 
 
 def _give(folder: int, uid: int, gid: int) -> None:
-    """Hand a tree over to another user. A file that has a second name somewhere is refused."""
+    """Give a tree to another user. Files with more than one hard link are refused."""
     for _, _, files, fd in os.fwalk(".", dir_fd=folder):
         os.fchown(fd, uid, gid)
         for file in files:

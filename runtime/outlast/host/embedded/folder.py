@@ -1,10 +1,10 @@
-"""The `.outlast` folder: who owns it, and its files opened so that nobody can redirect them.
+"""The `.outlast` folder: who owns it, and how its files are opened so that nobody can redirect them.
 
-All in `HOME/postgres` belongs to the user the server runs as. For an ordinary user that is the user.
-Postgres refuses root, so root runs it as the folder's owner, and where that is root too, as a user id
-that no account has: no other program on the machine runs under it. The id is chosen once; after that the
-folder's owner tells it. Everything goes through open directories, so a folder that another user may change
-can't make root write elsewhere.
+Everything in `HOME/postgres` belongs to the user that the server runs as. For an ordinary user that is the
+user. Postgres refuses to run as root. So root runs it as the folder's owner. If that is root, too, it runs as
+a user id that no account has, so that no other program on the machine runs under it. The id is chosen once;
+after that it is the folder's owner. Everything is reached through open directories. So a folder that another
+user may change can't make root write elsewhere.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 
 from outlast.host.embedded.errors import EmbeddedPostgresError
 
-# Debian keeps 65000–65533 unassigned, systemd 65520–65533 (systemd's UIDS-GIDS.md), and a container's
-# map of 65536 ids has them.
+# Debian keeps 65000–65533 unassigned, systemd 65520–65533 (systemd's UIDS-GIDS.md), and the 65536 ids of a
+# container's map include them.
 _FREE_UIDS = range(65527, 65519, -1)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """`HOME/postgres`, open. `uid` and `gid` are the server's; `fd` is the caller's to close."""
+    """`HOME/postgres`, open. `uid` and `gid` are the server's; the caller must close `fd`."""
 
     path: Path
     fd: int
@@ -41,7 +41,7 @@ class Folder:
         return True
 
     def open_file(self, name: str, flags: int) -> int:
-        """A plain file of the server's user in this folder, created if missing; not inherited by programs."""
+        """Open a plain file of the server's user here, created if missing; programs don't inherit it."""
         wrong = EmbeddedPostgresError(f"{self.path / name} is not a file that Outlast made: remove it")
         try:
             fd = os.open(
@@ -61,9 +61,9 @@ class Folder:
 
 
 def open_folder(home: Path) -> Folder:
-    """Make `home`, its `.gitignore` and `home/postgres` where missing, and open the last.
+    """Make `home`, its `.gitignore` and `home/postgres` if they are missing, and open the last.
 
-    Raises EmbeddedPostgresError where they can't be made or belong to another user.
+    Raises EmbeddedPostgresError if they can't be made, or belong to another user.
     """
     home = Path(os.path.realpath(home))
     path = home / "postgres"
@@ -160,7 +160,7 @@ def _free_uid() -> int:
 
 
 def _refusal(home_fd: int, path: Path, error: OSError) -> str:
-    """One line for a folder that can't be used: whose it is and how to change that."""
+    """Return one line for a folder that can't be used: who owns it, and how to change that."""
     me = os.geteuid()
     try:
         owner = os.stat("postgres", dir_fd=home_fd, follow_symlinks=False).st_uid

@@ -1,4 +1,4 @@
-"""What a host tells the supervisor that it starts."""
+"""What a host passes to the supervisor that it starts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Orders(NamedTuple):
-    """All that a supervisor needs to know, handed over as command-line words; it reads no environment.
+    """All that a supervisor needs to know, passed as command-line words; it reads no environment variables.
 
     `folder_fd`, `lock_fd` and `user_fd` are open files that it inherits: `HOME/postgres`, the supervisor's
-    lock (held already) and the connection of its first user. The server runs as `uid`; initdb runs as
-    `maker_uid`, since it insists on a user id with an account. `path` is for messages only.
+    lock (already held) and the connection of its first user. The server runs as `uid`; initdb runs as
+    `maker_uid`, since it insists on a user id with an account. `path` is used in messages only.
     """
 
     folder_fd: int

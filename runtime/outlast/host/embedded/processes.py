@@ -1,8 +1,8 @@
-"""Start the server's programs, and find those that are left over from an earlier one."""
+"""Starts the server's programs, and finds those that an earlier server left."""
 
 from __future__ import annotations
 
-# Loading pathlib would be a tenth of the supervisor's start.
+# Loading pathlib would take a tenth of the supervisor's start.
 # ruff: noqa: PTH109, PTH110, PTH116, PTH123, PTH208
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UT
 
 
 def become(uid: int, gid: int) -> None:
-    """Give up root for good. Does nothing for a process that is `uid` already."""
+    """Give up root for good. Does nothing if the process already runs as `uid`."""
     if os.geteuid() != uid:
         os.setgroups([])
         os.setgid(gid)
@@ -34,10 +34,10 @@ def spawn(
     user: tuple[int, int],
     death_signal: signal.Signals,
 ) -> int:
-    """Run `program` as `user` (its user and group id) in the folder open at `folder_fd`; returns its id.
+    """Run `program` as `user` (user and group id) in the folder open at `folder_fd`; return its process id.
 
     It inherits the standard streams and `lock_fd`, nothing else. On Linux it gets `death_signal` when the
-    calling process ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
+    calling process ends in any way (prctl(2), PR_SET_PDEATHSIG).
     """
     parent = os.getpid()
     child = os.fork()
@@ -60,10 +60,10 @@ def spawn(
 
 
 def working_folder(folder_fd: int) -> str:
-    """The folder's path, for a program that is started in it.
+    """Return the folder's path, for a program that is started in it.
 
-    On Linux this name needs no right to enter the folders above: a server run by root under its own user
-    id works in a project under `/root`, and a long path or a renamed parent doesn't matter.
+    On Linux this path needs no right to enter the folders above. So a server that root runs under its own
+    user id works in a project under `/root`, and a long path or a renamed parent doesn't matter.
     """
     if _HAS_PROC:
         return "/proc/self/cwd"
@@ -75,13 +75,13 @@ def working_folder(folder_fd: int) -> str:
 
 
 def in_folder(folder_fd: int) -> list[int]:
-    """Ids of the processes whose working folder this is, as far as we may ask (Linux; empty elsewhere)."""
+    """The ids of processes whose working folder this is, if visible (Linux; empty elsewhere)."""
     wanted = _identity(folder_fd)
     return [process for process in _processes() if _identity(f"/proc/{process}/cwd") == wanted]
 
 
 def has_open(process: int, fd: int) -> bool:
-    """Whether a process has the same file open as we at `fd` (Linux; false elsewhere)."""
+    """Whether a process has the file open that this process has open at `fd` (Linux; false elsewhere)."""
     wanted = _identity(fd)
     try:
         return any(
@@ -111,7 +111,7 @@ def is_running(process: int) -> bool:
 
 
 def send(process: int, number: signal.Signals) -> None:
-    """Send a signal; a process that is gone, or isn't ours, is left alone."""
+    """Send a signal; a process that has ended, or belongs to another user, is skipped."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(process, number)
 

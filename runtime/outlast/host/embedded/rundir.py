@@ -1,14 +1,14 @@
-"""The short folder of the server's sockets, where no other user can be before us.
+"""The short folder of the server's sockets, which no other user can have made before.
 
-A socket's path may have about 100 bytes and a project's path may have more, so the sockets live in
-`/tmp/outlast-UID-DEVICE-INODE`, named after the identity of `HOME/postgres`: the same name for everybody
-who uses that folder, whatever their TMPDIR says, and another one for a copy of it. It is used only if it is a
-real folder of the server's user with mode 0700. `/tmp` is sticky, so nobody can then exchange it.
+A socket's path may have about 100 bytes, and a project's path may have more. So the sockets are in
+`/tmp/outlast-UID-DEVICE-INODE`, named after the identity of `HOME/postgres`: all users of that folder get the
+same name, with any TMPDIR, and a copy of the folder gets another one. The folder is used only if it is a real
+folder of the server's user with mode 0700. As `/tmp` is sticky, nobody can exchange it then.
 """
 
 from __future__ import annotations
 
-# Loading pathlib would be a tenth of the supervisor's start.
+# Loading pathlib would take a tenth of the supervisor's start.
 # ruff: noqa: PTH102, PTH116, PTH120
 import os
 import stat
@@ -19,25 +19,25 @@ _BASES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - see _is_safe
 
 
 def candidates(folder_fd: int, uid: int) -> list[str]:
-    """The paths where the sockets of the folder open at `folder_fd` may be, best first. At most 65 bytes."""
+    """The possible paths for the sockets of the folder open at `folder_fd`, best first. At most 65 bytes."""
     seen = os.fstat(folder_fd)
     return [f"{base}/outlast-{uid}-{seen.st_dev:x}-{seen.st_ino:x}" for base in _BASES]
 
 
 def existing(folder_fd: int, uid: int) -> list[str]:
-    """Those candidates that exist and can't have been made by another user."""
+    """The candidates that exist and can't have been made by another user."""
     return [path for path in candidates(folder_fd, uid) if _is_ours(path, uid)]
 
 
 def make(folder_fd: int, uid: int) -> str | None:
-    """Make the folder, as `uid`, in the first place that allows it; None if none does."""
+    """Make the folder as `uid`, in the first place that allows it; None if none does."""
     for path in candidates(folder_fd, uid):
         if not _is_safe(os.path.dirname(path), uid):
             continue
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            pass  # ours from before, or another's: the next line tells
+            pass  # made before by this user, or by another: the next line tells
         except OSError:
             continue
         if _is_ours(path, uid):
@@ -54,7 +54,7 @@ def _is_ours(path: str, uid: int) -> bool:
 
 
 def _is_safe(base: str, uid: int) -> bool:
-    """Whether what is made in `base` can be renamed or removed by nobody but its owner and root."""
+    """Whether only the owner and root can rename or remove what is made in `base`."""
     try:
         seen = os.stat(base)
     except OSError:

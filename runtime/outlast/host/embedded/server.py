@@ -1,4 +1,4 @@
-"""EmbeddedPostgres: a process's use of the database that lives in its project folder."""
+"""EmbeddedPostgres: a process's use of the database in its project folder."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _GUARD_ROUND_S = 60.0
 class EmbeddedPostgres:
     """One process's use of the Postgres in `HOME/postgres`; make it with `start`.
 
-    `url` is a libpq URL over a unix socket. Any number of processes share one server; it ends when the last
-    of them has called `stop` or is gone, however it went. If the server or its supervisor dies under its
-    users it is started again at once: open connections break, new ones to the same URL succeed. The object
-    is in use until `stop` or the end of the process, and of the children that it made with `os.fork`.
+    `url` is a libpq URL over a unix socket. Any number of processes share one server. It ends when the last
+    of them has called `stop` or has ended in any way. If the server or its supervisor dies while it is used,
+    it is started again at once: open connections break, new ones to the same URL succeed. The object is in
+    use until `stop`, or until the process and its children made with `os.fork` have ended.
     """
 
     url: str
@@ -39,7 +39,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Folder, use: Use) -> None:
         self._folder = folder
         self._use = use
-        self._durable = use.durable  # what this use was given it keeps, when it has to start the server again
+        self._durable = use.durable  # kept for when this use has to start the server again
         self._changing = threading.Lock()
         self._stopped = False
         self._process = os.getpid()
@@ -49,10 +49,10 @@ class EmbeddedPostgres:
 
     @classmethod
     def start(cls, home: Path, *, durable: bool = True, start_timeout_s: float = 30.0) -> EmbeddedPostgres:
-        """Start the server of `home` (the `.outlast` folder, made if missing) or attach to it; blocks.
+        """Start the server of `home` (the `.outlast` folder, made if missing), or connect to it; blocks.
 
-        `durable=False` trades safety against a crash of the machine for speed: for tests. A server that runs
-        so is not shared with a caller who asks for durability. Raises EmbeddedPostgresError.
+        `durable=False` trades safety against a crash of the machine for speed, for tests. Such a server isn't
+        shared with a caller who asks for durability. Raises EmbeddedPostgresError.
         """
         deadline = time.monotonic() + start_timeout_s
         folder = open_folder(home)
@@ -64,7 +64,7 @@ class EmbeddedPostgres:
         return cls(folder, use)
 
     def stop(self) -> None:
-        """Give up this process's use. For the last user this returns when the server has ended.
+        """End this process's use. For the last user this returns when the server has ended.
 
         May be called again. Raises EmbeddedPostgresError if the server has not ended within 40 s.
         """
@@ -78,7 +78,7 @@ class EmbeddedPostgres:
         try:
             self._leave(self._use.connection)
         finally:
-            self._guardian.join(timeout=1.0)  # it sees the same end
+            self._guardian.join(timeout=1.0)  # it notices the same end
             self._use.connection.close()
             os.close(self._folder.fd)
 
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _leave(self, connection: socket.socket) -> None:
-        """Say goodbye; the supervisor closes its end, after the server's where this was the last user."""
+        """Leave; the supervisor closes its end. For the last user it does so only after the server's end."""
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
         if not _wait_for_end(connection, _STOP_LIMIT_S):
@@ -110,7 +110,7 @@ class EmbeddedPostgres:
             self.url = _url(self._use)
 
     def _guard(self) -> None:
-        """Stand by for the supervisor's end, and replace it. Where that fails, the log says so."""
+        """Wait for the supervisor's end, and replace it. If that fails, the log says so."""
         while not self._stopped:
             if not _wait_for_end(self._use.connection, _GUARD_ROUND_S) or self._stopped:
                 continue
@@ -127,7 +127,7 @@ def _url(use: Use) -> str:
 
 
 def _wait_for_end(connection: socket.socket, timeout_s: float) -> bool:
-    """Whether the supervisor closed the connection within that time; a last word of it is passed over."""
+    """Whether the supervisor closed the connection within that time. Any last text from it is ignored."""
     if (fd := connection.fileno()) < 0:
         return True
     poll = select.poll()

@@ -1,17 +1,17 @@
-"""The process that owns the server: starts it, starts it again if it dies, ends it after its last user.
+"""The process that owns the server: starts it, restarts it if it dies, ends it after its last user.
 
-A user of the server is a process with a connection to this one. The kernel closes a connection with its
-process, so a user is gone however it went, and nobody has to count. Should the supervisor itself be killed,
-the kernel tells the server to shut down (Linux; elsewhere the next start does), and the users still there
-start another pair.
+A user of the server is a process with a connection to this one. The kernel closes the connection when the
+process ends in any way, so nobody has to count users. If the supervisor itself is killed, the kernel tells
+the server to shut down (on Linux; elsewhere the next start does), and the remaining users start a new
+supervisor and server.
 
-It runs as a program of its own, on the standard library alone, as the server's user, and holds
+It runs as a separate program, on the standard library alone, as the server's user, and holds
 `supervisor.lock` as long as it lives.
 """
 
 from __future__ import annotations
 
-# Loading pathlib would be a tenth of the supervisor's start.
+# Loading pathlib would take a tenth of the supervisor's start.
 # ruff: noqa: PTH106, PTH108, PTH116
 import contextlib
 import os
@@ -26,24 +26,24 @@ from outlast.host.embedded.cluster import Cluster, ClusterError
 from outlast.host.embedded.orders import Orders
 from outlast.host.embedded.settings import SOCKET
 
-_TICK_S = 2.0  # for what no event tells: removed folders, a grown log
-_TOUCH_S = 3600.0  # cleaners of tmp folders take what has not been used for days
+_TICK_S = 2.0  # checks what no event tells: removed folders, a grown log
+_TOUCH_S = 3600.0  # cleaners of tmp folders remove what was not used for days
 _USERS_MAX = 200
 _RESTARTS_MAX = 5
 _RESTARTS_WINDOW_S = 60.0
 
 
 def main(words: list[str]) -> None:
-    """Run to the end of the server. `words` are those of `Orders`."""
+    """Run until the server ends. `words` are those of `Orders`."""
     orders = Orders.from_words(words)
     for fd in (orders.folder_fd, orders.lock_fd, orders.user_fd):
         os.set_inheritable(fd, False)
     if os.fork():
-        os._exit(0)  # the host waits for this one only, so no host is left with a zombie
+        os._exit(0)  # the host waits for this process only, so no host is left with a zombie
     os.umask(0o077)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     Supervisor(orders).run()
-    os._exit(0)  # at once: an interpreter that tidies up would let the last users wait for it
+    os._exit(0)  # at once: the last users would have to wait while the interpreter cleans up
 
 
 class Supervisor:
@@ -59,7 +59,7 @@ class Supervisor:
         self._signals = self._watch_signals()
 
     def run(self) -> None:
-        """The supervisor's life. Its last users hear that it is over by the end of their connections."""
+        """Run the supervisor. The end of their connections tells its last users that it is over."""
         failure = ""
         try:
             self._prepare()
@@ -77,7 +77,7 @@ class Supervisor:
             _tell(user, failure)
 
     def _prepare(self) -> None:
-        """Become the server's user, and have a database: initdb first where that user has no account."""
+        """Become the server's user, and make the database if missing: before, if that user has no account."""
         orders = self._orders
         if orders.maker_uid == orders.uid:
             processes.become(orders.uid, orders.gid)
@@ -100,7 +100,7 @@ class Supervisor:
         self._door.setblocking(False)
 
     def _serve(self) -> None:
-        """Until the last user is gone: let users in and out, and keep the server up."""
+        """Let users in and out, and keep the server up, until the last user has left."""
         for user in self._users:
             _tell(user, self._welcome())
         tick_at, touch_at = time.monotonic() + _TICK_S, time.monotonic() + _TOUCH_S
@@ -114,14 +114,14 @@ class Supervisor:
                 if os.fstat(self._orders.folder_fd).st_nlink == 0:
                     return  # removed, and the data with it
                 for name in (rundir.CONTROL, SOCKET):
-                    os.stat(f"{self._sockets}/{name}")  # without its sockets the pair is of no use, and ends
+                    os.stat(f"{self._sockets}/{name}")  # without them the server can't be used, so both end
                 self._cluster.bound_log()
             if time.monotonic() >= touch_at:
                 touch_at = time.monotonic() + _TOUCH_S
                 os.utime(f"{self._sockets}/{rundir.CONTROL}")
 
     def _wait_for_events(self, until: float) -> None:
-        """Wait for a signal, a knock at the door or a user who leaves; at most until that time."""
+        """Wait for a signal, a new connection or a user who leaves; at most until that time."""
         assert self._door is not None
         poll = select.poll()
         for fd in (self._signals, self._door.fileno(), *(user.fileno() for user in self._users)):
@@ -136,13 +136,16 @@ class Supervisor:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Close the connections of those who left; they wait for that, the last one for the server's end."""
+        """Close the connections of users who left.
+
+        They wait for that; the last one waits for the server's end.
+        """
         for user in self._leaving_users:
             user.close()
         self._leaving_users.clear()
 
     def _let_in(self, text: str) -> None:
-        """Take in everybody who is at the door."""
+        """Accept all waiting connections."""
         while self._door is not None:
             try:
                 user, _ = self._door.accept()
@@ -158,7 +161,7 @@ class Supervisor:
                 user.close()
 
     def _start_again(self) -> None:
-        """The server died under its users. Start it again, unless it does nothing but die."""
+        """Restart the server, which died while it was used, unless it has died too often."""
         now = time.monotonic()
         self._restarts = [then for then in self._restarts if now - then < _RESTARTS_WINDOW_S] + [now]
         if len(self._restarts) > _RESTARTS_MAX:
@@ -166,13 +169,13 @@ class Supervisor:
         self._cluster.start(self._sockets)
 
     def _end(self) -> None:
-        """Close the door, stop the server, leave nothing in the tmp folder."""
+        """Accept no more users, stop the server, and leave nothing in the tmp folder."""
         if self._door is not None:
             self._let_in("")
             with contextlib.suppress(OSError):
                 os.unlink(f"{self._sockets}/{rundir.CONTROL}")
             self._door.close()
-        with contextlib.suppress(ClusterError, OSError):  # such as a folder that was removed
+        with contextlib.suppress(ClusterError, OSError):  # for example a removed folder
             self._cluster.stop()
         with contextlib.suppress(OSError):
             os.rmdir(self._sockets)
@@ -181,7 +184,7 @@ class Supervisor:
         return f"ready {self._orders.durable} {self._sockets}"
 
     def _watch_signals(self) -> int:
-        """The end of a pipe that gets a byte with each signal, so that one poll waits for everything."""
+        """Return the end of a pipe that gets a byte for each signal, so that one poll waits for all."""
         reader, writer = os.pipe()
         for fd in (reader, writer):
             os.set_blocking(fd, False)
@@ -197,11 +200,11 @@ class Supervisor:
 
 
 def _wake(number: int, frame: FrameType | None) -> None:
-    """A handler is needed for the byte in the pipe; it has nothing to do."""
+    """Do nothing. The byte in the pipe needs a handler."""
 
 
 def _has_left(user: socket.socket) -> bool:
-    """Users say nothing: what can be read of them is their end."""
+    """Whether the user has left. Users send nothing, so only the end can be read from them."""
     try:
         return user.recv(64) == b""
     except BlockingIOError:
@@ -213,5 +216,5 @@ def _has_left(user: socket.socket) -> bool:
 def _tell(user: socket.socket, text: str) -> None:
     user.setblocking(False)
     line = " ".join(text.splitlines()).encode("utf-8", "backslashreplace")[:4000] + b"\n"
-    with contextlib.suppress(OSError):  # gone: the loop will see it
+    with contextlib.suppress(OSError):  # it has left: the loop will notice
         user.send(line)

@@ -1,1 +1,1 @@
-"""What each statement of the store does, on the database in memory."""
+"""The statements of the store, on the in-memory database."""

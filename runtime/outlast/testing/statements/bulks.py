@@ -21,10 +21,10 @@ from outlast.testing.statements.workflows import WorkflowStatements
 
 FUNCTION = "outlast.bulk"
 BLOCK = 3
-"""How many are fixed, or done, at once: few, so that there are often several blocks."""
+"""How many are listed, or done, at once: few, so that several blocks are common."""
 
 AT_ONCE = ("retry", "cancel")
-"""What is done to several in one statement."""
+"""The verbs that are done to several workflows in one statement."""
 
 SAMPLES = 10
 COUNT_MAX = 1_000_000
@@ -102,7 +102,7 @@ class BulkStatements(Statements):
         now, did = self._db.now(), 0
         block = [each for each in bulk.items[bulk.place :] if each.outcome is None][:BLOCK]
         for item in block:
-            # What is done to several at once leaves out what is locked; what is done one by one waits for it.
+            # An act on several at once skips locked rows; an act on one waits for its row.
             if not self._db.is_locked(item.workflow_id):
                 self._try(item, bulk)
                 did += 1

@@ -21,7 +21,7 @@ class ClaimStatement(Statements):
     def __init__(self, database: Database, instance_id: str) -> None:
         super().__init__(database, instance_id)
         self.functions: frozenset[str] = frozenset()
-        """Those that it claims."""
+        """The functions that it claims."""
 
     def claim(
         self,
@@ -31,7 +31,7 @@ class ClaimStatement(Statements):
         limit_s: float | None = None,
         refused: Collection[str] = (),
     ) -> Claims:
-        """`claim`. What is `refused` is left out: it has refused it a moment ago."""
+        """`claim`. It skips workflows in `refused`, whose row refused a moment ago."""
         self.functions = frozenset(room.functions)
         lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
         due = sorted(
@@ -112,7 +112,7 @@ class ClaimStatement(Statements):
         return row.new.parent is None and self.load_bytes(workflow_id) > SMALL_BYTES
 
     def _space(self, workflow_id: str, room: Room) -> Space:
-        """Its own."""
+        """The space that counts for this workflow: for small or for large ones."""
         return (self._is_large(workflow_id) and room.large) or room.space
 
     def _may_fit(self, workflow_id: str, room: Room) -> bool:
@@ -121,7 +121,7 @@ class ClaimStatement(Statements):
         return space.alone or self.load_bytes(workflow_id) <= bytes_left
 
     def _fitting(self, found: list[str], room: Room, *, strict: bool) -> list[str]:
-        """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
+        """Those of `found` that fit into the memory. A larger one is skipped, until it has waited long."""
         waiting = [self._since(each)[0] for each in found if self.load_bytes(each) > room.space.bytes_left]
         in_turn = strict and bool(waiting) and min(waiting) < self._db.now() - 10.0
         fitting, in_all, place = [], 0, 0

@@ -1,4 +1,4 @@
-"""`holds.sql` in memory: what no code fits is held, let go on, and ended."""
+"""`holds.sql` in memory: workflows that no code fits are held, freed, and ended."""
 
 from __future__ import annotations
 

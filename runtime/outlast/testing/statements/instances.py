@@ -1,4 +1,4 @@
-"""`instances.sql` in memory, but for the claim: leases, recovery, what is given back."""
+"""`instances.sql` in memory, without the claim: leases, recovery, release."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class InstanceStatements(Statements):
     def recover(
         self, lost: Sequence[LostInstance], refused: Collection[str] = ()
     ) -> tuple[list[tuple[str, str]], list[str]]:
-        """`recover`, but for what is `refused`; and what has refused it now."""
+        """`recover`, without rows in `refused`; also returns the rows that refuse now."""
         gone = {(each.instance_id, each.lease_until_s) for each in lost if not each.expired}
         named = {each.instance_id for each in lost}
         orphaned = [
@@ -86,7 +86,7 @@ class InstanceStatements(Statements):
         load_bytes: Mapping[str, int] | None = None,
         due_s: Mapping[str, float | None] | None = None,
     ) -> list[str]:
-        """`release`; what has refused it."""
+        """`release`; returns the rows that refused."""
         rows = [(each, self._db.workflows[each]) for each in epochs if each in self._db.workflows]
         mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == self._me]
         for workflow_id, row in mine:

@@ -1,4 +1,4 @@
-"""`journal.sql` and `transactions.sql` in memory: what one instance writes."""
+"""`journal.sql` and `transactions.sql` in memory: the writes of one instance."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ class JournalStatements(Statements):
     """See core.ports.JournalStore, and `record_transaction` and `recorded_step` of transactions."""
 
     def commit(self, batch: Batch) -> Committed:
-        """`start_batch` and `write_batch`. Raises BadData, Blocked, and what a row refuses it with."""
+        """`start_batch` and `write_batch`.
+
+        Raises BadData, Blocked, and the error with which a row refuses.
+        """
         self._check_rows(batch)
         for write in batch.writes:
             if self._owns(write):
                 self._set_attributes(write)
         started = frozenset(new.workflow_id for new in batch.starts if self._start(new, batch.nonce))
-        # One snapshot: all fences are looked at before anything of the batch is written.
+        # One snapshot: all fences are checked before anything of the batch is written.
         fenced = [write for write in batch.writes if self._owns(write)]
         accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
         if any(write.workflow_id.endswith(BATCH) for write in fenced):
@@ -146,7 +149,7 @@ class JournalStatements(Statements):
         return True
 
     def confirm(self, batch: Batch) -> dict[str, float | None]:
-        """`confirm_batch`: who bears the nonce in all rows that the batch writes of it."""
+        """`confirm_batch`: the workflows that bear the nonce in all rows that the batch writes for them."""
         started = {each.workflow_id for each in batch.starts if self._bears(each.workflow_id, batch.nonce)}
         accepted = {each.workflow_id for each in batch.writes if self._bears_all(each, batch.nonce)}
         return {each: self._db.workflows[each].created_at for each in sorted(started | accepted)}

@@ -1,4 +1,4 @@
-"""Which records of a workflow stay where it goes on from an earlier one, in memory: `records_kept`, …"""
+"""Which records of a workflow stay when it goes on from an earlier one, in memory: `records_kept`, …"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outlast.core.ports import NotNow, Unacceptable
 from outlast.core.records import StepRecord
 
 FAR = 2**31
-"""The place of what is not over."""
+"""The place of a record that is not over."""
 
 
 def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
@@ -32,7 +32,7 @@ def first_place(records: Mapping[str, StepRecord], steps: Collection[str]) -> in
 
 
 def came_before(record: StepRecord, place: int) -> bool:
-    """Whether it was over, or called, before what has this place was. That the body gave it up came later."""
+    """Whether it was over, or called, before the record with this place. A body gives up a call later."""
     called = FAR if record.called_after is None or record.error == CANCELLED else record.called_after
     return (record.completion_order or FAR) < place or called < place
 
@@ -80,7 +80,7 @@ def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> No
 
 
 def check_undoing(records: Mapping[str, StepRecord], kept: Collection[str], *, stopped: bool) -> None:
-    """`outlast.check_undoing`, of a live one. Raises NotNow."""
+    """`outlast.check_undoing`, for a live workflow. Raises NotNow."""
     noted = {
         each.step_id: (each.name, json.loads(each.output or "{}"))
         for each in records.values()

@@ -20,7 +20,7 @@ class MessageStatements(Statements):
     """See core.ports.MessageStore."""
 
     def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
-        """`send`; the message's id. Raises what the store raises."""
+        """`send`; returns the message's id. Raises what the store raises."""
         return self.post(workflow_id, body, topic, key).message_id
 
     def send_again(
@@ -84,7 +84,7 @@ class MessageStatements(Statements):
         return self.send(workflow_id, body, told["topic"], key)
 
     def deliver(self, passed: Collection[str] = ()) -> Delivered:
-        """`deliver`, but for those that are `passed` by: they have refused it a moment ago."""
+        """`deliver`; it skips workflows in `passed`, whose row refused a moment ago."""
         woken: set[str] = set()
         refused: dict[str, None] = {}
         free = [each for each in self._undelivered(passed) if not self._db.is_locked(each.workflow_id)]

@@ -69,14 +69,14 @@ class PageStatements(WorkflowStatements):
         return listed(self._db, resource, given, after, limit)
 
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
-        """`cancel`. Raises NotNow, Blocked, and what else its row refuses to be written with."""
+        """`cancel`. Raises NotNow, Blocked, and the error with which its row refuses."""
         try:
             return super().cancel(workflow_id, by, why, mode)
         except BadData as error:
             raise NotNow(f"the database refuses it: {error}") from error
 
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        """The functions of verbs."""
+        """Call the function of a verb."""
         if verb is BULK:
             return BulkStatements(self._db).begin(arguments, by)
         if verb.noun is WORKFLOWS:
@@ -119,5 +119,5 @@ class PageStatements(WorkflowStatements):
         }
 
     def running(self, workflow_id: str) -> list[dict[str, Any]]:
-        """`running`. What other processes run is known to none here."""
+        """`running`. What other processes run isn't known here."""
         return []

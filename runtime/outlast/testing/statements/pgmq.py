@@ -43,7 +43,7 @@ class MessageQueueStatements(Statements):
         return Consumed(taken, wait=waits and bool(taken))
 
     def _read(self, table: SupabaseQueue, name: str, most: int) -> list[QueuedMessage]:
-        """Messages whose workflows may all begin: else none is read."""
+        """Messages whose workflows may all begin; otherwise none is read."""
         now = self._db.now()
         for each in table.front(now, most):
             try:
@@ -89,7 +89,7 @@ class MessageQueueStatements(Statements):
         return table
 
     def _most(self, name: str, rules: QueueRow, room: int) -> int:
-        """How many messages are taken: whose turn it is shows only where all keys are in."""
+        """How many messages to take: whose turn it is shows only when all keys are in."""
         options = rules.options
         if rules.paused is not None:
             return 0
@@ -101,12 +101,12 @@ class MessageQueueStatements(Statements):
         return min(room, most)
 
     def _waiting(self, name: str) -> int:
-        """Those that sleep leave room for others."""
+        """How many are due. Sleeping workflows leave room for others."""
         now = self._db.now()
         return sum(row.held is None and (row.claimable_at or 0.0) <= now for _, row in self._db.waiting(name))
 
     def _named(self, name: str, message: QueuedMessage) -> tuple[str, bool]:
-        """The id of its workflow, and whether that is there: a queue made anew counts from 1 again."""
+        """The id of its workflow, and whether it exists: a queue made again counts from 1."""
         plain_id = f"{name}:{message.msg_id}"
         timed_id = f"{plain_id}:{message.enqueued_at:%Y%m%dT%H%M%S%f}"
         rows = self._db.workflows
@@ -149,6 +149,6 @@ class MessageQueueStatements(Statements):
 def _is_of(row: Workflow, name: str, message: QueuedMessage) -> bool:
     try:
         told = datetime.fromisoformat(json.loads(row.attributes or "{}")["enqueued_at"])
-    except (KeyError, TypeError, ValueError):  # whoever sets attributes may have changed it
+    except (KeyError, TypeError, ValueError):  # a user who sets attributes may have changed it
         return False
     return row.new.queue == name and told == message.enqueued_at

@@ -19,7 +19,7 @@ from outlast.testing.statements.claiming import ClaimStatement
 from outlast.testing.statements.statements import Statements
 
 ASKS_S, LEFT_S = 1.5, 0.03
-"""So long an instance that asked counts as one that would have places, and so long they are left to it."""
+"""How long an instance that asked counts as wanting places, and how long places are left to it."""
 
 
 class QueueStatements(Statements):
@@ -143,7 +143,7 @@ class QueueStatements(Statements):
         return [self.enter(new, nonce) for new in news]
 
     def enter(self, new: NewWorkflow, nonce: int) -> Entered:
-        """One of them, by the rules of the queue's door."""
+        """Enqueue one of them, by the rules of the queue's door."""
         assert new.queue is not None
         row = self._db.workflows.get(new.workflow_id)
         if row is not None or new.workflow_id in self._db.attached:
@@ -168,7 +168,7 @@ class QueueStatements(Statements):
         return Entered("started")
 
     def _pass_door(self, queue: QueueRow, new: NewWorkflow, now: float) -> Entered | None:
-        """How a call comes in without a row of its own, or is refused; None if it gets a row."""
+        """Attach or refuse a call that gets no row of its own; None if it gets a row."""
         options = queue.options
         if drop := options.get("drop"):
             recent = [at for at in queue.calls if at >= now - drop["per"]]
@@ -208,7 +208,7 @@ class QueueStatements(Statements):
     def _absorb(
         self, new: NewWorkflow, of_key: list[tuple[str, Workflow]], debounce: Mapping[str, float], now: float
     ) -> Entered | None:
-        """The last input wins, in the row of the first call."""
+        """Put the last input into the row of the first call."""
         for workflow_id, row in of_key:
             same = row.new.function == new.function and _is_of_same_caller(row.new, new)
             begins = row.status == Status.ENQUEUED and row.owner is None and row.held is None
@@ -252,7 +252,7 @@ class QueueClaimStatement(Statements):
     def claim_queued(
         self, room: Room, *, limit_s: float | None = None, passed: Collection[str] = ()
     ) -> QueueClaims:
-        """`claim_queued`, but for what is `passed` by: it has refused to begin a moment ago."""
+        """`claim_queued`; it skips workflows in `passed`, whose row refused to begin a moment ago."""
         bytes_left, alone = room.space
         claimed: list[ClaimedWorkflow] = []
         refusals = _Refusals(self._db, passed)
@@ -328,7 +328,7 @@ class QueueClaimStatement(Statements):
     def _choose(
         self, name: str, queue: QueueRow, wanted: Room, waits: list[float], refusals: _Refusals
     ) -> Iterator[str]:
-        """One after the other, each when those before it have begun."""
+        """Yield one after the other, each when those before it have begun."""
         now = max(self._db.now(), queue.decided_at)
         self._expire(name, queue, refusals)
         room = self._places(name, queue, wanted.functions, wanted.workflows, waits)
@@ -463,7 +463,7 @@ class QueueClaimStatement(Statements):
         return own[0][0] if own else None
 
     def _first_is_passed(self, name: str, key: str, refusals: _Refusals) -> bool:
-        """Of an exclusive queue: the others of its key follow in their order."""
+        """Whether the first workflow of an exclusive key was refused: the others keep their order."""
         now = self._db.now()
         own = [
             (_rank(row), row.created_at, workflow_id)
@@ -487,7 +487,7 @@ class QueueClaimStatement(Statements):
 
 
 class _Refusals:
-    """Whose rows refuse to begin: known before, and found by this claim."""
+    """Rows that refuse to begin: known before, or found by this claim."""
 
     def __init__(self, database: Database, passed: Collection[str]) -> None:
         self._refusing = database.refusing
@@ -495,7 +495,7 @@ class _Refusals:
         self.new: list[str] = []
 
     def begins(self, workflow_id: str) -> bool:
-        """Whether its row may be written; if not it is passed by from now on."""
+        """Whether its row may be written; if not it is skipped from now on."""
         if workflow_id not in self._refusing:
             return True
         self.passed.add(workflow_id)
@@ -511,7 +511,7 @@ def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float)
 
 
 def _turn_of(before: int, rate: Mapping[str, Any] | None, starts: list[float]) -> float:
-    """When one may begin after so many others, by the rate alone."""
+    """When one may begin after this many others, by the rate alone."""
     if rate is None:
         return -math.inf
     n, per = _window_of(rate)

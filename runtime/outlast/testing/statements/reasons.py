@@ -39,7 +39,7 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
 
 
 def held_text(held: dict[str, Any]) -> str:
-    """`outlast.hold_text`, for who sees all."""
+    """`outlast.hold_text`, for a reader who may see all."""
     why = f": {held['why']}" if held.get("why") else ""
     if held["reason"] == "paused":
         since = _text(datetime.fromisoformat(held["since"]).timestamp()) if held.get("since") else None

@@ -1,4 +1,4 @@
-"""`retention.sql` in memory: ended workflows are removed, with all that belongs to them."""
+"""`retention.sql` in memory: ended workflows are removed with everything that belongs to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outlast.testing.rows import Workflow
 from outlast.testing.statements.statements import Statements
 
 BATCH_ROWS = 20
-"""Few, so that there is often more than one batch."""
+"""Few, so that more than one batch is common."""
 
 
 class RetentionStatements(Statements):
@@ -24,7 +24,7 @@ class RetentionStatements(Statements):
         self._db.retentions.update(keeps)
 
     def prune(self, keep_s: float, after: Place, most: int = BATCH_ROWS) -> Pruned:
-        """`outlast.prune`; a tree goes as a whole, however large."""
+        """`outlast.prune`; a tree is removed as a whole, however large it is."""
         kept = keep_s or float("inf")
         horizon = self._db.now() - min(
             [kept, *(each for each in self._db.retentions.values() if each is not None)]
@@ -68,7 +68,7 @@ class RetentionStatements(Statements):
         # guard: removed-though-waited-for-in-memory
         if self._is_waited_for(workflow_id, row):
             return False
-        # It is one of them itself.
+        # This workflow would be removed itself, so it is no reader.
         # guard: removed-under-its-forks-in-memory
         if self._db.reader_among([workflow_id], [workflow_id]) is not None:
             return False
@@ -86,6 +86,6 @@ class RetentionStatements(Statements):
         return waited or untold or members or read
 
     def _is_held(self, workflow_id: str) -> bool:
-        """By a transaction of its own, or by one that sends it a message."""
+        """Whether a transaction of its own, or one that sends it a message, holds its row."""
         sending = any(each.workflow_id == workflow_id and not each.visible for each in self._db.letters)
         return sending or self._db.is_locked(workflow_id)

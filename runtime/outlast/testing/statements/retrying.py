@@ -1,4 +1,4 @@
-"""Retry and rewind in memory: `outlast.retry_workflow`, `rewind_workflow` and what they are made of."""
+"""Retry and rewind in memory: `outlast.retry_workflow`, `rewind_workflow` and their parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from outlast.testing.statements.statements import Statements
 from outlast.testing.statements.workflows import stands
 
 REOPENED_AT_ONCE = 2
-"""Of a map's failed items: few, so that there are often several calls."""
+"""How many failed items of a map go on at once: few, so that several calls are common."""
 
 
 def is_batch(workflow_id: str, row: Workflow) -> bool:
@@ -33,7 +33,7 @@ class Retrying(Statements):
     """See PostgresWorkflows.act."""
 
     def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        """Do it to a workflow that is there, and locked. Raises NotNow, Unacceptable."""
+        """Retry or rewind a workflow that exists, and is locked. Raises NotNow, Unacceptable."""
         row = self._db.workflows[workflow_id]
         self._check(verb, workflow_id, row)
         if verb is REWIND:
@@ -188,7 +188,7 @@ class Retrying(Statements):
         return [*error.get("undone", ()), *([kinds.STOP_ID] if stopped else ())]
 
     def _gone(self, workflow_id: str, steps: list[str]) -> list[str]:
-        """What `outlast.go_on` drops: all that `records_kept` leaves out, and failures that came later."""
+        """The records that `outlast.go_on` drops: all but those of `records_kept`, and later failures."""
         rows, records = self._db.records_of(workflow_id), self._db.steps_of(workflow_id)
         steps = with_undone(records, steps)
         place, kept = first_place(records, steps), records_kept(records, steps)
@@ -236,7 +236,7 @@ class Retrying(Statements):
         return [each for each in dropped if each != kinds.STOP_ID]
 
     def _come_again(self, workflow_id: str, row: Workflow, dropped: list[str]) -> None:
-        """Messages that come again though a later one of their topic stays received get new numbers."""
+        """Renumber messages that come again while a later one of their topic stays received."""
         kept, free = set[int](), set[int]()
         for step_id, record in self._db.records_of(workflow_id).items():
             message = message_in(record.step.output) if record.step.kind == kinds.RECEIVE else None
@@ -292,7 +292,7 @@ class Retrying(Statements):
         return min((each for each in bounds if each is not None), default=None)
 
     def _began_by(self, row: Workflow, at: float) -> float:
-        """When it had begun, or begun anew, by then."""
+        """When it had begun, or begun again, as of that time."""
         own, anew = row.new.workflow_id, (RETRY.name, REWIND.name)
         acts = [each.at for each in self._db.acts if each.name == own and each.verb in anew and each.at <= at]
         return max(acts, default=row.created_at)
@@ -300,7 +300,7 @@ class Retrying(Statements):
     def _stop_that_stays(
         self, workflow_id: str, row: Workflow, dropped: list[str], *, rewinds: bool
     ) -> str | None:
-        """How its saga stands that something stopped, where that stays."""
+        """The state of a saga that was interrupted after a stop, if the stop stays."""
         if (workflow_id, kinds.STOP_ID) in self._db.records:
             return None if kinds.STOP_ID in dropped else "undoing"
         cut_short = row.status is Status.EXHAUSTED or "held" in json.loads(row.error or "{}")
@@ -320,7 +320,7 @@ class Retrying(Statements):
             self.go_on(each, row, "retry", self.failed_steps(each, row), actor_of(str(row.new.parent)), None)
 
     def _cancelled_with(self, parent: str) -> Iterator[str]:
-        """What was cancelled because of it, generation after generation."""
+        """The workflows that were cancelled because of it, generation after generation."""
         for each, row in list(self._db.workflows.items()):
             if (
                 row.new.parent == parent
@@ -341,7 +341,7 @@ def _begins_more(of_map: Workflow | None) -> bool:
 
 
 def _instead(row: Workflow) -> str:
-    """What can be done to one that has not failed."""
+    """The hint for a workflow that has not failed."""
     if row.status is Status.SUCCESS:
         return "a success never changes: fork it"
     if row.held is None:

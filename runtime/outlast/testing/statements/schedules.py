@@ -73,7 +73,7 @@ class ScheduleStatements(Statements):
         return ScheduleWork(ready, backfills, [], next_s)
 
     def is_ready(self, name: str, row: ScheduleRow) -> bool:
-        """Whether something is to be decided about it now."""
+        """Whether there is something to decide about it now."""
         if row.waiting_at is not None and not self._live(name):
             return True
         return row.waiting_at is None if row.next_at is None else row.next_at <= self._db.date()
@@ -94,7 +94,7 @@ class ScheduleStatements(Statements):
     # --- ticks --------------------------------------------------------------------------------------------
 
     def tick(self, orders: Sequence[Order], limit_s: float = 1.0) -> list[Ticked]:
-        """`tick`: all of them, or none where a row refuses that."""
+        """`tick`: all of them, or none if a row refuses."""
         with _all_or_nothing(self._db):
             return [
                 self._tick(each, row)
@@ -162,7 +162,7 @@ class ScheduleStatements(Statements):
     def _start(
         self, name: str, row: ScheduleRow, nominal: datetime, workflow_id: str | None = None
     ) -> tuple[str | None, str | None]:
-        """The id of the workflow, or why its queue didn't take it."""
+        """The id of the workflow, or why its queue refused it."""
         times = {"nominal": nominal, "actual": self._db.date(), "previous": row.last_at}
         tick = {"schedule": name, **{each: at and at.isoformat() for each, at in times.items()}}
         takes = {
@@ -184,7 +184,7 @@ class ScheduleStatements(Statements):
             entered = QueueStatements(self._db, self._me).enter(new, 0)
             outcome, of = entered.outcome, self._db.workflows.get(entered.target or "")
             if outcome == "attached" and of is not None and _nominal_of(of) != times["nominal"]:
-                return None, outcome  # it runs with a tick of its own, or with none
+                return None, outcome  # its target runs with another tick, or with none
             return (None, outcome) if outcome in _REFUSALS else (new.workflow_id, None)
         if new.workflow_id not in self._db.workflows:
             self._db.insert_waiting(new._replace(queue_key=""), 0)
@@ -219,7 +219,7 @@ class ScheduleStatements(Statements):
     # --- verbs ----------------------------------------------------------------------------------------
 
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        """The functions of verbs."""
+        """Call the function of a verb."""
         if verb.check is not None:
             try:
                 verb.check(arguments)
@@ -410,7 +410,7 @@ class ScheduleStatements(Statements):
 
 @contextmanager
 def _all_or_nothing(database: Database) -> Iterator[None]:
-    """What rows refuse leaves tables of schedules, queues and workflows as they were."""
+    """If a row refuses, restore the tables of schedules, queues and workflows."""
     if not database.refusing:
         yield
         return

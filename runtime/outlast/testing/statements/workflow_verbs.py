@@ -164,7 +164,7 @@ class WorkflowVerbs(Statements):
                     "fork it from start, or from one of its steps"
                 )
             failed = Retrying(self._db).failed_steps(workflow_id, source)
-            # What stopped the first one doesn't stop its fork.
+            # The stop of the source doesn't stop its fork.
             steps = with_undone(records, [*failed, kinds.STOP_ID])
         else:
             steps = [step_named(records, "from", place), kinds.STOP_ID]
@@ -289,7 +289,7 @@ class WorkflowVerbs(Statements):
         return {"deleted": len(family)}
 
     def _check_unread(self, workflow_id: str, family: set[str]) -> None:
-        """Raises NotNow where somebody may still read what goes."""
+        """Raises NotNow if a workflow may still read what is deleted."""
         rows = self._db.workflows
         readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
         if parent is not None:
@@ -324,7 +324,7 @@ class WorkflowVerbs(Statements):
 
 
 def _asked(given: Mapping[str, Any]) -> str | None:
-    """Of a fork under a key: what it was asked for as, which the same key must ask for again."""
+    """The arguments of a fork under a key: the same key must come with the same again."""
     if given.get(KEY) is None:
         return None
     return json.dumps([given.get("from", "start"), given.get("children", "reuse"), given.get("input")])
@@ -374,7 +374,7 @@ def _step_to_settle(
 
 
 def _check_reached(records: Mapping[str, StepRecord], step: str) -> None:
-    """Calls of a task come one after the other: what waits keeps what is later from being called."""
+    """Calls of a task come one after the other: a waiting call keeps later ones from being made."""
     task, _, number = step.rpartition(".")
     waiting = [
         each.step_id

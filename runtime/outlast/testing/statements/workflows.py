@@ -1,4 +1,4 @@
-"""`workflows.sql` in memory: workflows as those who run them and who wait for them read them."""
+"""`workflows.sql` in memory: workflows as their instances and their waiters read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from outlast.testing.statements.statements import Statements
 
 
 class WorkflowStatements(Statements):
-    """See core.ports.WorkflowStore. A list of states is cut at one, as cut as an answer can be."""
+    """See core.ports.WorkflowStore. A list of states holds one at most, the shortest possible answer."""
 
     def load(self, ids: Collection[str]) -> dict[str, tuple[Workflow, list[StepRecord]]]:
         """`load`: by id, the row and the records."""
@@ -34,7 +34,7 @@ class WorkflowStatements(Statements):
         }
 
     def find(self, ids: Iterable[str]) -> dict[str, WorkflowState]:
-        """How these workflows stand, all of them."""
+        """The states of all these workflows."""
         found: dict[str, WorkflowState] = {}
         for asked in ids:
             target, call = self._db.attached.get(asked, (asked, None))
@@ -90,7 +90,7 @@ class WorkflowStatements(Statements):
         return None if row is None else row.attributes
 
     def step_name(self, workflow_id: str, step_id: str) -> str | None:
-        """`step_name`. Which steps run is not known here."""
+        """`step_name`. Running steps aren't known here."""
         record = self._db.records.get((workflow_id, step_id))
         return None if record is None else record.step.name
 
@@ -108,7 +108,7 @@ class WorkflowStatements(Statements):
         return _cut(over)
 
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
-        """`cancel`. Raises Blocked, and what its row refuses to be written with."""
+        """`cancel`. Raises Blocked, and the error with which its row refuses."""
         row = self._db.workflows.get(workflow_id)
         # guard: memory-cancelled-ones-not-killed = False
         over = row is not None and row.status is Status.CANCELLED and mode == KILL
@@ -128,7 +128,7 @@ class WorkflowStatements(Statements):
 
 
 def stands(row: Workflow) -> str:
-    """`outlast.workflow_stands`, the first words of it."""
+    """`outlast.workflow_stands`, its first part."""
     return json.dumps({"status": row.status, "epoch": row.epoch})
 
 
