@@ -190,7 +190,17 @@ def test_how_events_are_asked_for(host: Served, accept: str) -> None:
     assert host.call("hello", {}, accept=accept).headers["content-type"] == EVENTS
 
 
-@pytest.mark.parametrize("accept", ["*/*", "text/*", "text/event-streams", "x-text/event-stream"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "text/*",
+        "text/event-streams",
+        "x-text/event-stream",
+        "text/event-stream;q=0",
+        "application/json, text/event-stream; Q=0.000",
+    ],
+)
 def test_who_does_not_ask_gets_the_result_alone(host: Served, accept: str) -> None:
     assert host.call("hello", {}, accept=accept).headers["content-type"] == "application/json"
 

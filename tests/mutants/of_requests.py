@@ -11,6 +11,11 @@ MUTANTS = (
         "hostile/test_wire.py::test_a_transfer_coding_that_is_not_known_is_refused[gzip, chunked]",
     ),
     Mutant(
+        "weights-of-accept-unread",
+        "What a caller weighs with nothing is not what it asks for",
+        "http/test_events.py::test_who_does_not_ask_gets_the_result_alone[text/event-stream;q=0]",
+    ),
+    Mutant(
         "two-hosts",
         "A request has one Host",
         "http/test_requests.py::test_heads_that_can_be_read_in_two_ways_are_refused",

@@ -42,7 +42,7 @@ _HEADERS = [
 
 def asks(call: Call) -> bool:
     """Whether a browser asks, which shows a page."""
-    return "text/html" in (call.header(b"accept") or "")
+    return call.accepts(b"accept", "text/html")
 
 
 def confirm_page(of: Any) -> Answer:

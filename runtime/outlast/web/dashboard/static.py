@@ -61,7 +61,7 @@ class Assets:
         if call.header(b"if-none-match") == asset.etag:
             return Answer(304, headers=headers)
         headers.append((b"content-type", f"{asset.type}; charset=utf-8".encode()))
-        if "gzip" not in (call.header(b"accept-encoding") or ""):
+        if not call.accepts(b"accept-encoding", "gzip"):
             return Answer(200, asset.body, headers)
         return Answer(200, asset.zipped, [*headers, (b"content-encoding", b"gzip")])
 

@@ -6,6 +6,7 @@ Large bodies are parsed in threads: meanwhile the loop serves others and renews 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,6 +26,8 @@ LARGE_BYTES = 64 * 1024
 """A smaller body is parsed faster than a thread is woken."""
 THREADS = 4
 """Several, because a user's validator may never return."""
+
+_NO_WEIGHT = re.compile(r"q\s*=\s*0(\.0{0,3})?")
 
 T = TypeVar("T")
 
@@ -76,6 +79,16 @@ class Call:
         if not self.repeats:
             return [first.decode("latin-1")]
         return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+    def accepts(self, field: bytes, name: str) -> bool:
+        """Whether `Accept` or a field like it has `name`, with a weight above 0 (RFC 9110, section 12.4.2)."""
+        for value in self.header_values(field):
+            for each in value.lower().split(","):
+                found, *parameters = (part.strip() for part in each.split(";"))
+                # guard: weights-of-accept-unread = True
+                if found == name and not any(map(_NO_WEIGHT.fullmatch, parameters)):
+                    return True
+        return False
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Whether any of these header fields is there."""

@@ -58,11 +58,7 @@ def _preferences(values: list[str]) -> list[tuple[str, str]]:
 
 def wants_stream(call: Call) -> bool:
     """Whether the caller asks for a stream of events."""
-    return call.header(b"accept") is not None and any(
-        each.partition(";")[0].strip().lower() == "text/event-stream"
-        for value in call.header_values(b"accept")
-        for each in value.split(",")
-    )
+    return call.accepts(b"accept", "text/event-stream")
 
 
 def resumes_after(call: Call) -> int | None:
