@@ -81,7 +81,7 @@ class Call:
         return [value.decode("latin-1") for key, value in self.headers if key == name]
 
     def accepts(self, field: bytes, name: str) -> bool:
-        """Whether `Accept` or a field like it has `name`, with a weight above 0 (RFC 9110, section 12.4.2)."""
+        """Whether `Accept` or a field like it has `name`, weighed above 0 (RFC 9110, section 12.4.2)."""
         for value in self.header_values(field):
             for each in value.lower().split(","):
                 found, *parameters = (part.strip() for part in each.split(";"))
