@@ -291,6 +291,39 @@ def test_a_browser_and_the_log(host: Host) -> None:
     assert link.rpartition("/")[2] not in host.said()
 
 
+def test_a_validator_that_fails_is_told_on_a_page_and_not_where_the_link_is(hosts: Hosts) -> None:
+    (hosts.folder / "functions" / "validated.py").write_text(VALIDATED)
+    host = hosts.start(public_url=PUBLIC)
+    _, link = begin(host, "validated", "validated")
+    for accept, kind in (("text/html", "text/html"), ("application/json", "application/json")):
+        answer = ask("POST", link, data={"n": "1"}, headers={"accept": accept}, timeout=LIMIT_S)
+        assert (answer.status_code, answer.headers["sb-error-code"]) == (500, "function_error")
+        assert answer.headers["content-type"].startswith(kind)
+    until(lambda: host.said().count("validated.py:") >= 2, "the log to name the line")
+    assert link.rpartition("/")[2] not in host.said()
+
+
+VALIDATED = """
+from outlast import callback, receive, workflow
+from pydantic import BaseModel, field_validator
+
+
+class Answer(BaseModel):
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def check(cls, n: int) -> int:
+        return {}[n]
+
+
+@workflow
+async def validated() -> int:
+    await callback("verdict", of=Answer)
+    return (await receive("verdict", of=Answer)).n
+"""
+
+
 def test_a_key_that_is_rotated(hosts: Hosts, host: Host) -> None:
     _, link = begin(host, "rotated")
     path = link.removeprefix(host.url)

@@ -31,10 +31,15 @@ class Heard:
         close()
 
 
-def call_of(address: str = "10.0.0.1", caller: Caller | None = None, method: str = "GET") -> Call:
+def call_of(
+    address: str = "10.0.0.1",
+    caller: Caller | None = None,
+    method: str = "GET",
+    path: str = "/workflows/v1/x",
+) -> Call:
     scope: dict[str, Any] = {
         "method": method,
-        "path": "/workflows/v1/x",
+        "path": path,
         "query_string": b"token=secret",
         "headers": [(b"authorization", b"Bearer secret")],
         "client": (address, 1),
@@ -60,6 +65,14 @@ def test_who_from_where_what_and_why() -> None:
         CallRefused("nobody known", "10.0.0.1", "GET", "/workflows/v1/x", "INVALID_CREDENTIALS"),
         CallRefused("user ada", "10.0.0.1", "GET", "/workflows/v1/x", "workflow_not_found"),
         WorkflowManaged("secret key crons", "10.0.0.1", "POST", "/workflows/v1/x", 200),
+    ]
+
+
+def test_a_link_by_which_anybody_may_answer_is_left_out() -> None:
+    heard = Heard()
+    heard.audit.record_refusal(call_of(path="/callbacks/v1/token"), 429, "rate_limited")
+    assert heard.facts == [
+        CallRefused("nobody known", "10.0.0.1", "GET", "/callbacks/v1/…", "rate_limited"),
     ]
 
 

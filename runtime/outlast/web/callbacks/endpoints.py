@@ -23,10 +23,11 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callbacks.pages import asks, confirm_page, filled_form, refusal_page, sent_page
 from outlast.web.callbacks.sent import FormRefused, is_form, read_sent
 from outlast.web.callers.admission import STRANGER, Admitted
-from outlast.web.http.answers import Answer, json_answer
+from outlast.web.http.answers import Answer, ClientGone, json_answer
 from outlast.web.http.bodies import refuse_encoded
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
+from outlast.web.http.requests import tell_fault
 from outlast.web.management.owned import as_unavailable
 
 
@@ -97,10 +98,10 @@ class CallbackRoutes:
                     raise ProblemError(_USED) from error
                 raise
             await self._send(found, body, key)
-        except Exception as error:
-            problem = expected_problem(error)
-            if problem is None:
-                raise
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
+            problem = expected_problem(error) or tell_fault(call, error)
             # guard: what-was-typed-is-gone = ""
             form = filled_form(error.of, error.texts) if isinstance(error, FormRefused) else ""
             return _refuse(call, problem, form)

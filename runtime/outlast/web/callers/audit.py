@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+from outlast.core.callbacks import shown_path
 from outlast.core.callers import Caller
 from outlast.core.observations import CallRefused, CallsRefused, Observation, Observer, WorkflowManaged
 from outlast.web.http.calls import Call
@@ -43,7 +44,7 @@ class Audit:
         who = who_called(call)
         if status in _REFUSALS or (code == _NOT_THEIRS and not who.startswith(_SECRET)):
             address = _address(call)
-            fact = CallRefused(who, address, call.method, call.path[:_TEXT_MAX], code)
+            fact = CallRefused(who, address, call.method, shown_path(call.path)[:_TEXT_MAX], code)
             self._tell(address, code, fact)
 
     def record_management(self, call: Call, status: int) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from starlette.types import Scope
 
-from outlast.core.callbacks import PATH as CALLBACKS
+from outlast.core.callbacks import shown_path
 from outlast.core.clock import monotonic
 from outlast.core.errors import ValidatorFailed
 from outlast.core.observations import Observer, RequestAnswered, RequestsUntold, ignore
@@ -57,10 +57,7 @@ class RequestLog:
         status = reply.status
         if (status or 0) < self._status_min:
             return
-        path = scope["path"]
-        # guard: callbacks-in-the-log
-        if path.startswith(CALLBACKS):
-            path = f"{CALLBACKS}…"  # whoever has the rest may answer
+        path = shown_path(scope["path"])
         if status is not None and status < 400 and path in PROBES:
             return
         client = scope.get("client")
@@ -103,9 +100,9 @@ def silent_log() -> RequestLog:
 def tell_fault(call: Call, error: BaseException) -> Problem:
     """Log an error that nobody expects of a caller; the problem that this caller gets for it."""
     if not isinstance(error, ValidatorFailed):
-        _logger.error("%s %r failed", call.method, call.path, exc_info=error)
+        _logger.error("%s %r failed", call.method, shown_path(call.path), exc_info=error)
         return INTERNAL
     raised = error.__cause__ or error
     told = "%s %r failed at %s: %s"
-    _logger.error(told, call.method, call.path, place_of(raised), error, exc_info=raised)
+    _logger.error(told, call.method, shown_path(call.path), place_of(raised), error, exc_info=raised)
     return Problem(error.code, str(error))
