@@ -39,7 +39,7 @@ begin
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'authenticated') then
-    -- Of workflows that the user sees by that table's policies; no records but events.
+    -- Only events, and only of workflows that the user sees by that table's policies.
     drop policy if exists published_to_their_owner on outlast.operation_outputs;
     create policy published_to_their_owner on outlast.operation_outputs for select to authenticated
       using (

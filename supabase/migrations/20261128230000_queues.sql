@@ -1550,7 +1550,7 @@ begin
       set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
           claims = enqueue.claims::json,
           load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
-          -- Of several ticks of a schedule the last one counts, from the time before the first.
+          -- If ticks of a schedule are merged, the last one counts, from the time before the first.
           tick = case
             when enqueue.tick is null then w.tick
             when w.tick ->> 'schedule' = enqueue.tick::json ->> 'schedule' then

@@ -180,7 +180,8 @@ create or replace function outlast.finish_map(id text)
 returns void
 language plpgsql
 as $$
--- Ends a map if its items had all ended before the last block was recorded: no item will end it any more.
+-- Ends a map if all of its items ended before it was known that no more would come: then no item's commit
+-- ends it.
 begin
   if outlast.look_at_map(id) then
     perform outlast.tell_ends(array[id]);

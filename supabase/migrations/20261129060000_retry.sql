@@ -85,9 +85,9 @@ language sql
 stable
 as $$
   -- The deadline of a retried workflow: its own timeout, counted from now, and not beyond its parent's
-  -- deadline. A workflow started from SQL doesn't know its timeout; a child with no other limit tells how
-  -- long it was. If nothing is known, as for rows of older versions, the former time is kept. An item of a
-  -- map may wait for others, so its own timeout counts from when it begins.
+  -- deadline. A workflow started from SQL doesn't know its timeout; a child that only this timeout limits
+  -- tells how long it was. If nothing is known, as for rows of older versions, the former time is kept. An
+  -- item of a map may wait for others, so its own timeout counts from when it begins.
   select least(
     -- guard: delays-outlast-a-retry = now() + (w.deadline - coalesce(w.retried_at, w.created_at)),
     -- guard: retried-items-wait-in-their-time = now() + make_interval(secs => w.timeout_s),
@@ -122,10 +122,10 @@ create or replace function outlast.bound_anew(ids text[], formers timestamptz[])
 returns void
 language plpgsql
 as $$
--- Sets new deadlines for the live children of these, which were retried, generation after generation, if they
--- had their parents' former deadline. Those wait, for example for their turn. Or they were retried before
--- their parents or with them, without a limit. A running workflow learns of it when it is claimed again. A
--- row that is locked, or refuses, keeps its former deadline.
+-- Gives the live children of these retried workflows the new deadline, generation after generation. Some had
+-- the former deadline, and wait, for example for their turn. Others were retried before their parents or with
+-- them, without a limit. A running workflow learns of it when it is claimed again. A row that is locked, or
+-- refuses, keeps its former deadline.
 declare
   times jsonb;
 begin

@@ -413,8 +413,8 @@ create or replace function outlast.bulk_concerns(
 language plpgsql
 stable
 as $$
--- Of `most` workflows that a filter finds: their functions, and their names for this step, if it is recorded
--- or was seen running.
+-- The functions of `most` workflows that a filter finds, and their names for this step, if it is recorded or
+-- was seen running.
 begin
   perform outlast.check_filter(bulk_concerns.filter);
   with looked as materialized (

@@ -64,10 +64,10 @@ def check(
     env_file: Path | None,
     as_json: bool,
 ) -> int:
-    """See whether the code of this folder fits what is recorded: before a deploy, in CI.
+    """Check that the code of this folder fits what is recorded: before a deploy, in CI.
 
     Open workflows and a sample of ended ones are replayed from the database, which is only read, or from a
-    file. No step is run. Exit status 1 where one would do something else, 2 where there are none.
+    file. No step is run. Exit status 1 if one would do something else, 2 if there are none.
     """
     from outlast.host.hash_seed import hash_alike
 

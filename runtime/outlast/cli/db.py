@@ -65,7 +65,7 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
 @env_file_option
 @json_option
 def status(env_file: Path | None, as_json: bool) -> None:
-    """Show how large the tables are, what waits and what is oldest; which migrations the database lacks."""
+    """Show the sizes of tables, what waits, what is oldest, and which migrations the database lacks."""
     import asyncio
 
     from outlast.store.migrations import migrations, versions

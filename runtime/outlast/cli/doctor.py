@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @env_file_option
 @json_option
 def doctor(functions: Path | None, env_file: Path | None, as_json: bool) -> int:
-    """Look at settings, files, database and work; say what is wrong, and what mends it.
+    """Check settings, files, database and workflows; say what is wrong, and how to mend it.
 
     Exit status 1 if something must be mended. It changes nothing. It imports the functions, as serving does.
     """

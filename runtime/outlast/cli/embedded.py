@@ -62,7 +62,7 @@ def psql(arguments: tuple[str, ...], env_file: Path | None) -> int:
 @env_file_option
 @json_option
 def reset(yes: bool, env_file: Path | None, as_json: bool) -> None:
-    """Empty the embedded database, then apply all migrations and supabase/seed.sql anew."""
+    """Empty the embedded database, then apply all migrations and supabase/seed.sql again."""
     import asyncio
 
     from outlast.host.embedded import EmbeddedPostgres

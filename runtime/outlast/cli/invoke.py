@@ -102,7 +102,7 @@ def invoke(
 ) -> None:
     """Call the function NAME of the running host and print its answer.
 
-    NAME may be NAME/SUB/PATH. The status is 1 where the answer is an error.
+    NAME may be NAME/SUB/PATH. The exit status is 1 if the answer is an error.
     """
     if no_wait and wait_s is not None:
         raise click.UsageError("--async doesn't wait: leave --wait out", click.get_current_context())

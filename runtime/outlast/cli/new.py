@@ -97,7 +97,7 @@ def new(
 ) -> None:
     """Write functions/NAME.py, a workflow with one step, and functions/_NAME_test.py, its test.
 
-    With --dockerfile write what an image of this folder is built from instead.
+    With --dockerfile write the files to build an image of this folder instead.
     """
     if dockerfile:
         _write_image(name, as_json)

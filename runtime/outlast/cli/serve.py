@@ -34,9 +34,9 @@ def serve(
     env_file: Path | None,
     no_verify_jwt: bool,
 ) -> None:
-    """Serve the functions of a folder, and run what earlier instances left.
+    """Serve the functions of a folder, and go on with workflows that earlier instances left.
 
-    Without SUPABASE_DB_URL a Postgres of the project's own is started under .outlast/.
+    Without SUPABASE_DB_URL it starts a Postgres for the project under .outlast/.
     """
     from outlast.host.exits import leave
     from outlast.host.hash_seed import hash_alike

@@ -28,8 +28,7 @@ class Sent(NamedTuple):
 
 
 def follow_stream(remote: Remote, path: str, params: Mapping[str, Any]) -> Iterator[Sent]:
-    """The events at `path`, up to one of kind `end`. Those with a number come once, even if the stream
-    breaks.
+    """The events at `path`, up to one of kind `end`. Numbered ones come once, even if the stream breaks.
 
     Raises CommandFailed.
     """

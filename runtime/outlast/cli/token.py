@@ -43,8 +43,8 @@ def token(
 ) -> None:
     """Print a token as Supabase Auth would give it to a user, for development.
 
-    It is signed by SUPABASE_JWT_SECRET, or on the embedded database by the secret kept in .outlast/. A hosted
-    project signs its own tokens: sign in there.
+    It is signed with SUPABASE_JWT_SECRET, or on the embedded database with the secret kept in .outlast/. A
+    hosted project signs its own tokens: sign in there.
     """
     import jwt
 

@@ -44,7 +44,7 @@ def show(item: str, host: Host) -> None:
 def wait(item: str, timeout_s: int | None, host: Host) -> None:
     """Wait until a workflow has ended, and print its output.
 
-    The status is 1 where it ended other than as SUCCESS, or did not end in time.
+    The exit status is 1 if it didn't end as SUCCESS, or not in time.
     """
     from outlast.cli.following import failure_of, follow
 

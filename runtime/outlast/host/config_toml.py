@@ -146,8 +146,7 @@ class References:
         self._variables = functools.cache(variables)
 
     def replace(self, key: str, value: Any, otherwise: str) -> Any:
-        """Return `value`, or that of the variable it names. Raises ConfigTomlError if that isn't set
-        anywhere.
+        """Return `value`, or that of the variable it names. Raises ConfigTomlError if it isn't set.
 
         A default instead could serve a function that was to be disabled, or ask for no token.
         """

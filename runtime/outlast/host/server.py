@@ -151,8 +151,8 @@ class _Ending:
         self._told = False
 
     def told(self, number: int, _frame: object = None) -> None:
-        """At the first signal hand over, then stop serving. At the second leave; others recover the
-        workflows.
+        """At the first signal hand over, then stop serving. At the second end at once: others recover the
+        rest.
 
         This may run between any two lines of the main thread, also while a function blocks the loop.
         """

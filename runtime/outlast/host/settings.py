@@ -313,7 +313,7 @@ class Settings(BaseSettings):
 
     @property
     def reached_at(self) -> str | None:
-        """The URL at which others reach this host; None if unknown. On loopback it is the own port."""
+        """The URL at which others reach this host; None if unknown. On loopback it is host and port."""
         if self.public_url is not None or self.port == 0 or self.host not in LOOPBACK:
             return self.public_url
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"

@@ -190,8 +190,7 @@ class Workers:
                 worker.process.kill()
 
     def _pass_on(self) -> None:
-        """Send the workers SIGTERM, the one signal that they obey, since a terminal's SIGINT reaches them,
-        too.
+        """Send the workers SIGTERM, the one signal that they obey, as a terminal's SIGINT reaches them, too.
 
         At the second signal they are killed: a worker whose loop is blocked, perhaps by C code, can't react.
         """

@@ -1,6 +1,6 @@
 """What users test their functions with: the fixture `outlast` of the pytest plugin (docs/testing.md).
 
-Nothing is loaded before it is asked for: pytest imports the plugin in each run.
+Each part is loaded only on demand, because pytest imports the plugin in each run.
 """
 
 from __future__ import annotations

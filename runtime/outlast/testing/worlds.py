@@ -96,8 +96,9 @@ class World:
         mishaps: dict[int, Mishap] | None = None,
         operations: type[WatchedOperations] = WatchedOperations,
     ) -> None:
-        """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
-        goes wrong with which commits, by number.
+        """`targets`: at which points processes are killed; `act`: what else is done at one.
+
+        `mishaps`: what goes wrong with which commits, by number.
 
         `watch`: look for misuse in bodies, which is slow; `closely`: record calls, too.
         """

@@ -72,7 +72,7 @@ def attach(folder: Folder, *, durable: bool, deadline: float) -> Use:
 
 
 def log_tail(folder: Folder) -> str:
-    """Where the log is and its last lines: the end of a message."""
+    """The path of the log and its last lines, for the end of a message."""
     try:
         fd = folder.open_file("server.log", os.O_RDONLY)
     except OSError:
@@ -113,7 +113,7 @@ def _connect(folder: Folder) -> socket.socket | None:
 
 
 def _hear(connection: socket.socket, folder: Folder, deadline: float) -> Use | None:
-    """The supervisor's answer; None if it ended without one, as an ending or killed one does."""
+    """The supervisor's answer; None if it ended without one, because it was ending or was killed."""
     with contextlib.ExitStack() as unless_used:
         unless_used.callback(connection.close)
         line = _read_line(connection, folder, deadline)
@@ -145,7 +145,7 @@ def _read_line(connection: socket.socket, folder: Folder, deadline: float) -> st
 
 
 def _launch(folder: Folder, lock: int, *, durable: bool, deadline: float) -> socket.socket:
-    """Start a supervisor that takes over `lock` and has the returned connection as its first user."""
+    """Start a supervisor that takes over `lock`, with the returned connection as its first user."""
     binaries = readable(locate(), folder.uid)
     maker = _maker(folder)
     with contextlib.ExitStack() as unless_launched, contextlib.ExitStack() as open_here:
@@ -177,7 +177,7 @@ def _launch(folder: Folder, lock: int, *, durable: bool, deadline: float) -> soc
 
 
 def _run(orders: Orders, log: int, deadline: float) -> None:
-    """The process started here forks at once and ends; the supervisor goes on as nobody's child."""
+    """Start a process that forks at once and ends; the supervisor goes on without a parent."""
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _BOOT, _OUTLAST, *orders.words()],
         pass_fds=(orders.folder_fd, orders.lock_fd, orders.user_fd),
@@ -197,13 +197,13 @@ def _run(orders: Orders, log: int, deadline: float) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What the interpreter may need to find its own libraries; none of the host's secrets."""
+    """The variables that the interpreter may need to find its own libraries; none of the host's secrets."""
     kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {"PATH": os.defpath} | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def _maker(folder: Folder) -> int:
-    """The user id for initdb, which refuses an id without an account, though the server does not."""
+    """The user id for initdb, which refuses an id without an account. The server accepts such an id."""
     if has_account(folder.uid) or folder.has("data"):
         return folder.uid
     if os.geteuid() == 0:
@@ -227,7 +227,7 @@ def _locked(folder: Folder, name: str, deadline: float) -> Iterator[None]:
 
 
 def _try_lock(folder: Folder, name: str) -> int | None:
-    """An open file that holds the lock as long as it or a copy of it is open; None if another has it."""
+    """A file whose lock is held while it or a copy of it is open; None if another process holds the lock."""
     fd = folder.open_file(name, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,8 +60,7 @@ def locate() -> Binaries:
 
 
 def readable(binaries: Binaries, uid: int) -> Binaries:
-    """Return `binaries`, or a copy if `uid` (another user than this process's, which is root) can't read
-    them.
+    """Return `binaries`, or a copy if `uid` (not this process's own user, root) can't read them.
 
     The copy is made once for each build, in a folder that only root can change, and renamed into place when
     it is complete. Processes that copy at the same time don't disturb each other.
