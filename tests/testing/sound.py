@@ -10,12 +10,15 @@ from typing import Any
 
 from outlast import (
     HTTPException,
+    WorkflowCancelled,
+    WorkflowTimeout,
     context,
     map_,
     now,
     publish,
     random,
     receive,
+    saga,
     send,
     sleep,
     start,
@@ -209,7 +212,67 @@ async def returns_at_once() -> Any:
     return 1
 
 
-RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
+@workflow(timeout=timedelta(hours=1))
+async def in_time() -> int:
+    first: int = await work(1)
+    await sleep(timedelta(minutes=50))
+    second: int = await work(first)
+    return second
+
+
+@workflow(timeout=timedelta(hours=1))
+async def too_late() -> None:
+    async with saga() as undone:
+        await undone.do(work, 1, undo=work)
+        await sleep(timedelta(days=1))
+
+
+@workflow(timeout=timedelta(hours=1))
+async def slept_over() -> None:
+    await work(1)
+    await sleep(timedelta(days=1))
+
+
+@workflow
+async def waits_too_long() -> Any:
+    for each in (too_late, slept_over):
+        try:
+            await (await start(each)).result()
+        except WorkflowTimeout:
+            await work("too late")
+
+
+@workflow
+async def asleep() -> None:
+    async with saga() as undone:
+        await undone.do(work, 1, undo=work)
+        await sleep(timedelta(days=1))
+
+
+@workflow
+async def dozing() -> None:
+    await work(1)
+    await sleep(timedelta(days=1))
+
+
+@workflow
+async def cancels() -> Any:
+    for each in (asleep, dozing):
+        child = await start(each)
+        await work(1)
+        await child.cancel()
+        try:
+            await child.result()
+        except WorkflowCancelled:
+            await work("cancelled")
+
+
+RAISED: dict[str, type[Exception]] = {
+    "fails": HTTPException,
+    "raises": Down,
+    "too_late": WorkflowTimeout,
+    "slept_over": WorkflowTimeout,
+}
 """What those raise that don't succeed."""
 
 ALL = {
@@ -217,5 +280,6 @@ ALL = {
     for each in (
         in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, maps_by_key, tells, fails,
         raises, plain, returns_at_once, reads, reads_blocking,
+        in_time, too_late, slept_over, waits_too_long, cancels,
     )
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.errors import WorkflowTimeout
 from outlast.core.maps import MAP, is_map
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
@@ -57,7 +58,10 @@ def replay_history(
     world.time.now += later_s
     deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
     for new, began_s, status, output, error, born in history.workflows:
-        row = Workflow(new._replace(queue=None), None, 0, began_s, began_s, began_at=began_s, born=born)
+        # Its deadline was kept, or not, by the clock of then.
+        row = Workflow(
+            new._replace(queue=None, deadline_s=None), None, 0, began_s, began_s, began_at=began_s, born=born
+        )
         if is_map(new.workflow_id):  # it has no body
             row.status, row.output, row.error = status, output, error
         else:
@@ -87,6 +91,8 @@ def _difference(world: World, history: History) -> Divergence | None:
         found = _other_call(history.calls.get(new.workflow_id, []), calls.get(new.workflow_id, []))
         if found is not None:
             return found
+        if _came_from_outside(status, error):
+            continue
         row = world.database.workflows[new.workflow_id]
         if (row.status, row.output) != (status, output) or (row.error or "")[:60] != (error or "")[:60]:
             made = calls.get(new.workflow_id)
@@ -95,6 +101,11 @@ def _difference(world: World, history: History) -> Divergence | None:
             )
             return Divergence(text + str(row.output or row.error), made[-1].place if made else None)
     return None
+
+
+def _came_from_outside(status: Status, error: str | None) -> bool:
+    """Whether it ended by a cancel or by its time: a replay of its body can't come to that."""
+    return status is Status.CANCELLED or (error is not None and WorkflowTimeout.code in error[:60])
 
 
 def _other_call(once: list[CallSeen], now: list[CallSeen]) -> Divergence | None:
