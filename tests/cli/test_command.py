@@ -197,6 +197,9 @@ def test_an_argument_that_is_no_utf_8_is_refused(call: Runs, host: StandIn) -> N
         ("workflows", "show", odd),
         ("workflows", "list", "--function", odd),
         ("queues", "show", odd),
+        ("queues", "pause", "mail", "--why", odd),
+        ("workflows", "send", "id", "--topic", odd, "--data", "1"),
+        ("workflows", "cancel", "--function", odd, "--dry-run"),
     ):
         ran = call(*command, "--json")
         assert (ran.status, json.loads(ran.out)["error"]["code"]) == (2, "usage"), ran.err

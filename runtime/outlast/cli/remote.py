@@ -126,7 +126,8 @@ class Remote:
 
     def send(self, method: str, path: str, document: Mapping[str, Any]) -> Answer:
         """Send a document, or no body if it is empty; return the answer. Raises CommandFailed."""
-        body = json.dumps(document).encode() if document else None
+        # An argument that is no UTF-8 must fail here: escaped it would be sent.
+        body = json.dumps(document, ensure_ascii=False).encode() if document else None
         headers = {"content-type": "application/json"} if document else None
         return self.check(self.call(method, path, headers=headers, body=body))
 
