@@ -38,9 +38,9 @@ from outlast.web.invoking.streaming import Streamer
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The application's parts. `management` answers all that is no function.
+    """The application's parts. `management` answers everything that isn't a function.
 
-    `neighbours` is given where nobody is asked who they are.
+    `neighbours` is given if nobody is asked who they are.
     """
 
     functions: Catalog
@@ -76,7 +76,7 @@ class Web:
                 self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
-        """Answer, whatever happens. Of an answer that broke off, the server ends the connection.
+        """Answer, whatever happens. If an answer broke off, the server ends the connection.
 
         Raises ClientGone.
         """

@@ -1,1 +1,1 @@
-"""Links that people answer workflows by: a page with a button, and what it sends."""
+"""Links through which people answer workflows: a page with a button, and what it sends."""

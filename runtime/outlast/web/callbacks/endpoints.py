@@ -32,7 +32,7 @@ from outlast.web.management.owned import as_unavailable
 
 
 class _Found(NamedTuple):
-    """A callback as it stands."""
+    """The current state of a callback."""
 
     link: Link
     uses: int | None
@@ -64,7 +64,7 @@ class CallbackRoutes:
         self._body_bytes_max = body_bytes_max
 
     async def show(self, call: Call, token: str) -> Answer:
-        """The page that asks. Mail programs and browsers that look ahead do nothing by it."""
+        """The page that asks. Mail programs and browsers that open links in advance change nothing."""
         try:
             found = await self._find(call, token)
             # guard: used-callback-shown
@@ -80,7 +80,7 @@ class CallbackRoutes:
         )
 
     async def answer(self, call: Call, token: str) -> Answer:
-        """Send what it bears to the workflow: 202 once it is durable, for browsers a page."""
+        """Send the request's content to the workflow: 202 once it is durable; for browsers a page."""
         try:
             found = await self._find(call, token)
             if not found.used_up:
@@ -108,7 +108,7 @@ class CallbackRoutes:
         return sent_page() if asks(call) else json_answer({"sent": True}, 202)
 
     async def _find(self, call: Call, token: str) -> _Found:
-        """Raises ProblemError: of what is none of ours nothing is looked up."""
+        """The callback of a token. Raises ProblemError; for a foreign token without reading the database."""
         self._count(call, STRANGER)
         link = self._engine.seals.open(token)
         if link is None:
@@ -121,7 +121,7 @@ class CallbackRoutes:
         if row is None or row["output"] is None:
             raise ProblemError(_OVER)
         told = from_json(row["output"])
-        # What stands there now may ask something else, of somebody else.
+        # The callback at this place may ask another question by now, of somebody else.
         # guard: callback-of-another-question-shown
         if told["mark"] != link.mark:
             raise ProblemError(_OVER)
@@ -129,7 +129,7 @@ class CallbackRoutes:
         return found._replace(of=self._type(found, row["function"], row["version"], told["of"]))
 
     def _type(self, found: _Found, function: str, version: str | None, name: str | None) -> Any:
-        """What an answer must fit. Raises ProblemError (503) where a file lacks it that had it."""
+        """The type that an answer must fit. Raises ProblemError (503) if the file no longer has it."""
         if name is None or not found.live:
             return Any
         definition = self._functions.of_version(function, version)
@@ -146,7 +146,7 @@ class CallbackRoutes:
             raise ProblemError(_UNREADABLE) from None
 
     async def _send(self, found: _Found, body: str, key: str | None) -> None:
-        """One request is one answer, and one with a key is the same request when it comes again."""
+        """Send a request as one answer. With a key a repeated request is the same answer."""
         request = secrets.token_hex(16) if key is None else f"key-{sha256(key.encode()).hexdigest()}"
         try:
             sent = await self._engine.host.answer(found.link, body, request)

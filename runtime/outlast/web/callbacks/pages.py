@@ -1,4 +1,7 @@
-"""The pages of callbacks: plain HTML without scripts, which no crawler keeps and no other page frames."""
+"""The pages of callbacks: plain HTML without scripts.
+
+Crawlers don't index them, and other pages can't frame them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem
 
 ALONE = "value"
-"""The field of a form that is all of the message."""
+"""The form field whose value is the whole message."""
 
 FIELDS_MAX = 20
 CHOICES_MAX = 12
@@ -35,28 +38,28 @@ _HEADERS = [
     (b"content-security-policy", _POLICY.encode()),
     (b"x-robots-tag", b"noindex, nofollow"),
     (b"x-content-type-options", b"nosniff"),
-    # Not no-referrer: with that a form says that it comes from nowhere.
+    # Not no-referrer: with it a form's Origin would be null.
     (b"referrer-policy", b"same-origin"),
 ]
 
 
 def asks(call: Call) -> bool:
-    """Whether a browser asks, which shows a page."""
+    """Whether a browser asks, which shows pages."""
     return call.accepts(b"accept", "text/html")
 
 
 def confirm_page(of: Any) -> Answer:
-    """The page whose button sends: with a button for each choice, or a field for each member of the type."""
+    """The page with the button that sends: one for each choice, or a field for each member of the type."""
     return _page(200, "Please confirm", _form(of))
 
 
 def sent_page() -> Answer:
-    """What follows."""
+    """The page after sending."""
     return _page(200, "Sent", "<p>Thank you. You may close this page.</p>")
 
 
 def refusal_page(problem: Problem, form: str = "") -> Answer:
-    """Why it can't be; with the form, where it can be sent otherwise."""
+    """The page that says why it was refused; with the form, if it can be corrected."""
     answer = _page(problem.status, "This can't be sent", f"<p>{escape(problem.detail)}</p>{form}")
     answer.headers.append((b"sb-error-code", problem.code.encode()))
     answer.headers += [(name.encode(), value.encode()) for name, value in problem.headers]
@@ -64,7 +67,7 @@ def refusal_page(problem: Problem, form: str = "") -> Answer:
 
 
 def filled_form(of: Any, texts: Mapping[str, Sequence[str]]) -> str:
-    """The form with what was typed."""
+    """The form with the texts that were typed."""
     return _form(of, texts)
 
 
@@ -134,7 +137,7 @@ def _select(begins: str, shape: Shape, choices: Mapping[str, Any], needed: bool,
         if each is not None or shape.items is not None
     )
     if shape.items is not None:
-        # Of none that is chosen a browser sends nothing.
+        # If nothing is chosen, a browser sends nothing.
         return f'<input type="hidden" {begins} value=""><select {begins} multiple>{options}</select>'
     may_be_empty = shape.may_be_null or not (needed or "default" in shape.schema)
     return f"<select {begins}>{'<option></option>' if may_be_empty else ''}{options}</select>"

@@ -1,4 +1,5 @@
-"""What was sent to a callback: JSON, a form or nothing, as the JSON text of a message of its type."""
+"""The content of a request to a callback (JSON, a form or nothing) as the JSON text of a message of its type.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def read_sent(content_type: str, body: bytes, of: Any) -> str:
 
 
 class FormRefused(InvalidInput):
-    """A form that doesn't fit: `texts` are what was typed, by field."""
+    """A form that doesn't fit: `texts` has what was typed, by field."""
 
     def __init__(self, why: InvalidInput, of: Any, texts: Mapping[str, Sequence[str]]) -> None:
         super().__init__(str(why), why.errors)
@@ -90,7 +91,7 @@ def _given(shape: Shape, texts: Mapping[str, Sequence[str]]) -> Any:
 
 
 def _typed(shape: Shape, sent: Sequence[str], *, may_be_absent: bool) -> Any:
-    """What was typed into a field, or chosen. An empty one is nothing, an empty list or an empty text."""
+    """The value of a field. An empty field is null, an empty list or an empty text."""
     items = shape.items
     if items is not None and items.choices:
         sent = [each for each in sent if each]
@@ -109,7 +110,7 @@ def _typed(shape: Shape, sent: Sequence[str], *, may_be_absent: bool) -> Any:
 
 
 def _check(read: Any) -> Any:
-    """Raises InvalidInput, which names what doesn't fit and quotes nothing, and ValidatorFailed."""
+    """Raises InvalidInput, which names the place and quotes nothing, and ValidatorFailed."""
     try:
         return read()
     except ValidationError as error:

@@ -62,7 +62,7 @@ def _refusal(detail: str) -> ProblemError:
 
 
 def _closing(code: str, detail: str, status: int = 0) -> Problem:
-    """A problem with whose answer the connection ends."""
+    """A problem after whose answer the connection ends."""
     return Problem(code, detail, headers=(("connection", "close"),), status=status)
 
 
@@ -74,13 +74,13 @@ class BodyLimits(NamedTuple):
     unverified_bytes_max: int
 
     def limit_of(self, asked: int | None, *, verified: bool = True) -> int:
-        """The limit of a function that asks for `asked` bytes, or for none in particular."""
+        """The limit of a function that asks for `asked` bytes, or for no particular number."""
         usual = self.bytes_max if verified else min(self.bytes_max, self.unverified_bytes_max)
         return usual if asked is None else min(asked, max(self.bytes_max, self.asked_bytes_max))
 
 
 def read_json(body: bytes, what: str) -> tuple[str, Any]:
-    """A body that can be stored as JSON, as it is and as it reads. `what` it must be, in words.
+    """A body that can be stored as JSON: its text and its value. `what` says in words what it must be.
 
     Raises InvalidJson (400), ProblemError (400).
     """

@@ -111,7 +111,7 @@ class Call:
         return self._body
 
     async def json_body(self, bytes_max: int) -> bytes:
-        """As `body`, for one that is parsed as JSON next: its values are bounded and counted, too.
+        """Like `body`, for a body that is parsed as JSON next: its values are limited and counted, too.
 
         Raises TooManyValues (413).
         """
@@ -133,11 +133,11 @@ class Call:
     def hold(
         self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
     ) -> AbstractAsyncContextManager[T]:
-        """What `make` gives for the answer, with room for it. See LargeAnswers.hold."""
+        """The result of `make` for the answer, with room for it. See LargeAnswers.hold."""
         return _unbounded(make) if self._share is None else self._share.hold(make, size_of)
 
     async def answer(self, make: Callable[[], Awaitable[Sendable]], send: Send) -> None:
-        """Make an answer and send it, with room for it where it is large."""
+        """Make an answer and send it, with room for it if it is large."""
         made: Sendable | None = await make()
         assert made is not None
         if is_small(made.size()):

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 _STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
 _WAITS = {RECEIVE: "RECEIVING", WAIT_ANY: "WAITING", EVENT: "WAITING"}
-"""What is said of those that others end."""
+"""The status of waits that others end."""
 _VALUES = ("input", "output", "response", "large")
 
 
@@ -49,8 +49,8 @@ def documents(items: Iterable[Verbatim]) -> Verbatim:
 def row_document(columns: Sequence[Column], row: Row, *, secret: bool) -> Verbatim:
     """A row of a resource, its members in the row's order.
 
-    Recorded JSON is text in the row. Secret columns are null for readers without a secret key. What is no
-    column is left out.
+    Recorded JSON is text in the row. Secret columns are null for readers without a secret key. Values of the
+    row without a column are left out.
     """
     known = {column.name: column for column in columns}
     return document(
@@ -66,9 +66,9 @@ def _member(column: Column, value: Any, secret: bool) -> Any:
 
 
 def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
-    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone.
+    """A workflow. Only holders of a secret key see its traceback and where it runs.
 
-    Without `values` what went in and what came out is left out.
+    Without `values` its input and output are left out.
     """
     fields = {name: value for name, value in row.items() if name != "large" or value is not None}
     if not values:
@@ -81,14 +81,14 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
 
 
 def summary_document(row: Row) -> Verbatim:
-    """A workflow of a listing. Its error has `code` and `message`, as far as the reader may see them."""
+    """A workflow of a list. Its error has `code` and `message`, as far as the reader may see them."""
     code, message = row.get("error_code"), row.get("error_message")
     error = None if code is None else {"code": code, "message": message or public_message(code)}
     return row_document(WORKFLOWS.columns, {**row, "error": error}, secret=True)
 
 
 def running_document(row: Row, *, secret: bool) -> Verbatim:
-    """A running step. Only holders of a secret key see on which instance."""
+    """A running step. Only holders of a secret key see its instance."""
     without = ("wake_at", "output_bytes")
     fields = dict.fromkeys(column.name for column in STEPS.columns if column.name not in without) | {
         "step_id": row["step_id"],
@@ -104,10 +104,10 @@ def running_document(row: Row, *, secret: bool) -> Verbatim:
 
 
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
-    """A recorded step; for an open wait it says when that ends. `secret` as for workflows.
+    """A recorded step; for an open wait it says when the wait ends. `secret` as for workflows.
 
-    Unless steps are `visible`, their outputs are left out; what was published is there for owners to see, and
-    a callback's link never: whoever has it may answer.
+    Unless steps are `visible`, their outputs are left out. Owners see published events. A callback's link is
+    never shown, because anybody who has it may answer.
     """
     # guard: callbacks-shown-to-users = visible
     visible = visible and (secret or row["kind"] != CALLBACK)
@@ -145,8 +145,8 @@ def event_document(row: Row) -> Verbatim:
 def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
     """The status of a wait whose end is not recorded, and when it ended.
 
-    A workflow that has ended waits for nothing: it had slept, or it gave the wait up. What others
-    end and a timer were given up, since their ends are always recorded.
+    A workflow that has ended waits for nothing: it slept until then, or gave the wait up. Timers and waits
+    that others end were given up, since their ends are always recorded.
     """
     if row["over_at"] is None:
         return _WAITS.get(row["kind"], "SLEEPING"), None

@@ -1,6 +1,6 @@
-"""How many bytes may be in memory at once, and what one call takes of that: its body, and a large answer.
+"""Limits of the bytes in memory at once, and one call's share of them: its body, and a large answer.
 
-Such an answer stays there until its client has read it.
+A large answer stays in memory until its client has read it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Full(Enum):
 
 
 class ByteBudget:
-    """Counts bytes. Something that comes alone may have any size: it would never fit otherwise."""
+    """Counts bytes.
+
+    A value is accepted at any size if nothing else is in memory. It would never fit otherwise.
+    """
 
     def __init__(self, bytes_max: int, caller_bytes_max: int) -> None:
         self.bytes_max = bytes_max
@@ -46,7 +49,7 @@ class ByteBudget:
         self._of: dict[str, int] = {}
 
     def full(self, caller: str | None, held: int, more: int) -> Full | None:
-        """Whose budget has no room for `more` bytes of a call that holds `held`.
+        """Whose budget has no room for `more` bytes of a call that holds `held` bytes.
 
         Without a caller only the instance's limit counts.
         """
@@ -61,7 +64,7 @@ class ByteBudget:
         return None
 
     def take(self, caller: str | None, held: int, more: int) -> Full | None:
-        """Take `more` bytes, or nothing: then whose budget is used up."""
+        """Take `more` bytes. If there is no room, take none, and return whose budget is used up."""
         full = self.full(caller, held, more)
         if full is None:
             self._used += more
@@ -70,7 +73,7 @@ class ByteBudget:
         return full
 
     def give_back(self, caller: str | None, held: int) -> None:
-        """Give back bytes that are no longer in memory."""
+        """Release bytes that are no longer in memory."""
         self._used -= held
         if caller is None:
             return
@@ -108,8 +111,8 @@ class LargeAnswers:
     ) -> AsyncIterator[T]:
         """The result of `make`, with room for it until the end of the block. The caller is known by then.
 
-        Where there is none yet it is let go of, and made anew when its turn comes: those that wait hold
-        nothing. Raises ProblemError (429, 503) if that takes too long.
+        If there is no room yet, the result is dropped and made again when its turn comes, so that waiting
+        calls hold nothing. Raises ProblemError (429, 503) if that takes too long.
         """
         made = await make()
         size = size_of(made)
@@ -181,7 +184,7 @@ class Share:
         scope[SHARE] = self
 
     def charge_to(self, caller: str | None, *, secret: bool) -> None:
-        """The caller is known now. What was taken before stays counted as it was."""
+        """The caller is known now. Bytes that were taken before stay counted as they were."""
         if not self._held and (secret or caller is not None):
             self._caller = None if secret else caller
 
@@ -202,7 +205,7 @@ class Share:
         return self._answers.hold(lambda: self._caller, make, size_of)
 
     def release(self) -> None:
-        """Give all back."""
+        """Release all bytes."""
         if self._held:
             self._budget.give_back(self._caller, self._held)
             self._held = 0

@@ -20,7 +20,7 @@ _CURSOR_TYPES: dict[Kind, type] = {Kind.TIMESTAMP: str, Kind.TEXT: str, Kind.COU
 
 
 class PageRequest:
-    """The query of a listing: `filters` by name, and `limit` rows `after` a place in the order.
+    """The query of a list: `filters` by name, and `limit` rows `after` a place in the order.
 
     Raises ProblemError (400).
     """

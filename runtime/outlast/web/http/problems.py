@@ -144,7 +144,7 @@ def nul_character(refusal: OutlastError) -> ProblemError:
 
 
 def expected_problem(error: BaseException) -> Problem | None:
-    """The problem that a caller gets for `error`; None if the function or the host is at fault."""
+    """The problem that a caller gets for `error`; None if it is a fault of the function or the host."""
     if isinstance(error, ProblemError):
         return error.problem
     if not isinstance(error, OutlastError) or isinstance(error, WorkflowError | WorkflowEnded):

@@ -1,6 +1,6 @@
-"""What the log tells of requests: each as one observation, and only so many a second; and what failed.
+"""The log of requests: an observation for each, up to a number per second; and the log of failures.
 
-What is no caller's fault is told with file and line where a function's code raised.
+A failure that isn't the caller's fault is logged with file and line if a function's code raised it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ PROBES = frozenset({"/healthz", "/readyz"})
 
 
 class RequestLog:
-    """Tells `observe` of answered requests, at most `per_s_max` a second: strangers must not fill a disk.
+    """Tells `observe` of answered requests, at most `per_s_max` a second, so that strangers can't fill a
+    disk.
 
-    What was left out in one second is told as a number with the first request of a later one.
+    The number of those that were left out in a second is told with the first request of a later one.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ def silent_log() -> RequestLog:
 
 
 def tell_fault(call: Call, error: BaseException) -> Problem:
-    """Log an error that nobody expects of a caller; the problem that this caller gets for it."""
+    """Log an error that isn't the caller's fault; the problem that the caller gets for it."""
     if not isinstance(error, ValidatorFailed):
         _logger.error("%s %r failed", call.method, shown_path(call.path), exc_info=error)
         return INTERNAL

@@ -25,8 +25,8 @@ Endpoint = Callable[..., Awaitable[Sendable]]
 class Routes:
     """Endpoints by method and template: `/workflows/v1/{workflow_id}/steps`. The first that fits is taken.
 
-    The key of a resource is handed over decoded. A workflow's id may be sent with slashes in it; any other
-    placeholder stands for what is between two slashes. What is no key is handed over as it was sent.
+    The key of a resource is passed decoded. A workflow's id may be sent with slashes in it; any other
+    placeholder is the text between two slashes, and is passed as it was sent.
     """
 
     def __init__(self, routes: Iterable[tuple[str, str, Endpoint]]) -> None:
@@ -74,7 +74,7 @@ def raw_path(call: Call) -> str:
 
 
 def _decode_key(resource: Resource, raw: str) -> str:
-    """A key out of a raw path. Raises ProblemError (404) for what none can be."""
+    """The key in a raw path. Raises ProblemError (404) if no row can have it."""
     key = decode_part(raw)
     if key is None:
         raise ProblemError(not_found(resource, None))
@@ -82,7 +82,7 @@ def _decode_key(resource: Resource, raw: str) -> str:
 
 
 def decode_part(raw: str) -> str | None:
-    """What stands in a raw path; None for bytes that no text of Postgres can hold."""
+    """The decoded part of a raw path; None for bytes that no text of Postgres can hold."""
     try:
         text = unquote_to_bytes(raw.encode("latin-1")).decode()
     except UnicodeDecodeError:

@@ -28,9 +28,9 @@ POLL_S = 0.2
 PING_S = 15.0
 WAIT_MIN_S = 0.001
 AHEAD_S = 0.02
-"""So long records are waited for before which a value was emitted."""
+"""How long records are waited for that precede an emitted value."""
 LOOK_MAX = 200
-"""Rows of one query."""
+"""The rows of one query."""
 
 
 async def follow(
@@ -49,11 +49,10 @@ async def follow(
 ) -> tuple[WorkflowState, int]:
     """Tell every row after number `after`. Returns how the workflow ended, and the last row's number.
 
-    `tell_held` gets how it stands once it is held; it may go on later.
-    What steps emit here is told among them at its place, unless `emitted` is false.
-    After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
-    `rows_after` gives rows in order of `completion_order`, and raises Unreachable.
-    Raises ClientGone, DatabaseUnavailable, ShuttingDown.
+    `tell_held` gets the workflow's state once it is held; it may go on later. Values that steps emit on this
+    instance are told in between at their place, unless `emitted` is false. After `lasts_s` the caller's token
+    expires, and the stream ends with ProblemError (401). `rows_after` returns rows in order of
+    `completion_order`, and raises Unreachable. Raises ClientGone, DatabaseUnavailable, ShuttingDown.
     """
     order, began = after, monotonic()
     looks_at, told_at = began + POLL_S, began
@@ -101,10 +100,10 @@ async def follow(
 async def _end_or_value(
     engine: Engine, workflow_id: str, values: Emitted, looks_at: float, or_held: bool
 ) -> WorkflowState | None:
-    """Wait for the workflow's end, or until something is to be told; how it ended, if it has."""
-    if values.ahead:  # records are to be read first, and not more often than this
+    """Wait for the workflow's end, or until there is something to tell. The state, if it has ended."""
+    if values.ahead:  # records must be read first, but not more often than this
         return await engine.wait(workflow_id, AHEAD_S, or_held=or_held)
-    # Not less: the difference of two times may be too small to be waited for, and then it stays.
+    # Not less: the difference of two times may be too small to wait for, and then it would never pass.
     wait_s = max(WAIT_MIN_S, looks_at - monotonic())
     if not values.listens:
         return await engine.wait(workflow_id, wait_s, or_held=or_held)

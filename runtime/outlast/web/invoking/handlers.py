@@ -136,10 +136,10 @@ def _always(answer: Answer) -> Callable[[], Awaitable[Answer]]:
 
 
 def _call(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
-    """What a `def` handler returned, or raised. A future could not carry two kinds of exceptions.
+    """The result of a `def` handler, or its exception. A future couldn't carry two kinds of exceptions.
 
-    No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's, and
-    that one closes the connection.
+    No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's,
+    which closes the connection.
     """
     try:
         return fn(request), None

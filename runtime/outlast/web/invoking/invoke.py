@@ -60,15 +60,17 @@ class Begun:
     _ended: WorkflowState | None = None
 
     def take_ended(self) -> WorkflowState | None:
-        """How it had ended before the call. Only once: its result isn't kept here."""
+        """The state of a workflow that had ended before the call; only once, so that its result isn't kept
+        here.
+        """
         ended, self._ended = self._ended, None
         return ended
 
 
 class _Refused(Exception):
-    """No such call is taken now: by the function, whose code may have changed, or of a caller with too many.
+    """The call isn't accepted now: the function's code has changed, or the caller has too many.
 
-    The very same call may have been taken before.
+    The very same call may have been accepted before.
     """
 
     def __init__(self, workflow_id: str, fingerprint: str, why: OutlastError | ProblemError) -> None:
@@ -154,7 +156,7 @@ class Invoker:
         return _attach(state, definition)
 
     async def _may_start(self, call: Call, admitted: Admitted, new: NewWorkflow) -> None:
-        """Raise ProblemError (429) if the caller has too many, or _Refused: with a key it may be there."""
+        """Raise ProblemError (429) if the caller has too many; _Refused if there is a key, which may exist."""
         try:
             await self._shares.may_start(call, admitted, new.workflow_id)
         except ProblemError as error:
@@ -164,7 +166,10 @@ class Invoker:
             raise _Refused(new.workflow_id, new.fingerprint, error) from error
 
     async def _find_taken(self, refused: _Refused) -> WorkflowState:
-        """The workflow of the very same call, which the function's code of then took. Raises why not now."""
+        """The workflow of the very same call, which the code of that time accepted.
+
+        Raises why it isn't accepted now.
+        """
         state = await self._engine.starts.look(refused.workflow_id)
         if state is None or state.fingerprint != refused.fingerprint:
             raise refused.why
@@ -177,9 +182,9 @@ class Invoker:
     async def _identify(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """Which workflow the call is, and the arguments if its input fits. Nothing is written yet.
+        """The workflow of the call, and the arguments if its input fits. Nothing is written yet.
 
-        Raises _Refused where it has a key and doesn't fit.
+        Raises _Refused if it has a key but doesn't fit.
         """
         function = target.function
         key = call.key or parse_key(call.header_values(b"idempotency-key"))
@@ -210,9 +215,9 @@ class Invoker:
         keyed_as: str,
         body: bytes,
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """The rest, which takes a while for a large body: it may run in a thread.
+        """The rest, which takes a while for a large body, so it may run in a thread.
 
-        `keyed_as`: of which of the function's names its key is.
+        `keyed_as`: the name of the function to which its key belongs.
         """
         query = _drop_region(call.query)
         # A webhook's query isn't signed, so it doesn't distinguish deliveries.
@@ -243,7 +248,7 @@ class Invoker:
         return new, arguments
 
     async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
-        """How the workflow ended, or that it is held; None if neither in time.
+        """How the workflow ended, or that it is held; None after `wait_s`.
 
         Raises ProblemError, ClientGone.
         """
@@ -281,7 +286,7 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
 
 
 def _attach(state: WorkflowState, definition: WorkflowDefinition) -> Begun:
-    """A call of a workflow that is there: of one that was attached to another, it is that other."""
+    """An attached call. If the workflow was itself attached to another one, that one."""
     if state.status.ended:
         return Begun(state.workflow_id, state.status, replayed=True, _ended=state)
     if definition.duplicates == "conflict":
@@ -295,7 +300,7 @@ def _record(call: Call, target: Target, definition: WorkflowDefinition, body: by
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
-    """The text for the `input` column and the arguments it is.
+    """The text for the `input` column, and its arguments.
 
     Raises InvalidJson, InvalidInput, and ProblemError (400) for NUL.
     """

@@ -1,7 +1,7 @@
-"""What mounted applications do before their first request and after their last one: ASGI's lifespan protocol.
+"""The startup and shutdown of mounted applications: ASGI's lifespan protocol.
 
-See https://asgi.readthedocs.io/en/latest/specs/lifespan.html. An application that doesn't know it raises, or
-returns: that one has none.
+See https://asgi.readthedocs.io/en/latest/specs/lifespan.html. An application that doesn't support it raises
+or returns, and has no lifespan.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from outlast.sdk.environment import Own, enter_environment
 from outlast.sdk.running import Host, enter_host
 
 AGAIN_S = 5.0
-"""So long after a startup that failed the next call tries it again: what it connects to may be back."""
+"""After a failed startup a call tries again only after this time.
+
+What the application connects to may be back then.
+"""
 SHUTDOWN_S = 3.0
-"""So long a shutdown may take."""
+"""The longest time for a shutdown."""
 _logger = logging.getLogger("outlast.function")
 
 Explain = Callable[[BaseException], str]
@@ -35,11 +38,11 @@ Explain = Callable[[BaseException], str]
 
 
 class Lifespans:
-    """The lifespans of all mounted applications, each on the host's loop. One a process.
+    """The lifespans of all mounted applications of a process, on the host's loop.
 
-    An application is one object, wherever it is mounted; what a reload makes of its file is another one. It
-    is begun when its file is put into service, and ended once it is out of service and has answered its last
-    request.
+    An application is an object, wherever it is mounted; after a reload of its file it is another one. It is
+    started when its file is put into service. It is shut down when it is out of service and has answered its
+    last request.
     """
 
     def __init__(self, host: Host, observe: Observer, startup_s_max: float) -> None:
@@ -47,11 +50,11 @@ class Lifespans:
         self._observe = observe
         self._startup_s_max = startup_s_max
         self._of: dict[int, Lifespan] = {}
-        """By the identity of their application, which each of them holds."""
+        """By the identity of the application. Each lifespan holds its application."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def follow(self, files: Iterable[FunctionFile], folder: Path) -> None:
-        """These files are served from now on, and no others: begin what is new, end what is over."""
+        """Serve only these files from now on: start new applications, shut down those that are gone."""
         served = {id(file.offer.app): file for file in files if file.offer.app is not None}
         for key, lifespan in list(self._of.items()):
             lifespan.retired = key not in served
@@ -64,9 +67,9 @@ class Lifespans:
 
     @asynccontextmanager
     async def enter(self, target: Target, app: ASGIApp) -> AsyncIterator[dict[str, Any] | None]:
-        """The state that its lifespan made, for one request; None where it has none.
+        """The state that its lifespan made, for one request; None if it has none.
 
-        The first ones wait until it has begun. Raises FunctionBroken.
+        The first requests wait until it has started. Raises FunctionBroken.
         """
         lifespan = self._of.get(id(app))
         if lifespan is None:
@@ -84,11 +87,11 @@ class Lifespans:
             self._end_unused(lifespan)
 
     def failed(self) -> set[str]:
-        """The functions whose application can't be called: its startup failed when it was last tried."""
+        """The functions whose application can't be called, because its last startup failed."""
         return {each.function for each in self._of.values() if each.failure is not None}
 
     async def close(self) -> None:
-        """End all of them, at the same time. None has a request to answer any more."""
+        """Shut all of them down at the same time. None has a request to answer any more."""
         for lifespan in self._of.values():
             lifespan.retired, lifespan.users = True, 0
         for lifespan in list(self._of.values()):
@@ -112,7 +115,7 @@ class Lifespans:
 
 
 class Lifespan:
-    """That of one application: a call of it, which lasts from its startup to its shutdown."""
+    """The lifespan of one application: a call of it that lasts from its startup to its shutdown."""
 
     def __init__(
         self,
@@ -124,15 +127,15 @@ class Lifespan:
         observe: Observer,
         startup_s_max: float,
     ) -> None:
-        """Begin it. A startup that takes longer than `startup_s_max` has failed."""
+        """Start it. A startup that takes longer than `startup_s_max` has failed."""
         self.function = function
         self.app = app
         self.explain = explain
         self.state: dict[str, Any] = {}
         self.is_known = False
-        """Whether the application has one."""
+        """Whether the application has a lifespan."""
         self.begun = asyncio.Event()
-        """Its startup is over, however that went."""
+        """Set when its startup is over, successful or not."""
         self.failure: str | None = None
         self.users = 0
         self.retired = False
@@ -146,7 +149,7 @@ class Lifespan:
         self._failed_at = 0.0
         late = f"its startup took longer than OUTLAST_IMPORT_S_MAX={startup_s_max:g} s"
         self._timer = self._loop.call_later(startup_s_max, self._fail, late)
-        # A context of its own: it is no part of whichever call comes first.
+        # In a context of its own: it doesn't belong to the call that comes first.
         self._task = self._loop.create_task(self._run(), name=f"lifespan of {function}", context=Context())
 
     @property
@@ -155,7 +158,7 @@ class Lifespan:
         return self.failure is not None and self._loop.time() - self._failed_at >= AGAIN_S
 
     async def end(self, limit_s: float) -> None:
-        """Let it shut down, for so long at most."""
+        """Let it shut down, for this long at most."""
         self._leave.set()
         if self.is_known:
             try:
@@ -189,7 +192,7 @@ class Lifespan:
             self._fail(self._refused)
         await self._leave.wait()
         if self._told:
-            await asyncio.Event().wait()  # it is over: this call is cancelled
+            await asyncio.Event().wait()  # it is over; this call will be cancelled
         self._told = True
         return {"type": "lifespan.shutdown"}
 
@@ -211,7 +214,7 @@ class Lifespan:
                 raise RuntimeError(f"{other} is no message of a lifespan")
 
     def _raised(self, error: BaseException) -> None:
-        """What it raised says why its startup failed; or that it has no lifespan."""
+        """Its exception says why its startup failed, or that it has no lifespan."""
         if not self.begun.is_set():
             if self._leave.is_set():
                 return  # it was ended before it had begun

@@ -1,4 +1,4 @@
-"""What header fields of a call ask for: `Prefer` (RFC 7240), events, and those that say how it is placed."""
+"""Header fields by which a call asks for something: `Prefer` (RFC 7240), event streams, and its placement."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def resumes_after(call: Call) -> int | None:
 
 
 def last_event_id(call: Call) -> int:
-    """The same; 0 if it doesn't say."""
+    """The same number; 0 if the caller doesn't say."""
     return resumes_after(call) or 0
 
 
@@ -77,8 +77,8 @@ _PLACING = frozenset({b"outlast-priority", b"outlast-delay", b"outlast-attribute
 
 
 def placement_of(call: Call, definition: WorkflowDefinition, *, secret: bool) -> Placement:
-    """What a call's header says of it. Raises ProblemError (422)."""
-    if not call.has_any(_PLACING) or definition.webhook is not None:  # its sender signs nothing of the header
+    """The placement that a call's header asks for. Raises ProblemError (422)."""
+    if not call.has_any(_PLACING) or definition.webhook is not None:  # webhooks don't sign the header
         return USUAL
     priority = _single_header(call, "Outlast-Priority")
     delay = _single_header(call, "Outlast-Delay")

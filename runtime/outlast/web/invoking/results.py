@@ -42,7 +42,7 @@ def accepted_headers(workflow_id: str) -> Pairs:
 
 
 def generation_header(generation: int) -> Pairs:
-    """Of a workflow that was retried: how often it was let run to an end."""
+    """The header field of a workflow that was retried: how often it ran to an end."""
     return [] if generation == 1 else [(b"workflow-generation", str(generation).encode())]
 
 
@@ -56,7 +56,7 @@ def header_text(workflow_id: str) -> str:
 def ended_answer(
     state: WorkflowState, *, replayed: bool, secret: bool = False, applied: str | None = None
 ) -> Answer:
-    """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured.
+    """The answer of a workflow that ended. `applied` is the part of `Prefer` that was applied.
 
     A holder of a `secret` key is told where to see more of a failure.
     """
@@ -74,7 +74,7 @@ def ended_answer(
 def pending_answer(
     workflow_id: str, status: Status, applied: str | None, held: Mapping[str, Any] | None = None
 ) -> Answer:
-    """202: the workflow goes on, and where its status is; or that it is `held`, and why."""
+    """202: the workflow goes on, with the address of its status; or it is `held`, with the reason."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
     headers += [JSON, (b"retry-after", b"1"), *_applied_header(applied)]
     document: dict[str, Any] = {"workflow_id": workflow_id, "status": status.value}

@@ -1,4 +1,4 @@
-"""Server-sent events on their way to a client (HTML, 9.2), and what steps emit among them."""
+"""Server-sent events for a client (HTML, 9.2), with emitted values between them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def send_comment(send: Send, text: str) -> None:
 
 
 class Emitted:
-    """Values wait until what had been recorded before them was told."""
+    """Emitted values of a workflow. Each waits until the records that precede it were told."""
 
     def __init__(self, listener: Listener | None, send: Send) -> None:
         self._listener = listener
@@ -38,36 +38,36 @@ class Emitted:
         self._waiting: deque[Emission] = deque()
         self._dropped = 0
         self._looked = 0
-        """Up to which completion order the records that there were have been told."""
+        """The completion order up to which the existing records have been told."""
 
     @property
     def listens(self) -> bool:
-        """Whether anything may come."""
+        """Whether any values may come."""
         return self._listener is not None
 
     @property
     def ahead(self) -> bool:
-        """Whether something is to be told before which records have to be read."""
+        """Whether there are values to tell whose preceding records must be read first."""
         if self._waiting:
             return self._waiting[0].after > self._looked
         return self._listener is not None and self._listener.after > self._looked
 
     @property
     def known(self) -> int:
-        """What came before the record of this completion order may be told."""
+        """Values that came before the record of this completion order may be told now."""
         return self._looked + 1
 
     async def arrival(self) -> None:
-        """Wait until there is something. Only where it `listens`."""
+        """Wait for a value. Only if it `listens`."""
         assert self._listener is not None
         await self._listener.arrival()
 
     def newest(self) -> int:
-        """How far the records have come, as far as is heard here. To be asked before they are read."""
+        """The newest record that this instance knows of. Ask before reading records."""
         return self._looked if self._listener is None else max(self._looked, self._listener.after)
 
     async def tell(self, before: int) -> bool:
-        """Tell what came before the record of this completion order; whether that was anything."""
+        """Tell the values that came before the record of this completion order; whether there were any."""
         if not self._waiting and self._listener is not None:
             self._dropped, self._waiting = self._listener.take()
         if self._dropped:
@@ -81,13 +81,13 @@ class Emitted:
         return told
 
     def looked(self, newest: int) -> None:
-        """The records up to there, as far as they were durable, have been told."""
+        """The durable records up to this number have been told."""
         self._looked = newest
 
 
 @contextmanager
 def emitted_by(engine: Engine, workflow_id: str, send: Send, *, told: bool) -> Iterator[Emitted]:
-    """What that workflow's steps emit from now on; nothing unless it is to be `told`."""
+    """The values that this workflow's steps emit from now on; none unless they are `told`."""
     if not told:
         yield Emitted(None, send)
         return
