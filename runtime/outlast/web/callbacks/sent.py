@@ -1,5 +1,4 @@
-"""The content of a request to a callback (JSON, a form or nothing) as the JSON text of a message of its type.
-"""
+"""A request to a callback (JSON, a form or nothing) as the JSON text of a message of its type."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Invoker:
         return _attach(state, definition)
 
     async def _may_start(self, call: Call, admitted: Admitted, new: NewWorkflow) -> None:
-        """Raise ProblemError (429) if the caller has too many; _Refused if there is a key, which may exist."""
+        """Raise ProblemError (429) if the caller has too many; _Refused with a key, as that may exist."""
         try:
             await self._shares.may_start(call, admitted, new.workflow_id)
         except ProblemError as error:
