@@ -40,6 +40,20 @@ def test_a_workflow_and_its_steps_are_shown(host: Served) -> None:
     assert steps[0]["output"] == key
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("catalog/v1/nope", "there is no function with this name"),
+        ("instances/v1/nope", "there is no instance with this id"),
+        ("bulks/v1/nope", "there is no bulk with this id"),
+        ("queues/v1/nope", "there is no queue with this name"),
+        ("workflows/v1/nope", "there is no workflow with this id"),
+    ],
+)
+def test_what_is_not_there_is_named(host: Served, path: str, told: str) -> None:
+    assert host.admin.get(f"/{path}").json()["detail"] == told
+
+
 def test_a_step_that_runs_is_shown(host: Served) -> None:
     key = fresh_key()
     calling = host.calling("held/staged", content=b'{"key": "%s"}' % key.encode(), key=key)

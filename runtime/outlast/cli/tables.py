@@ -43,6 +43,10 @@ def _commands(resource: Resource) -> Iterator[click.Command]:
     yield from (verb_command(each) for each in VERBS if each.noun is resource)
 
 
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
 def listing_command(resource: Resource, name: str | None = None) -> click.Command:
     """The command that lists a resource; it has the resource's name unless another is given."""
 
@@ -79,7 +83,7 @@ def show_command(resource: Resource) -> click.Command:
         print_row(resource, host.connect().get(path_of(resource.item_path, item)).document(), host)
 
     command = key_argument(resource)(host_options(run))
-    return click.command("show", cls=Command, help=f"Show a {resource.one}.")(command)
+    return click.command("show", cls=Command, help=f"Show {_a(resource.one)}.")(command)
 
 
 def print_row(

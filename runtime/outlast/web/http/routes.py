@@ -92,7 +92,7 @@ def decode_part(raw: str) -> str | None:
 
 def not_found(resource: Resource, key: str | None) -> Problem:
     """404: there is no such row, or this caller may not see it."""
-    detail = f"there is no {resource.one} with this {'id' if resource is WORKFLOWS else resource.key}"
+    detail = f"there is no {resource.one} with this {'id' if resource.key.endswith('_id') else 'name'}"
     code = f"{resource.one}_not_found"
     if resource is WORKFLOWS:
         return Problem(code, detail, workflow_id=key)
