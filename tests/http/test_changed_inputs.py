@@ -24,7 +24,7 @@ async def sums(x: int, waits: bool = False) -> int:
 """
 
 PARAMETERS = BEFORE.replace("x: int,", "x: list[str], y: int,").replace("x + 1", "y")
-QUEUE = BEFORE.replace(
+QUEUE = BEFORE.replace("x: int,", "x: int, account: str = '',").replace(
     "@workflow\n",
     'from outlast import Queue\n\n@workflow(queue=Queue("sums", key="account", concurrency=1))\n',
 ).replace("x: int,", 'x: int, account: str = "",')
