@@ -27,7 +27,7 @@ PARAMETERS = BEFORE.replace("x: int,", "x: list[str], y: int,").replace("x + 1",
 QUEUE = BEFORE.replace("x: int,", "x: int, account: str = '',").replace(
     "@workflow\n",
     'from outlast import Queue\n\n@workflow(queue=Queue("sums", key="account", concurrency=1))\n',
-).replace("x: int,", 'x: int, account: str = "",')
+)
 
 
 def called(host: Served, key: str, body: bytes = b'{"x": 5}', **headers: str) -> httpx.Response:
