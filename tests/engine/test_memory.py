@@ -444,9 +444,10 @@ async def test_what_could_not_be_loaded_is_not_claimed_again_at_once(
         await bench.until(lambda: loader.resumes_at > monotonic())
         assert failures(bench) == 1
         await bench.until(lambda: bench.rows("select 1 from outlast.workflow_status where owner is null"))
+        known = claims(bench)  # two, or three where some were given back while others were claimed
         for _ in range(3):
             assert await membership._claim() is False
-        assert claims(bench) == 2
+        assert claims(bench) == known <= 3
         await bench.rows("alter table outlast.away rename to operation_outputs")
         loader.resumes_at = 0.0
         membership._loop.wake()

@@ -56,6 +56,12 @@ async def failing() -> None:
     raise Down("down")
 
 
+@step
+async def down() -> None:
+    await asyncio.sleep(0.01)
+    raise Down("down")
+
+
 @step(max_attempts=3, retry_on=Down)
 async def fickle() -> int:
     if context().attempt < 3:
@@ -92,6 +98,27 @@ async def raced() -> Any:
     for each in left:
         each.cancel()
     return len(done), await work(2)
+
+
+@workflow
+async def raced_by_a_failure() -> str:
+    """Which of them comes first is another one after a crash; the other is given up then."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(down())
+            group.create_task(work(1))
+    except ExceptionGroup:
+        return "failed"
+    return "ok"
+
+
+@workflow
+async def raced_steps() -> str:
+    tasks = [asyncio.ensure_future(work(each)) for each in range(2)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for each in tasks:
+        each.cancel()
+    return "one of them"
 
 
 @workflow
@@ -278,8 +305,8 @@ RAISED: dict[str, type[Exception]] = {
 ALL = {
     each.definition.name: each
     for each in (
-        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, maps_by_key, tells, fails,
-        raises, plain, returns_at_once, reads, reads_blocking,
+        in_a_row, gathered, grouped, raced, raced_by_a_failure, raced_steps, timed, draws, sleeps,
+        family, maps, maps_by_key, tells, fails, raises, plain, returns_at_once, reads, reads_blocking,
         in_time, too_late, slept_over, waits_too_long, cancels,
     )
 }  # fmt: skip

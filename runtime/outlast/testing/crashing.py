@@ -103,12 +103,11 @@ def compare_closely(
     campaign: Campaign, subject: Subject, graves: list[Process], trial: Trial
 ) -> list[Finding]:
     """Compare a trial to the calm run; if it differs, run it again and watch it closely."""
-    found = list(compare(campaign.calm, trial, values=campaign.values))
-    if not found:
+    if next(compare(campaign.calm, trial, values=campaign.values), None) is None:
         return []
-    # The same points give the same run.
+    # The same points give the same run. Watched closely, a difference may turn out to be none.
     again = run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
-    return list(compare(campaign.calm, again, values=campaign.values)) or found
+    return list(compare(campaign.calm, again, values=campaign.values))
 
 
 def add_findings(campaign: Campaign, found: list[Finding]) -> None:
