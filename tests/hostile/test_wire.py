@@ -141,7 +141,10 @@ def check(answer: Answer, *, of_app: bool) -> None:
     assert document["status"] == answer.status
     assert document["code"] == answer.header("sb-error-code")
     assert document["type"] == f"urn:outlast:problem:{document['code']}"
-    assert answer.status < 500 or document["code"] in MEANT_503 | {"workflow_error"}, document
+    assert answer.status < 500 or document["code"] in MEANT_503 | {
+        "workflow_error",
+        "unsupported_encoding",
+    }, document
     assert document["code"] != "workflow_error" or "failing:" in document["workflow_id"], document
 
 
