@@ -17,7 +17,8 @@ from outlast.sdk import public
 _OPTION = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 _NAME = re.compile(r"cannot import name '(\w+)' from 'outlast' ")
 _CIRCLE = "from partially initialized module"
-_NO_UTF8 = re.compile("'utf-8' codec can't decode|null bytes")
+# Of the file itself: its code may raise errors of its own. Before Python 3.11.4 NUL was a ValueError.
+_NO_UTF8 = re.compile(r"\(unicode error\) 'utf-8' codec can't decode|source code .*null bytes")
 
 
 def remedy_of(error: BaseException, known: Collection[str]) -> str:
@@ -35,7 +36,7 @@ def remedy_of(error: BaseException, known: Collection[str]) -> str:
     if isinstance(error, TypeError):
         found = _OPTION.fullmatch(text)
         return _of_option(*found.groups()) if found else ""
-    return "save it as UTF-8" if isinstance(error, SyntaxError) and _NO_UTF8.search(text) else ""
+    return "save it as UTF-8" if isinstance(error, SyntaxError | ValueError) and _NO_UTF8.match(text) else ""
 
 
 def _of_module(name: str, known: Collection[str]) -> str:
