@@ -1,12 +1,12 @@
 """Values to JSON text and back, so that a live value and its replay are the same.
 
-Every recorded value goes through here once: what the workflow sees live is what the text gives back. A value
-that would come back as something else is refused at once, not at the first recovery.
+Every recorded value passes through here once: the live workflow gets the value that the text decodes to. A
+value that would be decoded as something else is refused at once, not at the first recovery.
 
-What a workflow returned is encoded so, too, but its work is done: no answer's type makes it a failure. What
-its annotation can't carry is encoded as well as pydantic can: a UUID or a datetime becomes its text, a set a
-list, NaN the text "NaN". What even pydantic can't encode becomes its `repr`. Only what is too large to be
-stored is refused.
+What a workflow returned is encoded here, too. The workflow has done its work, so no result makes it fail. A
+result that its annotation can't encode is encoded as well as pydantic can: a UUID or a datetime becomes its
+text, a set a list, NaN the text "NaN". A value that pydantic can't encode becomes its `repr`. Only a result
+that is too large to be stored is refused.
 """
 
 from __future__ import annotations

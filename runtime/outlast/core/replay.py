@@ -1,10 +1,10 @@
-"""Replay without I/O: the ids of calls, the recorded operations, their order, what a call means for them.
+"""Replay without I/O: the ids of calls, the recorded operations, their order, and what they mean for a call.
 
 Step ids are paths: `4` is the fourth call of the body, `5.1` the first call of the task that was the fifth. A
-branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
-call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
-the order in which tasks happen to run. Timers are counted apart: `0.1` is the first of the body, `5.1.0.1`
-that of the task `5.1`. What closes an async generator that was left is a branch among them: `0.2.1`.
+branch is a sequence of calls: of the workflow's body, or of a task that it created. Each call and each new
+task takes the branch's next number. So the same code gets the same ids, in whatever order its tasks happen to
+run. Timers are counted apart: `0.1` is the first one of the body, `5.1.0.1` that of the task `5.1`. The task
+that closes an abandoned async generator is a branch among them: `0.2.1`.
 """
 
 from __future__ import annotations

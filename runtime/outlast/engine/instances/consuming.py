@@ -110,9 +110,9 @@ class _Taking:
 class Consumer:
     """Background loops over all queues that workflows of the catalog consume. Without any they ask nothing.
 
-    One loop looks at all queues but those that have been slow lately, which another one looks at: so slow
-    queues wait only for each other. If a look is given up after its commit, its workflows are found without
-    an owner, and released.
+    One loop looks at the queues. Those that were slow lately have another loop, so that only slow queues wait
+    for them. If a look is given up after its commit, this instance owns workflows that it doesn't know, and
+    releases them.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Consumer:
         self._told: dict[tuple[str, str], None] = {}
         """The errors for which messages were set aside, by queue."""
         self._under_way: dict[str, tuple[int, int]] = {}
-        """Queues that are being looked at: for how many messages there, and how many bytes these may take."""
+        """Queues that are being looked at: the most messages of the look, and the bytes that they may take."""
         self._loop = Loop("queues", self._look_at_others, observe)
         self._slow_loop = Loop("slow queues", self._look_at_slow, observe)
         self.loops = (self._loop, self._slow_loop)
@@ -202,7 +202,7 @@ class Consumer:
         return count == room
 
     def _part(self, known: _Queue) -> None:
-        """Let the other queues wait for this one no more."""
+        """Leave this queue to the slow queues' loop for a while."""
         known.note_slow()
         self._slow_loop.wake()
 

@@ -1,7 +1,7 @@
 """What web pages of other origins may do: read answers (CORS), and call a host that asks nobody who they are.
 
-Where callers prove who they are by a token, pages of any origin may call. A host that asks for none accepts
-calls of its own machine alone, and of named hosts. The dashboard is for its own pages alone.
+Where callers prove who they are by a token, pages of any origin may call. A host that asks for no token only
+accepts calls from its own machine, and from named hosts. Only its own pages may call the dashboard.
 
 A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
 can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
