@@ -1,4 +1,4 @@
-"""Replay without I/O: the ids of calls, the recorded operations, their order, and what they mean for a call.
+"""Replay without I/O: the ids of calls, recorded operations, their order, and what they mean for a call.
 
 Step ids are paths: `4` is the fourth call of the body, `5.1` the first call of the task that was the fifth. A
 branch is a sequence of calls: of the workflow's body, or of a task that it created. Each call and each new

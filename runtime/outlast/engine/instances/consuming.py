@@ -142,7 +142,7 @@ class Consumer:
         self._told: dict[tuple[str, str], None] = {}
         """The errors for which messages were set aside, by queue."""
         self._under_way: dict[str, tuple[int, int]] = {}
-        """Queues that are being looked at: the most messages of the look, and the bytes that they may take."""
+        """Queues that are being looked at: the most messages of the look, and their bytes."""
         self._loop = Loop("queues", self._look_at_others, observe)
         self._slow_loop = Loop("slow queues", self._look_at_slow, observe)
         self.loops = (self._loop, self._slow_loop)
