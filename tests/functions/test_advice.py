@@ -61,6 +61,14 @@ DOUBTFUL = {
     "secret": ("@step\ndef a() -> SecretStr: ...", "a SecretStr is written as asterisks"),
     "field": ("@step\ndef a() -> list[Key]: ...", "secret: a SecretStr is written"),
     "excluded": ("@transaction\ndef a(tx) -> Partial | None: ...", "left: the field is left out of JSON"),
+    "workflows of one name": (
+        "@workflow\nasync def g(): ...\n@workflow\nasync def g(n: int): ...",
+        "both define g: the first can't be reached",
+    ),
+    "a step and a transaction of one name": (
+        "@step\ndef a(): ...\n@transaction\ndef a(tx): ...",
+        "both define a: the first can't be reached",
+    ),
     "deep": (
         "@workflow\ndef a() -> dict[str, Tree]: ...\n@step\ndef b() -> Tree | Partial: ...",
         "what b returns",
@@ -87,6 +95,24 @@ def test_what_is_likely_to_go_wrong_is_served_and_told_once(project: Project, ca
     assert expected in told[0].advice
     project.load()
     assert len([each for each in project.seen if isinstance(each, FunctionDoubtful)]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@step(name='a1')\ndef a(): ...\na_v1 = a\n@step\ndef a(): ...",
+        "table = {}\nfor each in 'xy':\n  @step(name=each)\n  def a(): ...\n  table[each] = a",
+        "@step(name='a1')\ndef a(): ...\ntable = [a]\n@step\ndef a(): ...",
+        "if IMPORTED:\n  @step\n  def a(): ...\nelse:\n  @step\n  def a(): ...",
+    ],
+)
+def test_a_name_that_is_given_again_on_purpose_is_no_doubt(project: Project, text: str) -> None:
+    project.write("f.py", f"{IMPORTS}IMPORTED = True\n{text}")
+    project.load()
+    project.write("f.py", f"{IMPORTS}IMPORTED = False\n{text}")
+    project.load()
+    assert project.broken() == {}
+    assert not [each for each in project.seen if isinstance(each, FunctionDoubtful)]
 
 
 def test_steps_beside_a_class_and_of_other_names_are_no_doubt(project: Project) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from outlast.core.codec import return_annotation
 from outlast.core.errors import UsageError
+from outlast.sdk.definitions import Decorated
 from outlast.sdk.steps import AsyncStep, SyncStep
 from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 from outlast.sdk.workflows import Workflow
@@ -21,7 +22,20 @@ _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 def advice_on(module: ModuleType) -> tuple[str, ...]:
     """Warnings, a sentence with a remedy each."""
-    return (*_advise_on_names(module), *_advise_on_annotations(module))
+    return (*_advise_on_replaced(module), *_advise_on_names(module), *_advise_on_annotations(module))
+
+
+def _advise_on_replaced(module: ModuleType) -> Iterator[str]:
+    """Of two functions of one name in a file Python keeps the second."""
+    for name, value in vars(module).items():
+        if not isinstance(value, Decorated) or value.definition.fn.__module__ != module.__name__:
+            continue
+        former = value.replaced
+        if former is not None and former.still_there() is None:
+            yield (
+                f"lines {former.line} and {value.line} both define {name}: the first can't be reached; give "
+                f"one of them another name, or put `{name}_v1 = {name}` between them to keep it"
+            )
 
 
 def _definitions_in(module: ModuleType, kinds: Any) -> list[Any]:

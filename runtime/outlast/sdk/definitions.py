@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import update_wrapper
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from weakref import ref
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
@@ -117,6 +118,14 @@ class HandlerDefinition:
     body_bytes_max: int | None = None
 
 
+class Replaced(NamedTuple):
+    """A definition above another one of the same name."""
+
+    still_there: ref[Any]
+    """None once called means that nothing refers to it: no other name, and no table."""
+    line: int
+
+
 D = TypeVar("D", StepDefinition, TransactionDefinition, WorkflowDefinition, HandlerDefinition)
 
 
@@ -128,9 +137,29 @@ class Decorated(Generic[D]):
     def __init__(self, definition: D) -> None:
         self.definition: D = definition
         update_wrapper(self, definition.fn)  # type: ignore[arg-type]  # each of them is callable
+        self.replaced = _find_replaced(definition.fn)
+
+    @property
+    def line(self) -> int:
+        """The line of its file where it begins."""
+        return self.definition.fn.__code__.co_firstlineno
 
     def __repr__(self) -> str:
         return f"<{self.decorator} {getattr(self, '__qualname__', '')}>"
+
+
+def _find_replaced(fn: Callable[..., Any]) -> Replaced | None:
+    """The definition whose name in its file `fn` is about to take.
+
+    A loop that defines one function again and again means to.
+    """
+    former = getattr(fn, "__globals__", {}).get(fn.__name__) if fn.__qualname__ == fn.__name__ else None
+    if not isinstance(former, Decorated):
+        return None
+    code = former.definition.fn.__code__
+    if former.definition.fn.__module__ != fn.__module__ or code is fn.__code__:
+        return None
+    return Replaced(ref(former), code.co_firstlineno)
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
