@@ -131,6 +131,20 @@ def test_supabase_s_names_are_reserved(files: Project) -> None:
     ]
 
 
+def test_a_misspelt_setting_is_told_once_and_another_programs_is_not(files: Project) -> None:
+    files.write(
+        "supabase/config.toml",
+        '[functions.a]\nverify_jwt_ = true\nEnabled = false\nimport_map = "deno.json"\ncolour = 1\n'
+        '[functions.a.envs]\nT_A = "env(T_B)"\n',
+    )
+    for _ in range(2):
+        assert files.declare().functions["a"].enabled
+    assert files.told == [
+        f"supabase/config.toml: functions.a.{key} is not a setting and was ignored; write {near}"
+        for key, near in (("verify_jwt_", "verify_jwt"), ("Enabled", "enabled"), ("envs", "env"))
+    ]
+
+
 def test_a_value_in_the_config_file_is_told_to_be_moved_and_never_shown(files: Project) -> None:
     files.write("supabase/config.toml", f'[functions.send-email.env]\nT_KEY = "{SECRET}"\n')
     assert files.declare().functions["send-email"].environment == {"T_KEY": SECRET}

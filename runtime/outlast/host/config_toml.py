@@ -36,7 +36,7 @@ class ConfigTomlError(OutlastError):
 class FunctionSettings(BaseModel):
     """A `[functions.NAME]` table; its other keys are the Supabase CLI's."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     enabled: StrictBool = True
     verify_jwt: StrictBool | None = None
@@ -45,7 +45,19 @@ class FunctionSettings(BaseModel):
     env: dict[str, str] = Field({}, repr=False)
     """As written: `env(NAME)` stands for a variable's value."""
 
+    def find_misspelt(self) -> dict[str, str]:
+        """Find keys that nobody knows but that look like one that somebody knows, with that one."""
+        others = [key for key in self.model_extra or () if key not in _OF_CLI]
+        if not others:
+            return {}
+        from difflib import get_close_matches
 
+        known = [*type(self).model_fields, *_OF_CLI]
+        return {key: near[0] for key in others if (near := get_close_matches(key.lower(), known, 1, 0.75))}
+
+
+_OF_CLI = ("import_map", "static_files")
+"""Keys of the table that mean something to the Supabase CLI alone."""
 _URL = "SUPABASE_URL"
 _SWITCHES = ("enabled", "verify_jwt")
 _OTHERWISE = {**dict.fromkeys(_SWITCHES, "write true or false"), "entrypoint": "write the path"}

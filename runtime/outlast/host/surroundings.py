@@ -127,6 +127,10 @@ class Surroundings:
             of_file = read_own(self._folder / name / ENV_NAME, self._folder, self._tell)
         except EnvFileError as error:
             fault, of_file = str(error), {}
+        for key, near in table.find_misspelt().items():
+            self._tell(
+                f"{CONFIG_TOML}: functions.{name}.{key} is not a setting and was ignored; write {near}"
+            )
         of_table = self._read_table(name, table, known)
         redactor.conceal(secrets_among({**of_file, **of_table}))
         own = {**{each: value for each, value in of_file.items() if each not in self._own}, **of_table}
