@@ -229,7 +229,7 @@ def test_a_verb_takes_an_id_or_filters_for_many(call: Runs, project: Path, datab
                                "--completed-since", "1h", "--json", **to_host).out)["workflows"]  # fmt: skip
         assert {each["workflow_id"] for each in rows} == {"nobody:1", *(f"nobody:1{n}" for n in range(10))}
         done = call("workflows", "set", "nobody:5", "--attributes", '{"note": "seen"}', **to_host)
-        assert done.out == "changed nobody:5: changed nobody:5\n", done.err
+        assert done.out == "changed nobody:5\n", done.err
         found = call("workflows", "list", "--attribute", "note:seen", **to_host).out
         assert (
             "nobody:5"

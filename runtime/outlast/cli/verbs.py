@@ -91,7 +91,11 @@ def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> N
         click.echo(f"accepted {plain_text(item)}: {verb.accepted[0].lower()}{verb.accepted[1:]}")
         click.echo(f"Its end: outlast {verb.noun.name} wait {shlex.quote(plain_text(item))}")
     else:
-        told = ", ".join(f"{each.name} {plain_text(document.get(each.name))}" for each in verb.answer)
+        told = ", ".join(
+            f"{each.name} {plain_text(document.get(each.name))}"
+            for each in verb.answer
+            if document.get(each.name) != item
+        )
         click.echo(": ".join(filter(None, (f"{verb.past} {plain_text(item)}".rstrip(), told))))
 
 
