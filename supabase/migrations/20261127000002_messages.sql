@@ -1,38 +1,4 @@
--- Messages to workflows: the table, the index that finds a workflow waiting for a message, and
--- `outlast.send`. Every statement may run twice.
-
-alter table outlast.workflow_status add column if not exists mail bigint not null default 0;
-alter table outlast.workflow_status add column if not exists awaits json;
-
-comment on column outlast.workflow_status.mail is 'How many messages were delivered to it: the number of the last one.';
-comment on column outlast.workflow_status.awaits is
-  'Of a workflow that left the memory to wait for messages: their topics, and the last number it has looked at.';
-
-create table if not exists outlast.messages (
-  message_id bigint generated always as identity primary key,
-  workflow_id text not null,
-  topic text not null default '',
-  message json not null,
-  idempotency_key text,
-  number bigint,
-  created_at timestamptz not null default now()
-);
-
-comment on table outlast.messages is
-  'One row a message. That it was received says the record of the receive, which names it, and nothing else.';
-comment on column outlast.messages.topic is 'Empty for the topic without a name.';
-comment on column outlast.messages.number is
-  'Its place among the messages of its workflow; null until an instance has seen it. Nothing else of a row changes.';
-
-create unique index if not exists messages_key on outlast.messages (workflow_id, idempotency_key)
-  where idempotency_key is not null;
-create index if not exists messages_received on outlast.messages (workflow_id, topic, number)
-  where number is not null;
-create index if not exists messages_undelivered on outlast.messages (message_id)
-  where number is null;
-
-alter table outlast.messages enable row level security;
-revoke all on outlast.messages from public;
+-- Messages to workflows from SQL. Every statement may run twice.
 
 -- Runs in the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a
 -- workflow. So a transaction that stays open blocks nobody.
@@ -41,7 +7,6 @@ create or replace function outlast.send(
 ) returns bigint
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -82,6 +47,7 @@ begin
     on conflict do nothing
     returning m.message_id into sent;
     if sent is not null then
+      perform outlast.tell_due();
       return sent;
     end if;
     -- Another transaction has sent under this key meanwhile, and committed: the insert waited for it.
@@ -99,23 +65,6 @@ $$;
 comment on function outlast.send(text, json, text, text) is
   'Send a message to a workflow; its message_id. Under the same idempotency key once.';
 
-revoke all on function outlast.send(text, json, text, text) from public;
-
-do $$
-declare
-  role_name text;
-begin
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.messages from %I', role_name);
-      execute format('revoke all on function outlast.send(text, json, text, text) from %I', role_name);
-    end if;
-  end loop;
-  if exists (select from pg_roles where rolname = 'service_role') then
-    grant usage on schema outlast to service_role;
-    grant execute on function outlast.send(text, json, text, text) to service_role;
-  end if;
-end
-$$;
+select outlast.take_rights('20261127000002', of_service => array['send']);
 
 insert into outlast.schema_migrations (version) values ('20261127000002') on conflict do nothing;

@@ -1,52 +1,6 @@
 -- Queues: which workflows wait in them, in which order, and who decides which begins. Every statement may run
 -- twice.
 
-create or replace function outlast.take_rights(
-  migration text, functions text[] default array[]::text[], tables text[] default array[]::text[],
-  of_service text[] default array[]::text[], of_users text[] default array[]::text[]
-) returns void language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  made text;
-  named text;
-  role_name text;
-begin
-  for made, named in
-    select 'function ' || p.oid::regprocedure, n.named
-    from pg_proc p
-    cross join lateral (values (p.proname::text), (format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)))) as n (named)
-    where p.pronamespace = 'outlast'::regnamespace and n.named = any (functions || of_service || of_users)
-    union all
-    select format('table outlast.%I', t), t from unnest(tables) as t
-  loop
-    if made like 'function %' then
-      -- The planner thinks that these plans are expensive, but they are quick, and compiling one takes
-      -- seconds. A pooler's sessions can't be set so.
-      -- guard: plans-compiled = execute format('alter %s set search_path = pg_catalog, pg_temp', made);
-      execute format('alter %s set search_path = pg_catalog, pg_temp set jit = off', made);
-    else
-      execute format('alter %s enable row level security', made);
-    end if;
-    execute format('revoke all on %s from public', made);
-    -- Only once, so that later grants of the project stay.
-    continue when exists (select from outlast.schema_migrations as m where m.version = migration);
-    for role_name in
-      select rolname from pg_roles where rolname in ('anon', 'authenticated', 'service_role')
-    loop
-      execute format('revoke all on %s from %I', made, role_name);
-      if (role_name = 'service_role' and named = any (of_service)) or (role_name <> 'anon' and named = any (of_users)) then
-        execute format('grant execute on %s to %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-end
-$$;
-
-comment on function outlast.take_rights(text, text[], text[], text[], text[]) is
-  'What a migration has made is its owner''s alone, but for functions that the service, or users too, may call: they '
-  'find what they name in no schema of their callers. A function is named with or without the types of its arguments.';
-
 alter table outlast.workflow_status
   add column if not exists queue_key text collate "C" not null default '',
   add column if not exists rank timestamptz,
@@ -154,7 +108,6 @@ create index if not exists queue_starts_of_key on outlast.queue_starts (queue, k
 -- A workflow in a queue is claimed only by the queue's own decision.
 create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
   where owner is null and claimable_at is not null and queue is null and held is null;
-drop index if exists outlast.workflow_status_claimable;
 create index if not exists workflow_status_queue_waiting on outlast.workflow_status (queue, claimable_at)
   where owner is null and claimable_at is not null and queue is not null;
 create index if not exists workflow_status_queue_unready on outlast.workflow_status (queue, claimable_at)
@@ -1308,7 +1261,6 @@ begin
 end
 $$;
 
-
 -- Calls that another workflow absorbed: of the same key within a time (debounce), or while the key was busy
 -- (attach).
 create table if not exists outlast.attached (
@@ -1316,12 +1268,11 @@ create table if not exists outlast.attached (
   target text not null references outlast.workflow_status on delete cascade,
   fingerprint text,
   payload text,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  parent text
 );
 
 comment on table outlast.attached is 'Calls that have no workflow of their own: each has the result of its target.';
-
-alter table outlast.attached add column if not exists parent text;
 comment on column outlast.attached.parent is 'The workflow that made the call, and may read its result.';
 
 create index if not exists attached_of_target on outlast.attached (target);
@@ -1626,153 +1577,13 @@ begin
 end
 $$;
 
-create or replace function outlast.start_as(
-  function text, input text, idempotency_key text, queue text, claims jsonb
-)
-returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  caller text := outlast.subject(claims);
-  anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
-  -- `queue` is the queue's name, or JSON that also holds priority, delay and attributes. The signature
-  -- decides who may start, so it stays.
-  placed jsonb := case when queue like '{"queue" : %' then queue::jsonb else jsonb_build_object('queue', queue) end;
-  place text := placed ->> 'queue';
-  id text;
-  result record;
-  same boolean;
-begin
-  perform outlast.check_start(function, input, idempotency_key, place, anonymous);
-  if not coalesce((placed ->> 'priority')::integer between -86400 and 86400, true) then
-    raise exception 'outlast.start: a priority is -86400 to 86400 seconds of head start, not %', placed ->> 'priority'
-      using errcode = '22023';
-  end if;
-  if not coalesce((placed ->> 'delay_s')::float8 between 0 and 315360000, true) then
-    raise exception 'outlast.start: a delay is between nothing and ten years, not % s', placed ->> 'delay_s'
-      using errcode = '22023';
-  end if;
-  perform outlast.check_attributes('start', nullif(placed -> 'attributes', 'null'));
-  if place is null then
-    place := outlast.queue_of(start_as.function);
-  end if;
-  if place is null and (placed ->> 'priority')::integer <> 0 then
-    raise exception 'outlast.start: a priority counts within a queue, and % has none', start_as.function
-      using errcode = '22023', hint = 'name a queue, or declare the function with one';
-  end if;
-  id := case
-    when idempotency_key is null then
-      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, the rest is random.
-      function || ':' || (
-        lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
-    else outlast.workflow_id_of(function, case when anonymous then 'anon' else caller end, idempotency_key)
-  end;
-  loop
-    select * into result from outlast.enqueue(
-      id, start_as.function, start_as.input, null, start_as.idempotency_key, null, caller,
-      coalesce(start_as.claims::text, '{"role":"service_role","outlast":{"mode":"sql","key":null}}'),
-      place, null, (placed ->> 'priority')::integer, (placed ->> 'delay_s')::float8, null, null, null, null, null,
-      nullif(placed ->> 'attributes', '{}'));
-    exit when result.outcome in ('started', 'attached');
-    if result.outcome <> 'exists' then
-      perform outlast.refuse_start(result.outcome, place, result.retry_s);
-    end if;
-    select coalesce(
-      (select a.payload = md5(start_as.input::jsonb::text) from outlast.attached a where a.workflow_id = id),
-      w.input::jsonb = start_as.input::jsonb) into same
-    from outlast.workflow_status w
-    where w.workflow_id = coalesce((select a.target from outlast.attached a where a.workflow_id = id), id);
-    exit when same;
-    if found then
-      raise exception 'outlast.start: this idempotency key was used with another payload'
-        using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
-    end if;
-    -- It was removed a moment ago.
-  end loop;
-  return coalesce((select a.target from outlast.attached a where a.workflow_id = id), id);
-end
-$$;
-
-create or replace function outlast.refuse_start(outcome text, queue text, retry_s float8)
-returns void
-language plpgsql
-immutable
-as $$
-begin
-  case outcome
-    when 'key_missing' then
-      raise exception 'outlast.start: the input has nothing where queue % finds its key', quote_literal(queue)
-        using errcode = '22023',
-        hint = 'the key is a text, a whole number or a truth of at most 255 characters, at the path that the queue names;'
-          ' a key that is a Python function can''t be had from SQL';
-    when 'not_in_batches' then
-      raise exception 'outlast.start: queue % has batches, which the function does not take', quote_literal(queue)
-        using errcode = '22023', hint = 'name another queue, or declare the function with this one';
-    when 'queue_full' then
-      raise exception 'outlast.start: queue % is full', quote_literal(queue)
-        using errcode = 'PT429', hint = 'try again later, or raise its max_backlog';
-    when 'rate_limited' then
-      raise exception 'outlast.start: queue % takes no more calls now', quote_literal(queue)
-        using errcode = 'PT429', hint = 'try again in ' || round(retry_s::numeric, 3) || ' s';
-    when 'queue_busy' then
-      raise exception 'outlast.start: queue % has this key at work already', quote_literal(queue)
-        using errcode = 'PT409', hint = 'on_busy="skip" says so; "wait" would let it wait';
-  end case;
-end
-$$;
-
--- With a priority, a delay or attributes. The name's type differs from that of the functions without them,
--- which stay as they are.
-create or replace function outlast.start(
-  function varchar,
-  input text default '{}',
-  idempotency_key text default null,
-  queue text default null,
-  priority integer default 0,
-  delay interval default null,
-  attributes jsonb default null
-)
-returns text
-language sql
-as $$
-  select outlast.start(function::text, input, idempotency_key, json_build_object(
-    'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay), 'attributes', attributes)::text)
-$$;
-
-comment on function outlast.start(varchar, text, text, text, integer, interval, jsonb) is
-  'As outlast.start, with seconds of head start within its queue, not before `delay` is over, and with attributes that it is found by.';
-
-create or replace function outlast.start(
-  function varchar, input json, idempotency_key text default null, queue text default null,
-  priority integer default 0, delay interval default null, attributes jsonb default null
-)
-returns text
-language sql
-as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
-
-create or replace function outlast.start(
-  function varchar, input jsonb, idempotency_key text default null, queue text default null,
-  priority integer default 0, delay interval default null, attributes jsonb default null
-)
-returns text
-language sql
-as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
-
 select outlast.take_rights(
   '20261128230000',
   functions => array[
-    'take_rights', 'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'is_late', 'queue_busy', 'time_in', 'key_of', 'count_queue',
+    'queue_options', 'newer_declared', 'declare_queues', 'queue_of', 'is_late', 'queue_busy', 'time_in', 'key_of', 'count_queue',
     'count_due', 'queues_busy', 'full_queues', 'join_batch', 'begin_batch', 'open_members', 'ended_batches', 'end_member_rows', 'end_members',
-    'refuse_start', 'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
+    'leave_places', 'rank_rows', 'expire_rows', 'begin_chosen', 'begin_apart', 'running_in', 'claim_queue',
     'is_of_rows', 'claim_queued', 'is_of_caller', 'enqueue', 'backlog_max'],
-  tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'messages_aside', 'attached'],
-  of_service => array[
-    'start(character varying, text, text, text, integer, interval, jsonb)',
-    'start(character varying, json, text, text, integer, interval, jsonb)',
-    'start(character varying, jsonb, text, text, integer, interval, jsonb)']);
+  tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'messages_aside', 'attached']);
 
 insert into outlast.schema_migrations (version) values ('20261128230000') on conflict do nothing;

@@ -4,16 +4,7 @@
 alter table outlast.workflow_status
   add column if not exists detached boolean not null default false,
   add column if not exists awaited boolean,
-  add column if not exists untold boolean not null default false;
--- The ends of workflows that ended before this migration aren't told: only those of live and future ones.
-alter table outlast.workflow_status alter column untold set default true;
-do $$
-begin
-  if not exists (select from outlast.schema_migrations where version = '20261129010000') then
-    update outlast.workflow_status set untold = true where status in ('ENQUEUED', 'PENDING');
-  end if;
-end
-$$;
+  add column if not exists untold boolean not null default true;
 
 comment on column outlast.workflow_status.detached is 'Whether it goes on when the workflow that started it is cancelled.';
 comment on column outlast.workflow_status.awaited is
@@ -488,14 +479,12 @@ create or replace function outlast.cancel_any(workflow_id text)
 returns boolean
 language sql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$ select outlast.cancel_as(workflow_id, null) $$;
 
 create or replace function outlast.cancel_own(workflow_id text)
 returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
 as $$
 declare
   me constant text := outlast.subject(outlast.claims());
@@ -506,11 +495,30 @@ begin
 end
 $$;
 
+create or replace function outlast.cancel(workflow_id text)
+returns boolean
+language plpgsql
+as $$
+begin
+  -- As for outlast.start.
+  if has_function_privilege('outlast.cancel_any(text)', 'execute') then
+    return outlast.cancel_any(workflow_id);
+  end if;
+  return outlast.cancel_own(workflow_id);
+end
+$$;
+
+comment on function outlast.cancel_any(text) is 'End a workflow as CANCELLED, whoever it belongs to.';
+comment on function outlast.cancel_own(text) is 'End a workflow of the signed-in user as CANCELLED.';
+comment on function outlast.cancel(text) is
+  'End a workflow as CANCELLED; whether it was live, and the caller''s to cancel.';
+
 select outlast.take_rights(
   '20261129010000',
   functions => array[
     'mark_awaited', 'begin_waits', 'wake_rows', 'wake_due', 'tell_ends', 'tell_ended', 'hold_map', 'tell_rows', 'mark_told',
-    'tell_untold', 'cancel_rows', 'lock_children', 'alive_below', 'cancel_children', 'detach', 'cancel_as'],
-  tables => array['waits']);
+    'tell_untold', 'cancel_rows', 'lock_children', 'alive_below', 'cancel_children', 'detach', 'cancel_as', 'cancel_own'],
+  tables => array['waits'],
+  of_service => array['cancel', 'cancel_any']);
 
 insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;

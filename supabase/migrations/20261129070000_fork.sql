@@ -13,27 +13,6 @@ comment on column outlast.workflow_status.born is
 create index if not exists workflow_status_forks on outlast.workflow_status (forked_from) where forked_from is not null;
 create index if not exists workflow_status_line on outlast.workflow_status (root_id) where root_id is not null;
 
-create or replace function outlast.workflow_id_of(function text, subject text, key text)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Must be the same as in core/names.py; a test compares them. An id that ends in ~ and a number is a
-  -- fork's.
-  select case
-    when octet_length(readable) <= 512 then readable
-    else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
-  end
-  from (
-    select regexp_replace(
-      function
-        || coalesce(':' || replace(replace(replace(subject, '%', '%25'), ':', '%3A'), '/', '%2F'), '')
-        || ':' || replace(replace(replace(key, '%', '%25'), ':', '%3A'), '/', '%2F'),
-      '~(?=[0-9]+$)', '%7E')
-  ) as id (readable)
-$$;
-
 create or replace function outlast.lock_workflow(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql

@@ -70,7 +70,6 @@ $$;
 -- An index for each filter for which a page must not read all rows, or a column after the time. An index over
 -- all rows costs each workflow twice, when it begins and when it ends.
 create index if not exists workflow_status_newest on outlast.workflow_status (created_at, workflow_id, version, (parent is null));
-drop index if exists outlast.workflow_status_created;
 -- For live workflows, by a condition that statements for single workflows don't have. Otherwise, before
 -- statistics know any row, this index would be used to find ids.
 create index if not exists workflow_status_live on outlast.workflow_status (created_at, workflow_id)

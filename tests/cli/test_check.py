@@ -169,7 +169,7 @@ def test_code_is_replayed_before_the_schema_of_its_outlast_is_there(
     """As before a deploy of a newer version: whoever has the older one still serves."""
     with psycopg.connect(empty_database, autocommit=True) as connection:
         for migration in migrations():
-            if migration.version < "20261128230000":
+            if migration.version < "20261129030000":
                 connection.execute(SQL(migration.text()))
         connection.execute(SQL(OPEN))
     for name, code in (("right", RIGHT), ("wrong", WRONG)):
@@ -184,4 +184,4 @@ def test_code_is_replayed_before_the_schema_of_its_outlast_is_there(
     for more in ([], ["--dry-run"]):
         pruned = run(tmp_path, empty_database, "db", "prune", *more)
         assert pruned.returncode == 1
-        assert "the first is 20261128230000_queues.sql: run `outlast db migrate`" in pruned.stderr
+        assert "the first is 20261129030000_sagas.sql: run `outlast db migrate`" in pruned.stderr

@@ -10,7 +10,6 @@ import pytest
 from outlast.core.budget import FACTOR, VALUE_BYTES, weigh
 from outlast.core.claims import Room, Space
 from outlast.core.records import Batch, NewWorkflow
-from outlast.store.migrations import migrations
 from tests.store.harness import store_of
 
 DENSE = [f"[{'[],' * 1000}0]", f"[{'{},' * 1000}0]", '{"a":' * 50 + "1" + "}" * 50]
@@ -60,16 +59,3 @@ async def test_who_starts_says_it_and_a_claim_goes_by_it(database: str) -> None:
         async for each in store.workflows.load(claimed, lambda each: False):
             weights[each.workflow_id] = each.load_bytes
         assert set(weights.values()) == {weigh(DENSE[0])}
-
-
-def test_what_waits_since_an_older_version_is_weighed_anew(database: str) -> None:
-    dense = f"[{'[],' * 10_000}0]"
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("select outlast.start('f', %s::json)", [dense])
-        connection.execute("update outlast.workflow_status set load_bytes = octet_length(input::text)")
-        for migration in migrations():
-            if migration.version == "20261128001000":
-                connection.execute(migration.text().encode())
-        assert connection.execute("select load_bytes from outlast.workflow_status").fetchall() == [
-            (weigh(dense),)
-        ]

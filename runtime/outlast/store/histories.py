@@ -25,12 +25,11 @@ async def histories(database: Database, sample: int, most: int) -> AsyncIterator
         # guard: pooled-read-only = await connection.execute("set default_transaction_read_only = on")
         await connection.execute(_READING)
         cursor = connection.cursor()
-        known, maps = await anext(cursor.stream(_SQL["schema"]))
+        (known,) = await anext(cursor.stream(_SQL["schema"]))
         if known is None:
             return
-        name = "histories_without_maps" if maps is None else "histories"
         found = False
-        async for (history,) in cursor.stream(_SQL[name], {"sample": sample, "most": most}):
+        async for (history,) in cursor.stream(_SQL["histories"], {"sample": sample, "most": most}):
             found = True
             yield history
         if not found:

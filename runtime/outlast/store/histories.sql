@@ -1,7 +1,7 @@
 -- Histories of workflows, as rows of both tables in one document each, for a replay elsewhere.
 
 -- name: schema
-select to_regclass('outlast.operation_outputs')::text as known, to_regclass('outlast.map_sources')::text as maps
+select to_regclass('outlast.map_sources')::text as known
 
 -- name: histories
 -- All open ones, up to `most`, and a sample of ended ones: the newest of each function. A body reads a map's results from the
@@ -14,7 +14,7 @@ select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
     'workflow_id', i.workflow_id, 'map_id', i.map_id, 'status', i.status, 'output', i.output, 'error', i.error)
     order by i.map_id, i.place) filter (where i.workflow_id is not null), '[]') end
   from (
-        -- A fork's maps are those of the workflow that it was made from.
+    -- A fork's maps are those of the workflow that it was made from.
     select x.workflow_id, m.id as map_id, x.status, x.output, x.error, s.place, y.workflow_id is null as gone
     from (
       select y.workflow_id as id from outlast.workflow_status y where y.parent = w.workflow_id and y.map is not null
@@ -41,31 +41,6 @@ from (
       from (
         select e.workflow_id, e.function, e.created_at from outlast.workflow_status e
         where e.status in ('SUCCESS', 'ERROR') and e.map is null and e.batch is null and e.function <> 'outlast.bulk'
-        order by e.created_at desc limit 20 * %(sample)s::bigint
-      ) as z
-    ) as y
-    order by y.place limit %(sample)s::bigint
-  )
-) as chosen
-join outlast.workflow_status w using (workflow_id)
-
--- name: histories_without_maps
--- Like `histories`, for a schema from before maps and batches: code is replayed before this version's migrations are applied.
-select json_build_object('workflow_status', to_json(w), 'operation_outputs', (
-  select coalesce(json_agg(o order by o.completion_order), '[]') from outlast.operation_outputs o
-  where o.workflow_id = w.workflow_id
-), 'map_items', json_build_array())::text as history
-from (
-  (
-    select x.workflow_id from outlast.workflow_status x where x.status in ('ENQUEUED', 'PENDING')
-    order by x.created_at limit %(most)s::bigint
-  ) union all (
-    select y.workflow_id
-    from (
-      select z.workflow_id, row_number() over (partition by z.function order by z.created_at desc) as place
-      from (
-        select e.workflow_id, e.function, e.created_at from outlast.workflow_status e
-        where e.status in ('SUCCESS', 'ERROR')
         order by e.created_at desc limit 20 * %(sample)s::bigint
       ) as z
     ) as y
