@@ -73,7 +73,7 @@ stable
 as $$
   -- A role that may start workflows as the service may do so for any user. Others may act only as a role to
   -- which they may SET ROLE.
-  select has_function_privilege(outlast.acting_role(), 'outlast.start_any(text, text, text, text)', 'execute')
+  select has_function_privilege(outlast.acting_role(), 'outlast.start_any(text, text, text, text, integer, interval, jsonb)', 'execute')
     or exists (
       select from pg_roles r
       where r.rolname = role_name and pg_has_role(
@@ -190,7 +190,8 @@ comment on function outlast.check_start(text, text, text, text, boolean) is
   'Raises what is wrong with the arguments of outlast.start.';
 
 create or replace function outlast.start_as(
-  function text, input text, idempotency_key text, queue text, claims jsonb
+  function text, input text, idempotency_key text, queue text, priority integer, delay interval, attributes jsonb,
+  claims jsonb
 )
 returns text
 language plpgsql
@@ -200,28 +201,25 @@ as $$
 declare
   caller text := outlast.subject(claims);
   anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
-  -- `queue` is the queue's name, or JSON that also holds priority, delay and attributes. The signature
-  -- decides who may start, so it stays.
-  placed jsonb := case when queue like '{"queue" : %' then queue::jsonb else jsonb_build_object('queue', queue) end;
-  place text := placed ->> 'queue';
+  place text := queue;
+  delay_s constant float8 := extract(epoch from delay);
   id text;
   result record;
   same boolean;
 begin
   perform outlast.check_start(function, input, idempotency_key, place, anonymous);
-  if not coalesce((placed ->> 'priority')::integer between -86400 and 86400, true) then
-    raise exception 'outlast.start: a priority is -86400 to 86400 seconds of head start, not %', placed ->> 'priority'
+  if priority not between -86400 and 86400 then
+    raise exception 'outlast.start: a priority is -86400 to 86400 seconds of head start, not %', priority
       using errcode = '22023';
   end if;
-  if not coalesce((placed ->> 'delay_s')::float8 between 0 and 315360000, true) then
-    raise exception 'outlast.start: a delay is between nothing and ten years, not % s', placed ->> 'delay_s'
-      using errcode = '22023';
+  if delay_s not between 0 and 315360000 then
+    raise exception 'outlast.start: a delay is between nothing and ten years, not % s', delay_s using errcode = '22023';
   end if;
-  perform outlast.check_attributes('start', nullif(placed -> 'attributes', 'null'));
+  perform outlast.check_attributes('start', attributes);
   if place is null then
     place := outlast.queue_of(start_as.function);
   end if;
-  if place is null and (placed ->> 'priority')::integer <> 0 then
+  if place is null and priority <> 0 then
     raise exception 'outlast.start: a priority counts within a queue, and % has none', start_as.function
       using errcode = '22023', hint = 'name a queue, or declare the function with one';
   end if;
@@ -237,8 +235,7 @@ begin
     select * into result from outlast.enqueue(
       id, start_as.function, start_as.input, null, start_as.idempotency_key, null, caller,
       coalesce(start_as.claims::text, '{"role":"service_role","outlast":{"mode":"sql","key":null}}'),
-      place, null, (placed ->> 'priority')::integer, (placed ->> 'delay_s')::float8, null, null, null, null, null,
-      nullif(placed ->> 'attributes', '{}'));
+      place, null, priority, delay_s, null, null, null, null, null, nullif(attributes, '{}')::text);
     exit when result.outcome in ('started', 'attached');
     if result.outcome <> 'exists' then
       perform outlast.refuse_start(result.outcome, place, result.retry_s);
@@ -287,17 +284,23 @@ begin
 end
 $$;
 
-create or replace function outlast.start_any(function text, input text, idempotency_key text, queue text)
+create or replace function outlast.start_any(
+  function text, input text, idempotency_key text, queue text,
+  priority integer default 0, delay interval default null, attributes jsonb default null
+)
 returns text
 language sql
 security definer
 as $$
   -- Without claims it is the service.
   select outlast.tell_due();
-  select outlast.start_as(function, input, idempotency_key, queue, outlast.claims())
+  select outlast.start_as(function, input, idempotency_key, queue, priority, delay, attributes, outlast.claims())
 $$;
 
-create or replace function outlast.start_own(function text, input text, idempotency_key text, queue text)
+create or replace function outlast.start_own(
+  function text, input text, idempotency_key text, queue text,
+  priority integer default 0, delay interval default null, attributes jsonb default null
+)
 returns text
 language sql
 security definer
@@ -305,68 +308,32 @@ as $$
   -- Without claims it is anybody.
   select outlast.tell_due();
   select outlast.start_as(
-    function, input, idempotency_key, queue, coalesce(outlast.claims(), '{"role":"anon"}'))
+    function, input, idempotency_key, queue, priority, delay, attributes,
+    coalesce(outlast.claims(), '{"role":"anon"}'))
 $$;
 
 create or replace function outlast.start(
-  function text,
-  input text default '{}',
-  idempotency_key text default null,
-  queue text default null
+  function text, input text default '{}', idempotency_key text default null, queue text default null,
+  priority integer default 0, delay interval default null, attributes jsonb default null
 )
 returns text
 language plpgsql
 as $$
 begin
   -- The caller's own rights decide; in a SECURITY DEFINER function the owner's would.
-  if has_function_privilege('outlast.start_any(text, text, text, text)', 'execute') then
-    return outlast.start_any(function, input, idempotency_key, queue);
+  if has_function_privilege('outlast.start_any(text, text, text, text, integer, interval, jsonb)', 'execute') then
+    return outlast.start_any(function, input, idempotency_key, queue, priority, delay, attributes);
   end if;
-  return outlast.start_own(function, input, idempotency_key, queue);
+  return outlast.start_own(function, input, idempotency_key, queue, priority, delay, attributes);
 end
 $$;
 
-comment on function outlast.start(text, text, text, text) is
-  'Start a workflow in this transaction; its id. Commit starts it, rollback does not.';
+comment on function outlast.start(text, text, text, text, integer, interval, jsonb) is
+  'Start a workflow in this transaction; its id. Commit starts it, rollback does not. `priority` is seconds of head start within its queue; it begins when `delay` is over, and is found by its attributes.';
 
 -- The types that JSON has. A literal of unknown type takes the text version above.
 create or replace function outlast.start(
-  function text, input json, idempotency_key text default null, queue text default null
-)
-returns text
-language sql
-as $$ select outlast.start(function, input::text, idempotency_key, queue) $$;
-
-create or replace function outlast.start(
-  function text, input jsonb, idempotency_key text default null, queue text default null
-)
-returns text
-language sql
-as $$ select outlast.start(function, input::text, idempotency_key, queue) $$;
-
--- With a priority, a delay or attributes. The name's type differs from that of the functions without them,
--- which stay as they are.
-create or replace function outlast.start(
-  function varchar,
-  input text default '{}',
-  idempotency_key text default null,
-  queue text default null,
-  priority integer default 0,
-  delay interval default null,
-  attributes jsonb default null
-)
-returns text
-language sql
-as $$
-  select outlast.start(function::text, input, idempotency_key, json_build_object(
-    'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay), 'attributes', attributes)::text)
-$$;
-
-comment on function outlast.start(varchar, text, text, text, integer, interval, jsonb) is
-  'As outlast.start, with seconds of head start within its queue, not before `delay` is over, and with attributes that it is found by.';
-
-create or replace function outlast.start(
-  function varchar, input json, idempotency_key text default null, queue text default null,
+  function text, input json, idempotency_key text default null, queue text default null,
   priority integer default 0, delay interval default null, attributes jsonb default null
 )
 returns text
@@ -374,7 +341,7 @@ language sql
 as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
 create or replace function outlast.start(
-  function varchar, input jsonb, idempotency_key text default null, queue text default null,
+  function text, input jsonb, idempotency_key text default null, queue text default null,
   priority integer default 0, delay interval default null, attributes jsonb default null
 )
 returns text

@@ -72,7 +72,7 @@ def test_all_that_is_said(tapped: str, file: Path) -> None:
     ("change", "file"),
     [
         ("grant select on outlast.workflow_status to authenticated", "grants"),
-        ("grant execute on function outlast.start_own(text, text, text, text) to public", "grants"),
+        ("grant execute on function outlast.start_own to public", "grants"),
         ("alter function outlast.subject(jsonb) reset search_path", "grants"),
         ("create table outlast.new (n int)", "grants"),
         ("alter view outlast.workflows set (security_invoker = false)", "owners"),

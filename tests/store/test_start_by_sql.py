@@ -324,7 +324,8 @@ def test_claims_that_are_none_are_refused(untouched: Connection[Any], claims: st
 
 GRANT = """
 grant execute on function
-  outlast.start(text, text, text, text), outlast.start_own(text, text, text, text) to authenticated, anon;
+  outlast.start(text, text, text, text, integer, interval, jsonb), outlast.start_own
+  to authenticated, anon;
 grant usage on schema outlast to anon;
 """
 
@@ -334,7 +335,7 @@ def test_nobody_may_by_themselves(untouched: Connection[Any], role: str) -> None
     calls = [
         "start('f')", "start('f', json '{}')", "start('f', jsonb '{}')", "cancel('f:k')", "cancel_any('f:k')",
         "cancel_own('f:k')", "start_any('f', '{}', null, null)", "start_own('f', '{}', null, null)",
-        "start_as('f', '{}', null, null, null)", "claims()", "subject('{}')",
+        "start_as('f', '{}', null, null, null, null, null, null)", "claims()", "subject('{}')",
         "workflow_id_of('f', null, 'k')",
     ]  # fmt: skip
     for call in calls:

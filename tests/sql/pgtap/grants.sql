@@ -98,8 +98,8 @@ select set_eq(
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
-  array['outlast.start_any(text,text,text,text)', 'outlast.start_own(text,text,text,text)',
-        'outlast.start_as(text,text,text,text,jsonb)', 'outlast.send(text,json,text,text)',
+  array['outlast.start_any(text,text,text,text,integer,interval,jsonb)', 'outlast.start_own(text,text,text,text,integer,interval,jsonb)',
+        'outlast.start_as(text,text,text,text,integer,interval,jsonb,jsonb)', 'outlast.send(text,json,text,text)',
         'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)',
         'outlast.public_input(text)', 'outlast.public_output(text)',
         'outlast.set_queue(text,jsonb,boolean,text,text)', 'outlast.pause_queue(text,text,text,text)',

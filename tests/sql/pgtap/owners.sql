@@ -74,7 +74,7 @@ grant authenticated, anon to gateway;
 grant usage on schema outlast, extensions to reporter;
 grant usage on schema extensions to gateway;
 grant execute on function
-  outlast.start(text, text, text, text), outlast.start_own(text, text, text, text),
+  outlast.start(text, text, text, text, integer, interval, jsonb), outlast.start_own,
   outlast.cancel(text), outlast.cancel_own(text), outlast.public_error(text), outlast.public_input(text)
 to reporter, authenticated;
 set local session authorization reporter;
